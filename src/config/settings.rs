@@ -1,0 +1,63 @@
+//! `proxy.toml` as a whole: the sections, each a struct of the folder it
+//! configures, used as it is read.
+
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    admin::AdminSettings,
+    health::ProberSettings,
+    listener::ListenerSettings,
+    model::{HumanDuration, ServiceName, ServiceSettings},
+    registry::RegistrySettings,
+    routing::RouteSettings,
+    telemetry::TelemetrySettings,
+};
+
+/// `proxy.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Data-plane threads. Default: one for each core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<NonZeroUsize>,
+    /// How long requests in flight may go on after SIGTERM.
+    pub shutdown_timeout: HumanDuration,
+    /// Addresses that clients connect to.
+    pub listener: Vec<ListenerSettings>,
+    /// The admin address.
+    pub admin: AdminSettings,
+    /// The embedded registry.
+    pub registry: RegistrySettings,
+    /// Bounds over all probes.
+    pub health: ProberSettings,
+    /// What every service starts from.
+    pub defaults: ServiceSettings,
+    /// Services by name. One that instances only register under needs no
+    /// section.
+    pub service: BTreeMap<ServiceName, ServiceSettings>,
+    /// Routes. The most specific one that matches wins; their order in the
+    /// file decides between equals.
+    pub route: Vec<RouteSettings>,
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            shutdown_timeout: HumanDuration::from_secs(30),
+            listener: vec![ListenerSettings::default()],
+            admin: AdminSettings::default(),
+            registry: RegistrySettings::default(),
+            health: ProberSettings::default(),
+            defaults: ServiceSettings::default(),
+            service: BTreeMap::new(),
+            route: Vec::new(),
+            telemetry: TelemetrySettings::default(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The control plane: the catalog, the reconciler that is its only writer, and
+//! what the admin API shows of both.
+
+pub mod view;

@@ -1,0 +1,302 @@
+//! What the admin API shows: the JSON of every reading call, and of the
+//! answers to the writing ones.
+//!
+//! The admin API serialises these and the command line reads them back, so the
+//! two cannot drift apart. Times are milliseconds; instants are given as the
+//! age they had when the answer was made, so that no clocks are compared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Instance, InstanceState};
+
+/// One instance as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// As registered.
+    #[serde(flatten)]
+    pub instance: Instance,
+    /// Where it came from: `registry` or `proxy.toml`.
+    pub source: String,
+    /// Its state.
+    pub state: InstanceState,
+    /// How long it has been in that state.
+    pub since_ms: u64,
+    /// Why it is in that state, in words for a person: `GET /healthz -> 503,
+    /// 37 in a row`.
+    pub why: String,
+    /// Whether requests are sent to it. Differs from what the state says only
+    /// in panic.
+    pub routable: bool,
+    /// Which registration under this id, counted by the registry.
+    pub generation: u64,
+    /// Time left of its lease; absent without a TTL, 0 once expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_left_ms: Option<u64>,
+    /// The token that registered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Requests, streams and tunnels on it now.
+    pub in_flight: u32,
+    /// Requests sent to it by this process.
+    pub requests: u64,
+    /// Requests that it failed.
+    pub failures: u64,
+}
+
+/// One service as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub service: String,
+    /// How an endpoint is picked.
+    pub balance: String,
+    /// Instances that requests are sent to.
+    pub routable: usize,
+    /// Whether the panic threshold keeps failing instances in use.
+    pub panic: bool,
+    /// Routes that lead to it, by name.
+    pub routes: Vec<String>,
+    /// Its instances, ordered by id.
+    pub instances: Vec<InstanceView>,
+}
+
+/// A page of services, ordered by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServicesView {
+    /// The table version that the answer was made at.
+    pub version: u64,
+    /// The services.
+    pub services: Vec<ServiceView>,
+    /// Pass as `cursor` to get the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One route as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// Its name.
+    pub name: String,
+    /// Host patterns; empty for any host.
+    pub hosts: Vec<String>,
+    /// Path prefix.
+    pub path: String,
+    /// Methods; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Required headers as `name: value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    /// The service it leads to; absent for a redirect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Where it redirects to; absent for a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
+    /// Its line in `proxy.toml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+/// All routes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutesView {
+    /// The table version that the answer was made at.
+    pub version: u64,
+    /// The routes in the order of the file.
+    pub routes: Vec<RouteView>,
+}
+
+/// The proxy at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Version of the program.
+    pub program: String,
+    /// Time since it started.
+    pub uptime_ms: u64,
+    /// The table version that every worker routes by.
+    pub version: u64,
+    /// Time since that table was published.
+    pub published_ms: u64,
+    /// Data-plane threads.
+    pub workers: usize,
+    /// Addresses that clients connect to.
+    pub listeners: Vec<String>,
+    /// The admin address.
+    pub admin: String,
+    /// Whether `/readyz` says ready, and if not, why.
+    pub ready: bool,
+    /// What readiness waits for; empty when ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<String>,
+    /// The config file.
+    pub config: ConfigView,
+    /// How many services there are.
+    pub services: usize,
+    /// How many routes there are.
+    pub routes: usize,
+    /// Instances by state.
+    pub instances: std::collections::BTreeMap<String, usize>,
+    /// How much longer probe intervals are than configured, because of the
+    /// bounds in `[health]`: 1.0 is as configured.
+    pub probe_stretch: f64,
+    /// Requests by reason since the start; those that never happened left out.
+    pub requests: std::collections::BTreeMap<String, u64>,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// Client connections open now.
+    pub connections: u64,
+    /// Whether the store takes writes, and if not, why.
+    pub store: String,
+    /// What needs a person, in sentences; empty when nothing does.
+    pub attention: Vec<String>,
+}
+
+/// The config file and how its last reload went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigView {
+    /// Its path.
+    pub path: String,
+    /// Time since the running one was read.
+    pub loaded_ms: u64,
+    /// Whether the last reload took effect.
+    pub last_reload_ok: bool,
+    /// The diagnostics of the last reload if it did not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problems: String,
+}
+
+/// What happened to a registration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredView {
+    /// True if it was not there before.
+    pub created: bool,
+    /// Whether `wait=routable` was asked for and came true: every worker
+    /// routes by a table that holds the instance.
+    pub routed: bool,
+    /// What is still waited for, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// The table version that the answer was made at.
+    pub version: u64,
+    /// The instance as it stands.
+    pub instance: InstanceView,
+}
+
+/// What happened to a drain or a deregistration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeavingView {
+    /// Whether no worker can pick it any more and nothing is in flight on it.
+    pub drained: bool,
+    /// Requests, streams and tunnels still on it.
+    pub in_flight: u32,
+    /// Those that were on it when it began to leave and have ended since.
+    pub completed: u32,
+    /// The table version that the answer was made at.
+    pub version: u64,
+    /// False if it was not there to begin with.
+    pub found: bool,
+}
+
+/// Where a request would go, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExplanationView {
+    /// The table version that answered.
+    pub version: u64,
+    /// The method asked about.
+    pub method: String,
+    /// The host as it is matched.
+    pub host: String,
+    /// The path as it is matched.
+    pub path: String,
+    /// The reason word that a request would end with if it were answered by
+    /// the proxy; `ok` if it would be forwarded.
+    pub reason: String,
+    /// The status that goes with the reason; absent for `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// One sentence for a person.
+    pub summary: String,
+    /// The route that matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Every route considered, in the order they were.
+    pub considered: Vec<ConsideredView>,
+    /// The service of the route with all of its instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceView>,
+    /// The path and query that the instance would get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_path: Option<String>,
+    /// The redirect that would be answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+/// One route that was considered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsideredView {
+    /// The route.
+    #[serde(flatten)]
+    pub route: RouteView,
+    /// Whether it is the one.
+    pub matched: bool,
+    /// Why, or why not: `longest prefix`, `method differs`.
+    pub why: String,
+}
+
+/// Something that changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Counts up from 1 within one run of the process; the SSE `id` is
+    /// `RUN-NUMBER`.
+    pub number: u64,
+    /// When, as RFC 3339 in UTC.
+    pub time: String,
+    /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
+    /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
+    /// `config_refused`, `panic`, `panic_over`.
+    pub kind: String,
+    /// The service it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The instance it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+/// The answer to a config check or reload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadView {
+    /// Whether the file is good; for a reload, whether it took effect.
+    pub ok: bool,
+    /// What a reload changed, a line each.
+    pub changes: Vec<String>,
+    /// What only a restart changes, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<String>,
+    /// Errors and warnings.
+    pub diagnostics: Vec<DiagnosticView>,
+}
+
+/// One problem of a config file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiagnosticView {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Its code, such as `P0101`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// The file.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: u32,
+    /// Column in characters, counted from 1.
+    pub column: u32,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}

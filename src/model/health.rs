@@ -1,0 +1,392 @@
+//! Health: what is asked of an instance, what it answered, and the one pure
+//! function that turns both and its lease into a state.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::HumanDuration;
+
+/// How the health of an instance is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// `GET path` answers with an expected status.
+    Http,
+    /// A TCP connection can be opened.
+    Tcp,
+    /// The instance reports by heartbeats; it is healthy from the first one
+    /// until its lease expires.
+    Ttl,
+    /// Nobody asks; it is healthy as long as it is registered.
+    None,
+}
+
+/// A set of HTTP status codes, written as `"200-299"` or `"200, 204, 300-399"`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StatusSet(Vec<(u16, u16)>);
+
+impl StatusSet {
+    /// Whether `status` is in the set.
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+impl FromStr for StatusSet {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || {
+            format!("{text:?} is not a set of statuses; write \"200-299\" or \"200, 204, 300-399\"")
+        };
+        let status = |text: &str| {
+            text.trim().parse().ok().filter(|code| (100..=599).contains(code)).ok_or_else(refused)
+        };
+        let ranges = text.split(',').map(|part| match part.split_once('-') {
+            Some((first, last)) => {
+                let range = (status(first)?, status(last)?);
+                if range.0 <= range.1 { Ok(range) } else { Err(refused()) }
+            }
+            None => status(part).map(|code| (code, code)),
+        });
+        ranges.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl TryFrom<String> for StatusSet {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<StatusSet> for String {
+    fn from(set: StatusSet) -> Self {
+        set.to_string()
+    }
+}
+
+impl fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (first, last)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            if first == last {
+                write!(f, "{comma}{first}")?;
+            } else {
+                write!(f, "{comma}{first}-{last}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl JsonSchema for StatusSet {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StatusSet".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "status-set",
+            "examples": ["200-299", "200, 204, 300-399"]
+        })
+    }
+}
+
+/// Health settings as written in `[defaults]`, in `[service.NAME]` or in a
+/// registration. What is absent comes from the next wider place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthSettings {
+    /// How health is found out. Default: `http` if a path is set, else `tcp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ProbeKind>,
+    /// The path of an HTTP probe, with its query if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "probe-path"))]
+    pub path: Option<String>,
+    /// The `Host` of an HTTP probe. Default: the address of the instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "host"))]
+    pub host: Option<String>,
+    /// A port of its own for the probe. Default: the port of the instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<std::num::NonZeroU16>,
+    /// Time from one probe to the next. Default 5s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<HumanDuration>,
+    /// How long one probe may take. Default 2s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
+    /// Passes in a row that bring a failed instance back. Default 1; a new
+    /// instance needs one pass in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy_after: Option<std::num::NonZeroU32>,
+    /// Failures in a row that take an instance out. Default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhealthy_after: Option<std::num::NonZeroU32>,
+    /// Statuses that pass. Default 200-399; redirects are not followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect_status: Option<StatusSet>,
+    /// Text that the first 64 KiB of the body must contain. Default: any body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect_body: Option<String>,
+}
+
+/// What is sent to find out about an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// `GET path` over HTTP/1.1.
+    Http {
+        /// Origin-form, beginning with `/`.
+        path: String,
+        /// The `Host` header; the probed address if absent.
+        host: Option<String>,
+        /// Statuses that pass.
+        expect_status: StatusSet,
+        /// Text the body must contain.
+        expect_body: Option<String>,
+    },
+    /// Open a TCP connection and close it.
+    Tcp,
+    /// Nothing: heartbeats are the answer.
+    Ttl,
+    /// Nothing: the answer is always yes.
+    None,
+}
+
+/// Health settings with every value in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is sent.
+    pub probe: Probe,
+    /// The port probed, if not that of the instance.
+    pub port: Option<u16>,
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+    /// Passes in a row that bring a failed instance back.
+    pub healthy_after: u32,
+    /// Failures in a row that take an instance out.
+    pub unhealthy_after: u32,
+}
+
+impl HealthCheck {
+    /// Takes each value from the first of `layers` (narrowest first) that has
+    /// it, else its default. A `path` decides the kind only against layers as
+    /// wide as its own: an instance that says `kind = "tcp"` is not probed by
+    /// HTTP because the service has a path.
+    #[must_use]
+    pub fn resolve(layers: &[&HealthSettings]) -> Self {
+        fn first<T>(
+            layers: &[&HealthSettings],
+            pick: impl Fn(&HealthSettings) -> Option<T>,
+        ) -> Option<T> {
+            layers.iter().find_map(|layer| pick(layer))
+        }
+        let kind =
+            first(layers, |layer| layer.kind.or(layer.path.as_ref().map(|_| ProbeKind::Http)));
+        let probe = match kind.unwrap_or(ProbeKind::Tcp) {
+            ProbeKind::Http => Probe::Http {
+                path: first(layers, |layer| layer.path.clone()).unwrap_or_else(|| "/".to_owned()),
+                host: first(layers, |layer| layer.host.clone()),
+                expect_status: first(layers, |layer| layer.expect_status.clone())
+                    .unwrap_or_else(|| StatusSet(vec![(200, 399)])),
+                expect_body: first(layers, |layer| layer.expect_body.clone()),
+            },
+            ProbeKind::Tcp => Probe::Tcp,
+            ProbeKind::Ttl => Probe::Ttl,
+            ProbeKind::None => Probe::None,
+        };
+        let duration = |pick: fn(&HealthSettings) -> Option<HumanDuration>, default| {
+            first(layers, pick).map_or(default, Duration::from)
+        };
+        Self {
+            probe,
+            port: first(layers, |layer| layer.port.map(Into::into)),
+            interval: duration(|layer| layer.interval, Duration::from_secs(5)),
+            timeout: duration(|layer| layer.timeout, Duration::from_secs(2)),
+            healthy_after: first(layers, |layer| layer.healthy_after).map_or(1, Into::into),
+            unhealthy_after: first(layers, |layer| layer.unhealthy_after).map_or(3, Into::into),
+        }
+    }
+}
+
+/// What probes have said so far, threshold applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// No probe has passed yet.
+    #[default]
+    Unknown,
+    /// The last verdict was a pass.
+    Passing,
+    /// The last verdict was a failure.
+    Failing,
+}
+
+/// Where the lease of an instance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseStatus {
+    /// Registered without a TTL, or not by a registrant at all.
+    Unleased,
+    /// Within its TTL. `renewed` is false until the first heartbeat.
+    Live {
+        /// Whether a heartbeat has come since the registration or restart.
+        renewed: bool,
+    },
+    /// Past its TTL, for this long.
+    Expired(Duration),
+}
+
+/// The state of an instance, as shown everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InstanceState {
+    /// Registered, no probe passed yet; not routable.
+    Starting,
+    /// Routable.
+    Healthy,
+    /// Its lease expired but its probes pass; routable for a bounded time.
+    Suspect,
+    /// Probes fail or the lease expired; not routable.
+    Unhealthy,
+    /// Leaving: finishes what it has and gets nothing new.
+    Draining,
+}
+
+impl InstanceState {
+    /// Every state, in order of life.
+    pub const ALL: [Self; 5] =
+        [Self::Starting, Self::Healthy, Self::Suspect, Self::Unhealthy, Self::Draining];
+
+    /// The word used in the API, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Suspect => "suspect",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether requests may be sent to an instance in this state.
+    #[must_use]
+    pub const fn is_routable(self) -> bool {
+        matches!(self, Self::Healthy | Self::Suspect)
+    }
+
+    /// The state that follows from what is known. `suspect_for` bounds how
+    /// long passing HTTP probes outweigh an expired lease; that a TCP port is
+    /// open earns nothing, since it may be anybody's by now.
+    #[must_use]
+    pub fn of(
+        probe: &Probe,
+        verdict: Verdict,
+        lease: LeaseStatus,
+        draining: bool,
+        suspect_for: Duration,
+    ) -> Self {
+        if draining {
+            return Self::Draining;
+        }
+        match (probe, verdict, lease) {
+            (Probe::Http { .. }, Verdict::Passing, LeaseStatus::Expired(since)) => {
+                if since < suspect_for { Self::Suspect } else { Self::Unhealthy }
+            }
+            (_, _, LeaseStatus::Expired(_)) => Self::Unhealthy,
+            (Probe::None, _, _) => Self::Healthy,
+            (Probe::Ttl, _, LeaseStatus::Live { renewed: true }) => Self::Healthy,
+            (Probe::Ttl, _, _) => Self::Starting,
+            (_, Verdict::Unknown, _) => Self::Starting,
+            (_, Verdict::Passing, _) => Self::Healthy,
+            (_, Verdict::Failing, _) => Self::Unhealthy,
+        }
+    }
+}
+
+impl fmt::Display for InstanceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrowest_layer_wins_value_by_value() {
+        let path = |path: &str| Some(path.to_owned());
+        let instance = HealthSettings { kind: Some(ProbeKind::Tcp), ..Default::default() };
+        let service = HealthSettings {
+            path: path("/healthz"),
+            interval: Some(HumanDuration::from_secs(1)),
+            ..Default::default()
+        };
+        let check = HealthCheck::resolve(&[&instance, &service]);
+        assert_eq!(check.probe, Probe::Tcp);
+        assert_eq!(check.interval, Duration::from_secs(1));
+        assert_eq!(check.timeout, Duration::from_secs(2));
+        let check = HealthCheck::resolve(&[&HealthSettings::default(), &service]);
+        assert!(matches!(check.probe, Probe::Http { path, .. } if path == "/healthz"));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_docs() {
+        let check = HealthCheck::resolve(&[]);
+        assert_eq!(check.probe, Probe::Tcp);
+        assert_eq!(check.interval, Duration::from_secs(5));
+        assert_eq!((check.healthy_after, check.unhealthy_after), (1, 3));
+        let http = HealthSettings { kind: Some(ProbeKind::Http), ..Default::default() };
+        let Probe::Http { path, expect_status, .. } = HealthCheck::resolve(&[&http]).probe else {
+            panic!("asked for http");
+        };
+        assert_eq!(path, "/");
+        assert!(expect_status.contains(302) && !expect_status.contains(404));
+    }
+
+    #[test]
+    fn status_sets_read_and_print() {
+        let set: StatusSet = "200,204, 300-399".parse().expect("a set");
+        assert_eq!(set.to_string(), "200, 204, 300-399");
+        assert!(set.contains(204) && set.contains(350) && !set.contains(201));
+        for bad in ["", "2xx", "299-200", "99", "600", "200-"] {
+            assert!(bad.parse::<StatusSet>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn states_follow_from_probe_lease_and_drain() {
+        use InstanceState as S;
+        let http = HealthCheck::resolve(&[&HealthSettings {
+            kind: Some(ProbeKind::Http),
+            ..Default::default()
+        }])
+        .probe;
+        let minute = Duration::from_secs(60);
+        let live = LeaseStatus::Live { renewed: true };
+        let fresh = LeaseStatus::Live { renewed: false };
+        let expired = |seconds| LeaseStatus::Expired(Duration::from_secs(seconds));
+        let state = |probe: &Probe, verdict, lease| S::of(probe, verdict, lease, false, minute);
+
+        assert_eq!(state(&http, Verdict::Unknown, live), S::Starting);
+        assert_eq!(state(&http, Verdict::Passing, LeaseStatus::Unleased), S::Healthy);
+        assert_eq!(state(&http, Verdict::Failing, live), S::Unhealthy);
+        assert_eq!(state(&http, Verdict::Passing, expired(59)), S::Suspect);
+        assert_eq!(state(&http, Verdict::Passing, expired(60)), S::Unhealthy);
+        assert_eq!(state(&http, Verdict::Unknown, expired(1)), S::Unhealthy);
+        assert_eq!(state(&Probe::Tcp, Verdict::Passing, expired(1)), S::Unhealthy);
+        assert_eq!(state(&Probe::Ttl, Verdict::Unknown, fresh), S::Starting);
+        assert_eq!(state(&Probe::Ttl, Verdict::Unknown, live), S::Healthy);
+        assert_eq!(state(&Probe::Ttl, Verdict::Unknown, expired(0)), S::Unhealthy);
+        assert_eq!(state(&Probe::None, Verdict::Unknown, LeaseStatus::Unleased), S::Healthy);
+        assert_eq!(S::of(&http, Verdict::Passing, live, true, minute), S::Draining);
+    }
+}

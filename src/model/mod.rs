@@ -1,0 +1,29 @@
+//! The vocabulary: what a service, an instance, a probe and a reason are.
+//!
+//! Plain data and pure functions, known to every other folder; this one
+//! knows nobody. A type here cannot hold a bad value: parsing is the only
+//! way in, so nothing behind it validates again.
+
+mod address;
+mod address_guard;
+mod endpoint;
+mod health;
+mod instance;
+mod name;
+mod policy;
+mod quantity;
+mod reason;
+
+pub use address::{Address, Host, Origin, ParseAddressError};
+pub use address_guard::{AddressDenied, AddressGuard};
+pub use endpoint::{Endpoint, EndpointId, InFlight};
+pub use health::{
+    HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
+};
+pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
+pub use name::{InstanceId, ParseNameError, ServiceName};
+pub use policy::{
+    BalancePolicy, LimitSettings, ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
+};
+pub use quantity::{ByteSize, HumanDuration, ParseQuantityError};
+pub use reason::Reason;

@@ -1,0 +1,220 @@
+//! How a service is treated: balancing, timeouts, limits.
+//!
+//! [`ServiceSettings`] is what `[defaults]` and `[service.NAME]` say, with
+//! gaps; [`ServicePolicy`] is the outcome, without.
+
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, HealthSettings, HumanDuration, Origin};
+
+/// The policy that picks an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BalancePolicy {
+    /// Of two drawn at random, the one with fewer requests in flight for its
+    /// weight.
+    #[default]
+    LeastRequest,
+    /// In turn, by weight, evenly spread.
+    RoundRobin,
+    /// At random, by weight.
+    Random,
+}
+
+impl BalancePolicy {
+    /// The word used in the config and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeastRequest => "least_request",
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// Timeouts towards the instances of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutSettings {
+    /// To open a connection. Default 1s; then 504 `connect_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<HumanDuration>,
+    /// From the whole request sent to the response head. Default 30s; then
+    /// 504 `response_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<HumanDuration>,
+    /// Without a byte of a body from either side. Default 60s; then
+    /// `response_idle_timeout`, or 408 `request_body_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<HumanDuration>,
+    /// For the whole request, to the last byte of the response. "0s" means no
+    /// bound. Default 0s; then 504 `request_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<HumanDuration>,
+    /// Without a byte through an upgraded connection. Default 1h.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_idle: Option<HumanDuration>,
+    /// In the queue of a service at its limit of concurrent requests.
+    /// Default 1s; then 503 `queue_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<HumanDuration>,
+}
+
+/// Limits of a service. Each is a total over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Requests in flight at once. Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<NonZeroU32>,
+    /// Requests that wait when `concurrency` is reached; the next one gets 503
+    /// `overload`. Default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u32>,
+    /// Bytes of a request body; a longer one gets 413 `request_too_large`.
+    /// Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<ByteSize>,
+}
+
+/// What `[defaults]` and `[service.NAME]` can say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// Fixed endpoints. Instances that register come on top.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Origin>,
+    /// How an endpoint is picked. Default `least_request`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<BalancePolicy>,
+    /// Health probes.
+    pub health: HealthSettings,
+    /// Timeouts.
+    pub timeouts: TimeoutSettings,
+    /// Limits.
+    pub limits: LimitSettings,
+    /// Send the client's `Host` to the instance; if false, its address.
+    /// Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preserve_host: Option<bool>,
+    /// Attempts on another instance after one that provably did not process
+    /// the request. Default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
+    /// When more than half of at least three instances fail together, keep
+    /// sending to those that were healthy before: the probe may be what is
+    /// broken. Set false for services that must fail closed. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub panic: Option<bool>,
+}
+
+/// Timeouts with every value in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection.
+    pub connect: Duration,
+    /// From the whole request sent to the response head.
+    pub response: Duration,
+    /// Without a byte of a body from either side.
+    pub idle: Duration,
+    /// For the whole request; none if absent.
+    pub request: Option<Duration>,
+    /// Without a byte through an upgraded connection.
+    pub tunnel_idle: Duration,
+    /// In the queue of a service at its limit.
+    pub queue: Duration,
+}
+
+/// How a service is treated, with every value in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePolicy {
+    /// How an endpoint is picked.
+    pub balance: BalancePolicy,
+    /// Timeouts.
+    pub timeouts: Timeouts,
+    /// Requests in flight at once over all workers; no limit if absent.
+    pub concurrency: Option<NonZeroU32>,
+    /// Requests that wait at that limit, over all workers.
+    pub queue: u32,
+    /// Bytes of a request body; no limit if absent.
+    pub body: Option<NonZeroU64>,
+    /// Send the client's `Host`.
+    pub preserve_host: bool,
+    /// Attempts on another instance.
+    pub retries: u8,
+    /// Whether the panic threshold applies.
+    pub panic: bool,
+}
+
+impl ServiceSettings {
+    /// These settings, gaps filled from `defaults`, then from the defaults of
+    /// the docs.
+    #[must_use]
+    pub fn resolve(&self, defaults: &Self) -> ServicePolicy {
+        let duration = |pick: fn(&TimeoutSettings) -> Option<HumanDuration>, default| {
+            pick(&self.timeouts).or(pick(&defaults.timeouts)).map_or(default, Duration::from)
+        };
+        let request = duration(|timeouts| timeouts.request, Duration::ZERO);
+        let body = self.limits.body.or(defaults.limits.body);
+        ServicePolicy {
+            balance: self.balance.or(defaults.balance).unwrap_or_default(),
+            timeouts: Timeouts {
+                connect: duration(|timeouts| timeouts.connect, Duration::from_secs(1)),
+                response: duration(|timeouts| timeouts.response, Duration::from_secs(30)),
+                idle: duration(|timeouts| timeouts.idle, Duration::from_secs(60)),
+                request: (!request.is_zero()).then_some(request),
+                tunnel_idle: duration(|timeouts| timeouts.tunnel_idle, Duration::from_secs(3600)),
+                queue: duration(|timeouts| timeouts.queue, Duration::from_secs(1)),
+            },
+            concurrency: self.limits.concurrency.or(defaults.limits.concurrency),
+            queue: self.limits.queue.or(defaults.limits.queue).unwrap_or(100),
+            body: body.and_then(|size| NonZeroU64::new(size.0)),
+            preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
+            retries: self.retries.or(defaults.retries).unwrap_or(1),
+            panic: self.panic.or(defaults.panic).unwrap_or(true),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_docs() {
+        let policy = ServiceSettings::default().resolve(&ServiceSettings::default());
+        assert_eq!(policy.balance, BalancePolicy::LeastRequest);
+        assert_eq!(policy.timeouts.connect, Duration::from_secs(1));
+        assert_eq!(policy.timeouts.response, Duration::from_secs(30));
+        assert_eq!(policy.timeouts.idle, Duration::from_secs(60));
+        assert_eq!(policy.timeouts.request, None);
+        assert_eq!(policy.timeouts.tunnel_idle, Duration::from_secs(3600));
+        assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
+        assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
+        assert!(policy.preserve_host && policy.panic);
+        assert_eq!(policy.retries, 1);
+    }
+
+    #[test]
+    fn a_service_overrides_the_defaults_value_by_value() {
+        let defaults = ServiceSettings {
+            retries: Some(0),
+            timeouts: TimeoutSettings {
+                connect: Some(HumanDuration::from_millis(100)),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let service = ServiceSettings { retries: Some(2), ..Default::default() };
+        let policy = service.resolve(&defaults);
+        assert_eq!(policy.retries, 2);
+        assert_eq!(policy.timeouts.connect, Duration::from_millis(100));
+    }
+}

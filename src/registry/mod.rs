@@ -1,0 +1,5 @@
+//! The embedded registry: leases and the durable store.
+
+mod settings;
+
+pub use settings::RegistrySettings;
