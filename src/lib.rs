@@ -1,8 +1,10 @@
 //! Portolan: a server-side discovery reverse proxy.
 
 pub mod admin;
+pub mod balance;
 pub mod config;
 pub mod control;
+pub mod deadline;
 pub mod health;
 pub mod listener;
 pub mod model;
