@@ -43,6 +43,8 @@ reasons! {
     Redirect = "redirect", None;
     /// An upgraded connection ended; both sides were served until then.
     TunnelClosed = "tunnel_closed", None;
+    /// Nothing passed through an upgraded connection for too long.
+    TunnelIdleTimeout = "tunnel_idle_timeout", None;
     /// The client left before its response was complete.
     ClientGone = "client_gone", None;
     /// The request breaks a rule of HTTP or of this proxy.
