@@ -141,7 +141,10 @@ fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
                 fields.hop_by_hop = true;
                 upgrade_websocket |= value.as_bytes().eq_ignore_ascii_case(b"websocket");
             }
-            "keep-alive" | "proxy-connection" | "proxy-authorization" | "proxy"
+            "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "proxy"
             | "http2-settings" => fields.hop_by_hop = true,
             "expect" => {
                 if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {

@@ -6,12 +6,7 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 
-use super::{
-    body::ResponseBody,
-    failure::Failure,
-    headers::X_REQUEST_ID,
-    record::Record,
-};
+use super::{body::ResponseBody, failure::Failure, headers::X_REQUEST_ID, record::Record};
 use crate::model::Reason;
 
 /// The answer to a request that failed: the reason in the body, in JSON, and

@@ -2,25 +2,21 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    deadline::Elapsed,
-    model::Reason,
-    upstream::ConnectError,
-};
+use crate::{deadline::Elapsed, model::Reason, upstream::ConnectError};
 
 /// Why, in a word and in words.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The word.
-    pub reason: Reason,
+    pub(super) reason: Reason,
     /// For a person. Says nothing about what is behind the proxy.
-    pub detail: Cow<'static, str>,
+    pub(super) detail: Cow<'static, str>,
 }
 
 impl Failure {
     /// A failure for `reason`.
     #[must_use]
-    pub const fn new(reason: Reason, detail: &'static str) -> Self {
+    pub(super) const fn new(reason: Reason, detail: &'static str) -> Self {
         Self { reason, detail: Cow::Borrowed(detail) }
     }
 

@@ -94,13 +94,12 @@ async fn forward(
         Choice::Redirect { status, location } => {
             return Ok(Outcome::Redirect { status, location });
         }
-        Choice::Wait(..) => unreachable!("choose waits itself"),
     };
     if let Some(total) = route.timeout.or(policy.timeouts.request) {
         record.deadline.set_total(total);
     }
-    let mut request = rewrite(parts, &admitted, &target, client, &route, record)?
-        .map(|()| RequestBody::empty());
+    let mut request =
+        rewrite(parts, &admitted, &target, client, &route, record)?.map(|()| RequestBody::empty());
     if !http_body::Body::is_end_stream(&incoming) {
         attach_body(&mut request, incoming, &admitted, &policy, record)?;
     }
@@ -114,6 +113,10 @@ async fn forward(
 enum Choice {
     Forward(Arc<Route>, Arc<ServicePolicy>),
     Redirect { status: u16, location: String },
+}
+
+enum Step {
+    Chosen(Choice),
     Wait(Arc<Gate>, Arc<ServicePolicy>),
 }
 
@@ -128,7 +131,10 @@ async fn choose(
 ) -> Result<Choice, Failure> {
     loop {
         let step = proxy.tables.with(|table| step(table, admitted, target, parts, record))?;
-        let Choice::Wait(gate, policy) = step else { return Ok(step) };
+        let (gate, policy) = match step {
+            Step::Chosen(choice) => return Ok(choice),
+            Step::Wait(gate, policy) => (gate, policy),
+        };
         record.deadline.set(policy.timeouts.queue);
         let timed_out = Failure::new(Reason::QueueTimeout, "the wait for the service was too long");
         let entered = record.deadline.limit(gate.enter()).await;
@@ -146,18 +152,19 @@ fn step(
     target: &PathAndQuery,
     parts: &Parts,
     record: &mut Record,
-) -> Result<Choice, Failure> {
+) -> Result<Step, Failure> {
     let path = admitted.path(target);
     let lookup =
         Lookup { host: admitted.host(), path, method: &parts.method, headers: &parts.headers };
     let route = table.router.find(&lookup);
-    let route = route.ok_or(Failure::new(Reason::NoRoute, "no route matches this host and path"))?;
+    let route =
+        route.ok_or(Failure::new(Reason::NoRoute, "no route matches this host and path"))?;
     record.route = Some(Arc::clone(route));
     let slot = match &route.action {
         Action::Forward { slot, .. } => *slot,
         Action::Redirect { to, status } => {
             let location = Route::location(to, route.path(), path, target.query());
-            return Ok(Choice::Redirect { status: *status, location });
+            return Ok(Step::Chosen(Choice::Redirect { status: *status, location }));
         }
     };
     let none = Failure::new(Reason::NoHealthyInstance, "no instance of the service is healthy");
@@ -174,12 +181,12 @@ fn step(
             }
             Err(GateRefusal::Wait) => {
                 let gate = Arc::clone(&service.state.gate);
-                return Ok(Choice::Wait(gate, Arc::clone(&service.policy)));
+                return Ok(Step::Wait(gate, Arc::clone(&service.policy)));
             }
         }
     }
     record.in_flight = Some(InFlight::begin(endpoint));
-    Ok(Choice::Forward(Arc::clone(route), Arc::clone(&service.policy)))
+    Ok(Step::Chosen(Choice::Forward(Arc::clone(route), Arc::clone(&service.policy))))
 }
 
 /// The head as the instance gets it.

@@ -156,27 +156,25 @@ impl Record {
 
     #[cold]
     fn log(&self, reason: Reason, took: Duration, bytes_in: u64) {
-        let text = |value: &Option<HeaderValue>| {
-            value.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let endpoint = self.in_flight.as_ref().map(|in_flight| in_flight.endpoint());
         self.proxy.access_log.write(Box::new(AccessRecord {
-            time: SystemTime::now(),
-            request_id: text(&Some(self.request_id.clone())).unwrap_or_default(),
+            time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
+            request_id: text(&self.request_id),
             client: self.client.peer.ip(),
             peer: self.client.peer,
-            method: self.method.to_string(),
+            method: self.method.clone(),
             scheme: "http",
-            host: text(&self.host).unwrap_or_default(),
+            host: self.host.as_ref().map(text).unwrap_or_default(),
             path: self.target.path().to_owned(),
             query: self.target.query().map(str::to_owned),
-            protocol: if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            protocol: self.version,
             status: self.status,
             reason,
-            route: self.route.as_ref().map(|route| route.name.to_string()),
-            service: self.service.as_ref().map(|service| service.name.to_string()),
-            endpoint: endpoint.map(|endpoint| endpoint.address.to_string()),
-            attempts: self.attempts,
+            route: self.route.as_ref().map(|route| Arc::clone(&route.name)),
+            service: self.service.as_ref().map(|service| service.name.clone()),
+            endpoint: endpoint.cloned(),
+            attempts: self.attempts.into(),
             upstream_status: self.upstream_status,
             duration: took,
             upstream: self.first_byte,
@@ -184,8 +182,8 @@ impl Record {
             bytes_in,
             bytes_out: self.bytes_out,
             conn_reused: self.reused,
-            user_agent: text(&self.user_agent),
-            referer: text(&self.referer),
+            user_agent: self.user_agent.clone(),
+            referer: self.referer.clone(),
         }));
     }
 }

@@ -146,9 +146,8 @@ async fn attempt(
 
 /// Who was waited for when the time was over.
 fn stalled(record: &Record) -> Failure {
-    let starved = |upload: &std::rc::Rc<super::body::Upload>| {
-        !upload.complete.get() && upload.starved.get()
-    };
+    let starved =
+        |upload: &std::rc::Rc<super::body::Upload>| !upload.complete.get() && upload.starved.get();
     if record.upload.as_ref().is_some_and(starved) {
         return Failure::new(Reason::RequestBodyTimeout, "the request body stopped coming");
     }

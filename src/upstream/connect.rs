@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use bytes::Buf;
 use http_body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -118,7 +117,7 @@ fn classify(address: SocketAddr, error: io::Error) -> ConnectError {
 pub async fn open<B>(stream: TcpStream) -> Result<Connection<B>, ConnectError>
 where
     B: Body + 'static,
-    B::Data: Buf,
+    B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (sender, connection) = http1::Builder::new()

@@ -70,10 +70,9 @@ impl<B: Body + 'static> Pools<B> {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let pool = idle.entry(endpoint.id).or_insert_with(|| Pool {
-            endpoint: Arc::clone(endpoint),
-            connections: Vec::new(),
-        });
+        let pool = idle
+            .entry(endpoint.id)
+            .or_insert_with(|| Pool { endpoint: Arc::clone(endpoint), connections: Vec::new() });
         if pool.connections.len() < MOST_IDLE {
             pool.connections.push(Idle { connection, since: self.round.get() });
         }
