@@ -27,11 +27,6 @@ impl Counter {
         self.in_a_row
     }
 
-    /// Whether the last outcome was a pass; none yet if absent.
-    pub(super) const fn last_passed(&self) -> Option<bool> {
-        self.last_passed
-    }
-
     /// Whether any outcome was a pass.
     pub(super) const fn ever_passed(&self) -> bool {
         self.ever_passed

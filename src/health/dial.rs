@@ -66,7 +66,9 @@ impl Dialer {
                 Err(Failure::Connect(error)) if is_out_of_ports(&error) => {
                     failure = failure.or(Some(Failure::Connect(error)));
                 }
-                Err(error) => failure = Some(error),
+                // Nor does it matter who else answered, where a rule is broken.
+                Err(error) if !matches!(failure, Some(Failure::Denied(_))) => failure = Some(error),
+                Err(_) => {}
             }
         }
         Err(failure.unwrap_or_else(|| no_address(target)))

@@ -10,8 +10,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    health::prober::tests::target,
-    model::{HealthSettings, HumanDuration},
+    health::{Prober, ProberSettings, prober::tests::target},
+    model::{HealthSettings, HumanDuration, Verdict},
 };
 
 /// What a backend does after it wrote its answer.
@@ -46,7 +46,8 @@ async fn backend(answer: impl Into<Vec<u8>>, then: Then) -> (SocketAddr, mpsc::R
 }
 
 fn http(path: &str) -> HealthSettings {
-    HealthSettings { path: Some(path.to_owned()), ..HealthSettings::default() }
+    let timeout = Some(HumanDuration::from_secs(60));
+    HealthSettings { path: Some(path.to_owned()), timeout, ..HealthSettings::default() }
 }
 
 fn guard(allow_loopback: bool) -> AddressGuard {
@@ -248,4 +249,25 @@ async fn a_path_that_cannot_be_sent_is_a_failure() {
         assert!(!passed && !detail.contains(char::is_control), "{detail:?}");
         assert!(requests.try_recv().is_err());
     }
+}
+
+#[tokio::test]
+async fn a_watched_instance_is_probed_over_the_network() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let (address, mut requests) = backend(answer, Then::Close).await;
+    let (sender, mut reports) = mpsc::unbounded_channel();
+    let prober = Prober::start(&ProberSettings::default(), guard(false), sender);
+    let target = target(&address.to_string(), &http("/healthz"));
+    prober.watch(target.clone());
+    let report = reports.recv().await.expect("a report");
+    assert_eq!((report.endpoint, report.verdict), (target.endpoint, Verdict::Unknown));
+    assert!(requests.try_recv().is_err());
+
+    prober.set_guard(guard(true));
+    let report = reports.recv().await.expect("a report");
+    assert_eq!((report.verdict, report.changed, report.in_a_row), (Verdict::Passing, true, 1));
+    assert_eq!(report.outcome.detail, "GET /healthz -> 200");
+    let last = prober.last(target.endpoint).expect("a probe");
+    assert_eq!((last.verdict, last.outcome), (Verdict::Passing, report.outcome));
+    assert_eq!(prober.counts().passed, 1);
 }
