@@ -4,7 +4,7 @@
 //! and the connect, so that a name cannot pass as one address and connect as
 //! another.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -66,7 +66,7 @@ impl Dialer {
                 Err(Failure::Connect(error)) if is_out_of_ports(&error) => {
                     failure = failure.or(Some(Failure::Connect(error)));
                 }
-                // Nor does it matter who else answered, where a rule is broken.
+                // A broken rule is what a person must hear of.
                 Err(error) if !matches!(failure, Some(Failure::Denied(_))) => failure = Some(error),
                 Err(_) => {}
             }
@@ -112,13 +112,19 @@ async fn connect(
 ) -> Result<TcpStream, Failure> {
     let allowed = if target.checked { guard.check(address) } else { guard.check_own(address) };
     allowed.map_err(Failure::Denied)?;
-    timeout_at(until, TcpStream::connect(address))
+    let stream = timeout_at(until, TcpStream::connect(address))
         .await
         .map_err(|_| Failure::ConnectTimeout { within: deadline.within })?
-        .map_err(Failure::Connect)
+        .map_err(Failure::Connect)?;
+    // Where nobody listens on a local port out of the range that we connect
+    // from, a connection may by chance get that port and meet itself.
+    if stream.local_addr().is_ok_and(|local| local == address) {
+        return Err(Failure::Connect(io::ErrorKind::ConnectionRefused.into()));
+    }
+    Ok(stream)
 }
 
 fn no_address(target: &Target) -> Failure {
-    let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
+    let source = io::Error::new(io::ErrorKind::NotFound, "no address");
     Failure::Resolve { name: target.address.host.to_string().into(), source }
 }

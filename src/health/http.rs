@@ -27,11 +27,13 @@ use crate::model::{AddressGuard, StatusSet};
 /// How much of a body is searched for the expected text, in bytes.
 const BODY_LIMIT: usize = 64 << 10;
 
-/// How much of the body of a failure is read to be shown, in bytes.
-const SHOWN_LIMIT: usize = 512;
+/// How much is read of a body that decides nothing, in bytes. The beginning of
+/// a failure is shown, and many servers complain if nobody takes what they
+/// send.
+const COURTESY_LIMIT: usize = 4 << 10;
 
-/// How long the body of a failure is waited for; its status is known by then.
-const SHOWN_WAIT: Duration = Duration::from_millis(250);
+/// How long such a body is waited for.
+const COURTESY_WAIT: Duration = Duration::from_millis(250);
 
 /// The most bytes of an answer's head.
 const HEAD_LIMIT: usize = 64 << 10;
@@ -115,19 +117,20 @@ impl HttpProbe<'_> {
         let status = response.status();
         let mut body = response.into_body();
         let mut read = Vec::new();
-        if !self.expect_status.contains(status.as_u16()) {
-            let until = deadline.at.min(Instant::now() + SHOWN_WAIT);
-            // Late or broken, what has come is shown.
-            _ = timeout_at(until, read_until(&mut body, &mut read, SHOWN_LIMIT, None)).await;
-            return Err(HttpFailure::Status { status: status.as_u16(), body: read });
-        }
-        let Some(wanted) = self.expect_body else { return Ok(status) };
+        let expected = self.expect_status.contains(status.as_u16());
+        let Some(wanted) = self.expect_body.filter(|_| expected) else {
+            let until = deadline.at.min(Instant::now() + COURTESY_WAIT);
+            // Late or broken, it changes nothing.
+            _ = timeout_at(until, read_until(&mut body, &mut read, COURTESY_LIMIT, None)).await;
+            let failed = HttpFailure::Status { status: status.as_u16(), body: read };
+            return if expected { Ok(status) } else { Err(failed) };
+        };
         let broke = read_until(&mut body, &mut read, BODY_LIMIT, Some(wanted)).await.err();
         match (contains(&read, wanted), broke) {
             (true, _) => Ok(status),
             (false, Some(error)) => Err(HttpFailure::Protocol(error)),
             (false, None) => {
-                read.truncate(SHOWN_LIMIT);
+                read.truncate(COURTESY_LIMIT);
                 let wanted = wanted.to_owned();
                 Err(HttpFailure::Body { status: status.as_u16(), wanted, body: read })
             }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU16};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -132,6 +133,27 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     let strict = HealthSettings { expect_status: Some("200".parse().expect("a set")), ..http("/") };
     assert_eq!(answered(answer, &strict).await, said(false, "GET / -> 302"));
     assert!(followed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_sends_its_body_later_is_not_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut read).await.expect("a request");
+        }
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+        stream.write_all(head).await.expect("the head is taken");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        stream.write_all(b"ready").await.expect("the body is taken");
+        stream.read_buf(&mut read).await
+    });
+    assert_eq!(probed(address, &http("/")).await, said(true, "GET / -> 200"));
+    let read = server.await.expect("no panic");
+    assert!(matches!(read, Ok(0)), "closed, not reset: {read:?}");
 }
 
 #[tokio::test]
@@ -270,4 +292,32 @@ async fn a_watched_instance_is_probed_over_the_network() {
     let last = prober.last(target.endpoint).expect("a probe");
     assert_eq!((last.verdict, last.outcome), (Verdict::Passing, report.outcome));
     assert_eq!(prober.counts().passed, 1);
+}
+
+/// In a process of its own, since the limit holds for all tests of this one.
+#[tokio::test]
+async fn out_of_descriptors_there_is_no_verdict() {
+    const INNER: &str = "PORTOLAN_TEST_OUT_OF_DESCRIPTORS";
+    if std::env::var_os(INNER).is_none() {
+        let this = std::env::current_exe().expect("a path");
+        let name = "health::probe::tests::out_of_descriptors_there_is_no_verdict";
+        let inner = std::process::Command::new(this)
+            .args(["--exact", name])
+            .env(INNER, "1")
+            .output()
+            .expect("starts");
+        assert!(inner.status.success(), "{}", String::from_utf8_lossy(&inner.stdout));
+        return;
+    }
+    let (address, _requests) = backend("HTTP/1.1 200 OK\r\n\r\n", Then::Close).await;
+    let limit = getrlimit(Resource::Nofile);
+    let none = Rlimit { current: Some(0), ..limit };
+    for settings in [http("/"), HealthSettings::default()] {
+        let target = target(&address.to_string(), &settings);
+        setrlimit(Resource::Nofile, none).expect("lowered");
+        let conclusion = run(&Dialer::new(), &target, &guard(true)).await;
+        setrlimit(Resource::Nofile, limit).expect("raised");
+        assert!(matches!(conclusion, Conclusion::Ours(_)), "{conclusion:?}");
+        assert!(outcome_of(&target, &guard(true)).await.passed);
+    }
 }

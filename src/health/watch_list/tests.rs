@@ -1,3 +1,5 @@
+//! What the watch list reports, keeps and forgets.
+
 use std::time::Duration;
 
 use super::*;
