@@ -107,7 +107,7 @@ fn paths(file: &Path) -> Vec<String> {
 fn a_line_of_json_has_its_fields_in_order() {
     let full = r#"{"time":"2026-01-01T00:00:00.123Z","request_id":"0198-f","client":"192.0.2.7","peer":"127.0.0.1:55555","method":"GET","scheme":"http","host":"shop.localhost","path":"/orders/7","query":"token=secret","protocol":"HTTP/1.1","status":200,"reason":"ok","route":"orders","service":"orders","endpoint":"a","address":"10.0.0.1:80","attempts":1,"upstream_status":200,"duration_ms":12.345,"upstream_ms":11.0,"connect_ms":0.25,"bytes_in":0,"bytes_out":512,"conn_reused":true,"user_agent":"curl/8.9.1","referer":"http://shop.localhost/"}"#;
     assert_eq!(as_json(&record(), true), format!("{full}\n"));
-    let least = r#"{"time":"2026-01-01T00:00:00.123Z","client":"192.0.2.7","peer":"127.0.0.1:55555","method":"GET","scheme":"http","path":"/orders/7","protocol":"HTTP/1.1","status":404,"reason":"no_route","attempts":0,"duration_ms":12.345,"bytes_in":0,"bytes_out":512,"conn_reused":true}"#;
+    let least = r#"{"time":"2026-01-01T00:00:00.123Z","client":"192.0.2.7","peer":"127.0.0.1:55555","method":"GET","scheme":"http","path":"/orders/7","protocol":"HTTP/1.1","status":404,"reason":"no_route","attempts":0,"duration_ms":12.345,"bytes_in":0,"bytes_out":512}"#;
     assert_eq!(as_json(&bare(), true), format!("{least}\n"));
 }
 
@@ -117,16 +117,25 @@ fn a_line_of_text_is_for_people() {
         as_text(&record(), false),
         "2026-01-01T00:00:00.123Z  200  ok                        12.3ms  GET     \
          http://shop.localhost/orders/7 HTTP/1.1 -> orders/a 10.0.0.1:80 route=orders attempts=1 \
-         upstream_status=200 upstream=11.0ms connect=0.2ms in=0 out=512 reused=true \
+         upstream_status=200 reused=true upstream=11.0ms connect=0.2ms in=0 out=512 \
          client=192.0.2.7 peer=127.0.0.1:55555 id=0198-f agent=\"curl/8.9.1\" \
          referer=\"http://shop.localhost/\"\n"
     );
     assert_eq!(
         as_text(&bare(), false),
         "2026-01-01T00:00:00.123Z  404  no_route                  12.3ms  GET     \
-         http://-/orders/7 HTTP/1.1 attempts=0 in=0 out=512 reused=true client=192.0.2.7 \
+         http://-/orders/7 HTTP/1.1 attempts=0 in=0 out=512 client=192.0.2.7 \
          peer=127.0.0.1:55555\n"
     );
+}
+
+#[test]
+fn a_wrong_clock_does_not_matter() {
+    let year = Duration::from_secs(365 * 86_400);
+    let before = AccessRecord { time: UNIX_EPOCH - year, ..record() };
+    assert!(as_text(&before, false).starts_with("1970-01-01T00:00:00.000Z "));
+    let after = AccessRecord { time: UNIX_EPOCH + 9_000 * year, ..record() };
+    assert!(as_json(&after, false).contains("\"time\":\"9999-12-31T23:59:59"));
 }
 
 #[test]

@@ -26,8 +26,8 @@ impl Exposition {
         })?;
         let help = "Time a request spent in the proxy, not waiting for its instance or client.";
         page.histogram("portolan_overhead_seconds", help, |series| match metrics.overhead() {
-            Some(overhead) => series.distribution(&[], &overhead),
-            None => Ok(()),
+            Some(overhead) if overhead.count() > 0 => series.distribution(&[], &overhead),
+            _ => Ok(()),
         })
     }
 

@@ -71,7 +71,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
 fn check_family(name: &str, family: &Family) -> Result<(), String> {
     match &*family.kind {
         "counter" if !name.ends_with("_total") => Err(format!("the counter {name} has no _total")),
-        "counter" if family.samples.iter().any(|sample| !(sample.value >= 0.0)) => {
+        "counter" if family.samples.iter().any(|sample| sample.value < 0.0) => {
             Err(format!("the counter {name} is below zero"))
         }
         "histogram" => check_histogram(name, &family.samples),
@@ -82,7 +82,13 @@ fn check_family(name: &str, family: &Family) -> Result<(), String> {
 }
 
 fn check_histogram(name: &str, samples: &[Sample]) -> Result<(), String> {
-    let mut series: BTreeMap<_, (Vec<(f64, f64)>, Option<f64>, Option<f64>)> = BTreeMap::new();
+    #[derive(Default)]
+    struct Histogram {
+        buckets: Vec<(f64, f64)>,
+        sum: Option<f64>,
+        count: Option<f64>,
+    }
+    let mut series: BTreeMap<_, Histogram> = BTreeMap::new();
     for sample in samples {
         let mut labels = sample.labels.clone();
         let bound = labels.remove("le");
@@ -90,14 +96,14 @@ fn check_histogram(name: &str, samples: &[Sample]) -> Result<(), String> {
         match (&sample.name[name.len()..], bound) {
             ("_bucket", Some(bound)) => {
                 let bound = parse_value(&bound).ok_or_else(|| format!("{name}: le={bound:?}"))?;
-                entry.0.push((bound, sample.value));
+                entry.buckets.push((bound, sample.value));
             }
-            ("_sum", None) => entry.1 = Some(sample.value),
-            ("_count", None) => entry.2 = Some(sample.value),
+            ("_sum", None) => entry.sum = Some(sample.value),
+            ("_count", None) => entry.count = Some(sample.value),
             _ => return Err(format!("{name}: misplaced le: {sample:?}")),
         }
     }
-    for (labels, (buckets, sum, count)) in series {
+    for (labels, Histogram { buckets, sum, count }) in series {
         let grows = buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1);
         let last = buckets.last().copied();
         let complete = last.is_some_and(|(bound, value)| {
