@@ -1,9 +1,13 @@
 //! The log of the process itself, on standard error.
+//!
+//! Text that is given as a field (`host = "…"`, `?host`) is escaped; what is
+//! given with `%` is written as it is in text, and might end the line. So
+//! nothing that a client or an instance chose is given with `%`.
 
 use std::{env, io};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
 use super::LogFormat;
@@ -19,14 +23,22 @@ const DEFAULT_FILTER: &str = "info";
 /// has set up `tracing` before.
 pub fn init(format: LogFormat, color: bool) {
     let (filter, problem) = filter(|name| env::var(name).ok());
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Text => lines.compact().with_target(false).with_ansi(color).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-    };
+    let layer = lines(format, color, io::stderr);
     let first = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok();
     if let Some(problem) = problem.filter(|_| first) {
         tracing::warn!("{problem}; logging at level {DEFAULT_FILTER:?}");
+    }
+}
+
+/// Writes each event as one line.
+fn lines<W>(format: LogFormat, color: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => lines.compact().with_target(false).with_ansi(color).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     }
 }
 
@@ -49,7 +61,42 @@ fn filter(variable: impl Fn(&str) -> Option<String>) -> (EnvFilter, Option<Strin
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Seek},
+        sync::Arc,
+    };
+
     use super::*;
+
+    fn logged(format: LogFormat) -> String {
+        let mut file = tempfile::tempfile().expect("a file");
+        let writer = Arc::new(file.try_clone().expect("the same file"));
+        let subscriber = tracing_subscriber::registry().with(lines(format, false, writer));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(service = "orders", forged = "a\nb\u{1b}[2J", path = %"c\nd", "gone");
+        });
+        let mut text = String::new();
+        file.rewind().expect("rewinds");
+        file.read_to_string(&mut text).expect("UTF-8");
+        text
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = logged(LogFormat::Json);
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&line["level"], &line["message"]), (&"WARN".into(), &"gone".into()));
+        assert_eq!((&line["service"], &line["path"]), (&"orders".into(), &"c\nd".into()));
+    }
+
+    #[test]
+    fn text_is_time_level_message_and_fields() {
+        let text = logged(LogFormat::Text);
+        let (_, rest) = text.split_once(" WARN ").expect("a level");
+        assert!(rest.starts_with("gone service=\"orders\""), "{text:?}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
 
     #[test]
     fn a_second_call_is_harmless() {

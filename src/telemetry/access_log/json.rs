@@ -15,7 +15,7 @@ use http::HeaderValue;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::ser::Formatter;
 
-use super::{escape::is_treacherous, record::AccessRecord, text::protocol};
+use super::{escape::is_treacherous, record::AccessRecord, text};
 
 /// Appends one line.
 pub(super) fn write(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) {
@@ -38,7 +38,7 @@ impl Serialize for Line<'_> {
         let record = self.record;
         let endpoint = record.endpoint.as_deref();
         let mut map = Fields(serializer.serialize_map(None)?);
-        map.text("time", humantime::format_rfc3339_millis(record.time))?;
+        map.text("time", text::time(record))?;
         map.some("request_id", Some(&record.request_id).filter(|id| !id.is_empty()))?;
         map.text("client", record.client)?;
         map.text("peer", record.peer)?;
@@ -47,7 +47,7 @@ impl Serialize for Line<'_> {
         map.some("host", Some(&record.host).filter(|host| !host.is_empty()))?;
         map.some("path", Some(&record.path))?;
         map.some("query", record.query.as_ref().filter(|_| self.with_query))?;
-        map.some("protocol", Some(protocol(record.protocol)))?;
+        map.some("protocol", Some(text::protocol(record.protocol)))?;
         map.some("status", Some(record.status))?;
         map.some("reason", Some(record.reason))?;
         map.some("route", record.route.as_deref())?;
@@ -61,7 +61,7 @@ impl Serialize for Line<'_> {
         map.some("connect_ms", record.connect.map(millis))?;
         map.some("bytes_in", Some(record.bytes_in))?;
         map.some("bytes_out", Some(record.bytes_out))?;
-        map.some("conn_reused", Some(record.conn_reused))?;
+        map.some("conn_reused", endpoint.map(|_| record.conn_reused))?;
         map.some("user_agent", record.user_agent.as_ref().map(lossy))?;
         map.some("referer", record.referer.as_ref().map(lossy))?;
         map.0.end()

@@ -1,7 +1,11 @@
 //! The access log for people: what matters most in columns, the rest as
 //! `key=value`.
 
-use std::io::Write;
+use std::{
+    fmt::Display,
+    io::Write,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use http::Version;
 
@@ -19,7 +23,7 @@ pub(super) fn write(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool)
 }
 
 fn write_line(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) -> std::io::Result<()> {
-    let time = humantime::format_rfc3339_millis(record.time);
+    let time = time(record);
     let duration = format!("{:.1}ms", millis(record.duration));
     let AccessRecord { status, reason, method, .. } = record;
     let method = method.as_str(); // its `Display` does not pad
@@ -41,6 +45,9 @@ fn write_line(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) -> st
     if let Some(status) = record.upstream_status {
         write!(line, " upstream_status={status}")?;
     }
+    if record.endpoint.is_some() {
+        write!(line, " reused={}", record.conn_reused)?;
+    }
     if let Some(upstream) = record.upstream {
         write!(line, " upstream={:.1}ms", millis(upstream))?;
     }
@@ -48,7 +55,6 @@ fn write_line(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) -> st
         write!(line, " connect={:.1}ms", millis(connect))?;
     }
     write!(line, " in={} out={}", record.bytes_in, record.bytes_out)?;
-    write!(line, " reused={}", record.conn_reused)?;
     write!(line, " client={} peer={}", record.client, record.peer)?;
     if !record.request_id.is_empty() {
         write!(line, " id={}", Bare(&record.request_id))?;
@@ -60,6 +66,13 @@ fn write_line(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) -> st
         write!(line, " referer={}", Quoted(&lossy(referer)))?;
     }
     Ok(())
+}
+
+/// When the request came, in UTC. A clock that is set to before 1970 or after
+/// the year 9999 cannot be written down, and gives the nearest time that can.
+pub(super) fn time(record: &AccessRecord) -> impl Display + use<> {
+    let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis(record.time.clamp(UNIX_EPOCH, last))
 }
 
 /// As in the request line.

@@ -9,7 +9,6 @@ mod counter;
 mod exposition;
 mod histogram;
 mod method;
-mod page;
 mod process;
 mod route;
 mod scrape;

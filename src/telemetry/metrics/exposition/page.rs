@@ -12,7 +12,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::histogram::Distribution;
+use super::super::histogram::Distribution;
 
 /// Names and values of labels.
 pub(super) type Labels<'a> = [(&'static str, &'a str)];
@@ -66,8 +66,8 @@ impl Page<'_> {
 }
 
 impl Series<'_> {
-    pub(super) fn count(&mut self, labels: &Labels<'_>, count: u64) -> fmt::Result {
-        self.value(labels, &count)
+    pub(super) fn integer(&mut self, labels: &Labels<'_>, integer: u64) -> fmt::Result {
+        self.value(labels, &integer)
     }
 
     pub(super) fn number(&mut self, labels: &Labels<'_>, number: f64) -> fmt::Result {
