@@ -1,0 +1,97 @@
+//! From text to a tree, and the errors of the grammar.
+//!
+//! The parser recovers from errors and goes on, which finds several at once
+//! but also stumbles over what the first one left behind. Here the stumbling
+//! is told from the errors.
+
+use std::ops::Range;
+
+use toml::{Spanned, de::DeTable};
+
+use super::{Code, Diagnostic};
+
+/// What became of a text.
+pub(super) struct Parsed<'t> {
+    /// As much of the tree as can be had.
+    pub(super) root: Spanned<DeTable<'t>>,
+    /// What is wrong with the text.
+    pub(super) errors: Vec<Diagnostic>,
+    /// The place of the first error that may have put what follows into the
+    /// wrong table or list.
+    derailed: usize,
+}
+
+pub(super) fn parse(text: &str) -> Parsed<'_> {
+    let (root, mut found) = DeTable::parse_recoverable(text);
+    found.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    // A list that never ends swallows what follows; only where it was first
+    // noticed says something.
+    let endless = found.iter().any(|error| error.message().starts_with("unclosed array, "));
+    let noticed = found.iter().position(|error| error.message().contains("array"));
+    if let (true, Some(first)) = (endless, noticed) {
+        found.truncate(first + 1);
+    }
+    let mut parsed = Parsed { root, errors: Vec::new(), derailed: text.len() };
+    let mut last_line = None;
+    for error in found {
+        let span = error.span().unwrap_or(0..0);
+        let line = line_start(text, span.start);
+        let mild = matches!(error.message(), DUPLICATE) || error.message().starts_with(UNQUOTED);
+        if !mild || text[line..].trim_start().starts_with('[') {
+            parsed.derailed = parsed.derailed.min(line);
+        }
+        if last_line.replace(line) != Some(line) {
+            parsed.errors.push(diagnose(text, span, error.message()));
+        }
+    }
+    parsed
+}
+
+const DUPLICATE: &str = "duplicate key";
+const UNQUOTED: &str = "string values must be quoted";
+
+fn diagnose(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
+    let at = text.get(span.clone()).unwrap_or_default();
+    if message == DUPLICATE {
+        return Diagnostic::new(Code::DuplicateKey, span, format!("`{at}` is defined twice"))
+            .label("defined before, further up");
+    }
+    if message.starts_with(UNQUOTED) {
+        let found = Diagnostic::new(Code::Syntax, span, "a key without a value");
+        if at.is_empty() {
+            return found.label("expected a value");
+        }
+        let help = (!at.contains(['"', '\'', '\n'])).then(|| format!("write \"{at}\""));
+        return Diagnostic { message: "text is written in quotes".into(), ..found }
+            .label("neither a number nor true or false")
+            .help(help);
+    }
+    // The label says what the parser wanted, the message what it met.
+    match message.split_once(", expected ") {
+        Some((what, wanted)) => {
+            Diagnostic::new(Code::Syntax, span, what).label(format!("expected {wanted}"))
+        }
+        None => Diagnostic::new(Code::Syntax, span, message),
+    }
+}
+
+impl Parsed<'_> {
+    /// Of the problems found in a tree with gaps, those that would be there
+    /// without the gaps.
+    pub(super) fn believable(&self, text: &str, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let line = |found: &Diagnostic| {
+            found.span.as_ref().map_or(0, |span| line_start(text, span.start))
+        };
+        let broken: Vec<usize> = self.errors.iter().map(line).collect();
+        found
+            .into_iter()
+            .filter(|found| found.code != Code::MissingKey)
+            .filter(|found| line(found) < self.derailed && !broken.contains(&line(found)))
+            .collect()
+    }
+}
+
+fn line_start(text: &str, offset: usize) -> usize {
+    let offset = super::diagnostic::floor(text, offset);
+    text[..offset].rfind('\n').map_or(0, |end| end + 1)
+}
