@@ -85,9 +85,7 @@ impl Format {
             }
             Self::Network => ("network", "a network", "10.0.0.0/8", Code::Network),
             Self::ServiceName => ("service-name", "a service name", "orders", Code::ServiceName),
-            Self::HostPattern => {
-                ("host-pattern", "a host or `*.` and a host", "shop.example", Code::Host)
-            }
+            Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::PathPrefix => ("path-prefix", "a path", "/orders", Code::Path),
             Self::ProbePath => ("probe-path", "a path", "/healthz", Code::Path),

@@ -86,8 +86,7 @@ impl Surroundings<'_> {
     }
 
     fn read(&self, path: &str) -> Result<String, InterpolateError> {
-        let refused =
-            |why: String| InterpolateError::NoFile { path: format!("{path:?}"), why };
+        let refused = |why: String| InterpolateError::NoFile { path: format!("{path:?}"), why };
         let mut text = String::new();
         // A device or pipe might never end, or never begin.
         let file = self.folder.join(path);
@@ -101,9 +100,8 @@ impl Surroundings<'_> {
         if text.len() as u64 > FILE_LIMIT {
             return Err(refused("it has more than 64 KiB".into()));
         }
-        let kept = text.strip_suffix('\n').map_or(&*text, |text| {
-            text.strip_suffix('\r').unwrap_or(text)
-        });
+        let kept =
+            text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
         text.truncate(kept.len());
         Ok(text)
     }
@@ -160,7 +158,10 @@ mod tests {
         for (content, expected) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a")] {
             std::fs::write(folder.path().join("value"), content).expect("written");
             let surroundings = Surroundings { env: &|_| None, folder: folder.path() };
-            assert_eq!(surroundings.expand("<${file:value}>").as_deref(), Ok(&*format!("<{expected}>")));
+            assert_eq!(
+                surroundings.expand("<${file:value}>").as_deref(),
+                Ok(&*format!("<{expected}>"))
+            );
         }
         std::fs::write(folder.path().join("big"), "x".repeat(70_000)).expect("written");
         let surroundings = Surroundings { env: &|_| None, folder: folder.path() };

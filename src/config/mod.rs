@@ -132,9 +132,8 @@ fn check(
     if report.has_errors() {
         return Err(report);
     }
-    let route_lines = (0..config.route.len())
-        .map(|index| tree.top().key("route").item(index).line())
-        .collect();
+    let route_lines =
+        (0..config.route.len()).map(|index| tree.top().key("route").item(index).line()).collect();
     let Report { diagnostics: warnings, file, text } = report;
     Ok(Loaded { config, warnings, route_lines, file, text })
 }

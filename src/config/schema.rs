@@ -154,7 +154,8 @@ mod tests {
             Shape::List { items } => walk(items, &below("[]")),
             Shape::OneOrMany { item } => walk(item, &below("[]")),
             Shape::Words(choices) => assert_eq!(words(choices).count(), choices.len(), "{path}"),
-            Shape::Text(_) | Shape::Integer { .. } | Shape::Numbers(_) | Shape::Boolean => {}
+            Shape::Numbers(choices) => assert!(choices.iter().all(Value::is_i64), "{path}"),
+            Shape::Text(_) | Shape::Integer { .. } | Shape::Boolean => {}
         }
     }
 
@@ -180,7 +181,8 @@ mod tests {
         match node {
             Value::Object(map) => {
                 seen.extend(map.get("format").and_then(Value::as_str).map(str::to_owned));
-                map.values().for_each(|node| collect(node, seen));
+                let inner = map.iter().filter(|(key, _)| *key != "default");
+                inner.for_each(|(_, node)| collect(node, seen));
             }
             Value::Array(items) => items.iter().for_each(|node| collect(node, seen)),
             _ => {}

@@ -193,9 +193,9 @@ impl<'a> Checker<'a> {
             Err((error, place)) => {
                 // The place is one in the value; escapes in the source may shift it.
                 let source = &self.text[span.clone()];
-                let place = source.find(&text[place.clone()]).map_or(span.clone(), |at| {
-                    span.start + at..span.start + at + place.len()
-                });
+                let place = source
+                    .find(&text[place.clone()])
+                    .map_or(span.clone(), |at| span.start + at..span.start + at + place.len());
                 let (code, label, help) = match &error {
                     InterpolateError::NoVariable { name } => (
                         Code::NoVariable,
@@ -335,7 +335,9 @@ fn wrong_type(shape: Shape<'_>, found: &DeValue<'_>, source: &str, path: &str) -
         (Shape::Boolean, DeValue::String(text)) if matches!(&**text, "true" | "false") => {
             Some(format!("write {text}, without quotes"))
         }
-        (Shape::List { items }, DeValue::Table(_)) if matches!(Shape::of(items), Shape::Table { .. }) => {
+        (Shape::List { items }, DeValue::Table(_))
+            if matches!(Shape::of(items), Shape::Table { .. }) =>
+        {
             Some(format!("there can be several; write [[{path}]]"))
         }
         (Shape::List { .. }, DeValue::String(_)) if single => Some(format!("write [{source}]")),
@@ -347,9 +349,7 @@ fn wrong_type(shape: Shape<'_>, found: &DeValue<'_>, source: &str, path: &str) -
         _ => None,
     };
     let message = format!("`{path}` wants {}, this is {is}", noun(shape));
-    Diagnostic::new(Code::WrongType, 0..0, message)
-        .label(format!("not {}", noun(shape)))
-        .help(help)
+    Diagnostic::new(Code::WrongType, 0..0, message).label(format!("not {}", noun(shape))).help(help)
 }
 
 /// What a shape is called, with its article.

@@ -27,7 +27,8 @@ pub(super) fn parse(text: &str) -> Parsed<'_> {
     // A list that never ends swallows what follows; only where it was first
     // noticed says something.
     let endless = found.iter().any(|error| error.message().starts_with("unclosed array, "));
-    let noticed = found.iter().position(|error| error.message().contains("array"));
+    let within = |message: &str| message.contains("array") && !message.contains("array table");
+    let noticed = found.iter().position(|error| within(error.message()));
     if let (true, Some(first)) = (endless, noticed) {
         found.truncate(first + 1);
     }
@@ -66,8 +67,16 @@ fn diagnose(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
             .label("neither a number nor true or false")
             .help(help);
     }
+    if let Some(value) = unquoted(text, &span)
+        && message.starts_with("invalid ")
+    {
+        return Diagnostic::new(Code::Syntax, span, "neither a number nor text in quotes")
+            .label("does not belong to a number")
+            .help(format!("write \"{value}\""));
+    }
     // The label says what the parser wanted, the message what it met.
     match message.split_once(", expected ") {
+        Some((what, "nothing")) => Diagnostic::new(Code::Syntax, span, what),
         Some((what, wanted)) => {
             Diagnostic::new(Code::Syntax, span, what).label(format!("expected {wanted}"))
         }
@@ -75,13 +84,21 @@ fn diagnose(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
     }
 }
 
+/// The whole value that `span` is in, if it is one that quotes would mend.
+fn unquoted<'t>(text: &'t str, span: &Range<usize>) -> Option<&'t str> {
+    let line = text[line_start(text, span.start)..].lines().next()?;
+    let (_, value) = line.split_once('=')?;
+    let value = value.split('#').next()?.trim();
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '[' | '{' | ',' | '\\');
+    (!value.is_empty() && value.chars().all(plain)).then_some(value)
+}
+
 impl Parsed<'_> {
     /// Of the problems found in a tree with gaps, those that would be there
     /// without the gaps.
     pub(super) fn believable(&self, text: &str, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        let line = |found: &Diagnostic| {
-            found.span.as_ref().map_or(0, |span| line_start(text, span.start))
-        };
+        let line =
+            |found: &Diagnostic| found.span.as_ref().map_or(0, |span| line_start(text, span.start));
         let broken: Vec<usize> = self.errors.iter().map(line).collect();
         found
             .into_iter()

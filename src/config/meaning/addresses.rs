@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
         limits(listener, place, found);
         let address = place.key("address");
         let clash = |other: SocketAddr| overlap(listener.address.0, other);
-        if clash(config.admin.address.0) && !place.is_damaged() && !admin_is_damaged(top) {
+        if clash(config.admin.address.0) && !place.is_damaged() && !top.key("admin").is_damaged() {
             let shown = address.show(listener.address);
             let message = format!("a listener has the admin address, {shown}");
             let one = Diagnostic::new(Code::AdminAddress, address.span(), message)
@@ -50,11 +50,6 @@ fn related(one: Diagnostic, place: Place<'_>, other: Place<'_>, label: &str) -> 
     }
 }
 
-fn admin_is_damaged(top: Place<'_>) -> bool {
-    let admin = top.key("admin");
-    top.is_damaged() && !admin.is_there() || admin.is_there() && admin.is_damaged()
-}
-
 /// Whether both would hold the same port of the same address. Port 0 is a new
 /// port each time.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
@@ -80,7 +75,10 @@ fn limits(listener: &ListenerSettings, place: Place<'_>, found: &mut Vec<Diagnos
 fn exposed(config: &Config, admin: Place<'_>, found: &mut Vec<Diagnostic>) {
     let address = admin.key("address");
     let settings = &config.admin;
-    if settings.address.0.ip().to_canonical().is_loopback() || settings.insecure || admin.is_damaged() {
+    if settings.address.0.ip().to_canonical().is_loopback()
+        || settings.insecure
+        || admin.is_damaged()
+    {
         return;
     }
     let lacks = if settings.token.is_empty() {
@@ -95,7 +93,10 @@ fn exposed(config: &Config, admin: Place<'_>, found: &mut Vec<Diagnostic>) {
             format!("the admin address is open to other machines {lacks}"),
         )
         .label("not a loopback address")
-        .help("listen on 127.0.0.1, or say `insecure = true` in [admin] if the network is trusted".to_owned()),
+        .help(
+            "listen on 127.0.0.1, or say `insecure = true` in [admin] if the network is trusted"
+                .to_owned(),
+        ),
     );
 }
 

@@ -42,7 +42,8 @@ fn edits(edits: &HeaderEdits, place: Place<'_>, of_request: bool, found: &mut Ve
         if managed(name) || is_host(name) {
             let item = place.key("remove").item(index);
             let message = format!("{} cannot be removed", item.show(name.as_str()));
-            let label = if is_host(name) { "every request has it" } else { "the proxy looks after it" };
+            let label =
+                if is_host(name) { "every request has it" } else { "the proxy looks after it" };
             found.push(Diagnostic::new(Code::ManagedHeader, item.span(), message).label(label));
         }
     }

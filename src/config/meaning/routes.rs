@@ -50,8 +50,12 @@ fn title(names: &[String], index: usize, place: Place<'_>) -> String {
 fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<Diagnostic>) {
     match (&route.service, &route.redirect) {
         (None, None) if !place.is_damaged() => found.push(
-            Diagnostic::new(Code::RouteToNowhere, place.span(), format!("route {title} leads nowhere"))
-                .label("needs `service` or `redirect`"),
+            Diagnostic::new(
+                Code::RouteToNowhere,
+                place.span(),
+                format!("route {title} leads nowhere"),
+            )
+            .label("needs `service` or `redirect`"),
         ),
         (Some(_), Some(_)) => found.push(
             Diagnostic::new(
@@ -65,6 +69,16 @@ fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<
         _ => {}
     }
     if route.redirect.is_some() && route.service.is_none() {
+        for key in ["timeout", "request_headers"] {
+            let key_place = place.key(key);
+            if key_place.is_there() {
+                let message = format!("`{key}` has no effect on the redirect {title}");
+                found.push(
+                    Diagnostic::new(Code::NoEffect, key_place.key_span(), message)
+                        .label("no request is sent to a service"),
+                );
+            }
+        }
         let rewrites =
             [("strip_prefix", route.strip_prefix), ("add_prefix", route.add_prefix.is_some())];
         for (key, _) in rewrites.into_iter().filter(|(_, set)| *set) {
@@ -93,7 +107,8 @@ fn declared(
     let similar = Some(service.as_str())
         .filter(|_| !place.is_reference())
         .and_then(|name| suggest::nearest(name, config.service.keys().map(ServiceName::as_str)));
-    let message = format!("route {title} leads to {shown}, and nothing is declared under this name");
+    let message =
+        format!("route {title} leads to {shown}, and nothing is declared under this name");
     let warning = Diagnostic::new(Code::UndeclaredService, place.span(), message)
         .label("instances can still register under it");
     found.push(match similar {
@@ -137,7 +152,8 @@ fn unreachable(
     for (index, route) in routes.iter().enumerate() {
         let here = place.item(index);
         // Without the host that was taken out, say, it would look like another.
-        if here.is_damaged() {
+        let leads_nowhere = route.service.is_none() && route.redirect.is_none();
+        if here.is_damaged() || leads_nowhere {
             continue;
         }
         let keys = keys(route);

@@ -61,13 +61,21 @@ fn service(
     let (interval, timeout) = (place.key("interval"), place.key("timeout"));
     let says = interval.is_there() || timeout.is_there();
     if says && !any_zero && !place.is_damaged() && check.timeout > check.interval {
-        let (here, other) = if timeout.is_there() { (timeout, interval) } else { (interval, timeout) };
+        let (here, other) =
+            if timeout.is_there() { (timeout, interval) } else { (interval, timeout) };
         let mut slow = Diagnostic::new(
             Code::SlowProbe,
             here.span(),
             "a probe may take longer than the time to the next one",
         )
-        .label(if timeout.is_there() { "longer than the interval" } else { "shorter than the timeout" });
+        .label(if timeout.is_there() {
+            "longer than the interval"
+        } else {
+            "shorter than the timeout"
+        });
+        if !other.is_there() {
+            slow = slow.help("by default the interval is 5s and the timeout 2s".to_owned());
+        }
         if other.is_there() {
             slow = slow.related(other.span(), "the interval");
         }

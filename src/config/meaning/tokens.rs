@@ -13,12 +13,17 @@ pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Dia
         let place = tokens.item(index);
         let name = place.key("name");
         let shown = name.show(&token.name);
-        if let Some(earlier) = admin.token[..index].iter().position(|other| other.name == token.name)
+        if let Some(earlier) =
+            admin.token[..index].iter().position(|other| other.name == token.name)
         {
             found.push(
-                Diagnostic::new(Code::TokenName, name.span(), format!("two tokens are named {shown}"))
-                    .label("the second one")
-                    .related(tokens.item(earlier).key("name").span(), "the first one"),
+                Diagnostic::new(
+                    Code::TokenName,
+                    name.span(),
+                    format!("two tokens are named {shown}"),
+                )
+                .label("the second one")
+                .related(tokens.item(earlier).key("name").span(), "the first one"),
             );
         }
         let services = place.key("services");
@@ -39,7 +44,9 @@ pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Dia
             );
             let scope = place.key("scope").span();
             found.push(
-                found_here.label("only used by the scope `register`").related(scope, "another scope"),
+                found_here
+                    .label("only used by the scope `register`")
+                    .related(scope, "another scope"),
             );
         }
     }
