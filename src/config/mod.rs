@@ -2,8 +2,8 @@
 //! wrong with it.
 //!
 //! The text is parsed into a tree with positions; each key and value is held
-//! against the schema ([`structure`]), `${...}` is replaced on the way; what is
-//! sound becomes a [`Config`], and [`meaning`] looks at what its values say
+//! against the schema (`structure`), `${...}` is replaced on the way; what is
+//! sound becomes a [`Config`], and `meaning` looks at what its values say
 //! together. Errors of one step do not hide those of the next. A new setting
 //! needs nothing here: its struct describes it.
 

@@ -37,7 +37,7 @@ fn table(page: &mut String, node: &Value, header: &Table, description: &str) {
         Table::Root => "Top level".to_owned(),
         Table::One(_) | Table::List(_) => format!("`{header}`"),
     };
-    let level = title.matches('.').count().min(1) + 2;
+    let level = title.replace(".NAME", "").matches('.').count().min(1) + 2;
     // Writing to a String cannot fail.
     let _ = write!(page, "\n{} {title}\n", "#".repeat(level));
     if !matches!(header, Table::Root) {
@@ -56,7 +56,8 @@ fn table(page: &mut String, node: &Value, header: &Table, description: &str) {
             (_, Some(node)) => below.push((Table::One(path), node, described)),
             (shape, None) => {
                 let is_required = required.iter().any(|name| name == key);
-                let default = if is_required { "required".into() } else { default(node) };
+                let default =
+                    if is_required { "required".into() } else { default(node, described) };
                 let kind = kind(shape);
                 let text = format!("{}{}", one_line(described), choices(shape));
                 let _ = writeln!(rows, "| `{key}` | {kind} | {default} | {text} |");
@@ -69,11 +70,11 @@ fn table(page: &mut String, node: &Value, header: &Table, description: &str) {
     }
     for (header, node, description) in below {
         // Both hold the same settings; once is enough.
-        if header.to_string() == "[service.NAME]" {
+        if header.to_string() == "[defaults]" {
             let _ = write!(
                 page,
-                "\n## `{header}`\n\n{} Has the keys of `[defaults]` and the tables below it, which \
-                 it overrides value by value.\n",
+                "\n## `{header}`\n\n{} Has the keys of `[service.NAME]`, less `endpoints`, and the \
+                 tables below it; a service overrides them value by value.\n",
                 one_line(description)
             );
         } else {
@@ -133,13 +134,24 @@ fn choices(shape: Shape<'_>) -> String {
         .collect()
 }
 
-/// As it would be written in the file. Defaults that depend on other settings
-/// stand in the description.
-fn default(node: &Value) -> String {
-    let node = if node["default"].is_null() { schema::resolve(node) } else { node };
-    match &node["default"] {
-        Value::Null => String::new(),
-        value => format!("`{value}`"),
+/// As it would be written in the file. What a service leaves open is decided
+/// elsewhere, so its default stands only in the description, after "Default".
+fn default(node: &Value, description: &str) -> String {
+    let own = if node["default"].is_null() { schema::resolve(node) } else { node };
+    match &own["default"] {
+        Value::Null => {}
+        value => return format!("`{value}`"),
+    }
+    let description = one_line(description);
+    let Some((_, rest)) = description.split_once("Default") else { return String::new() };
+    let rest = rest.trim_start_matches(':').trim_start();
+    let end = rest.find([';', '.']).unwrap_or(rest.len());
+    let said = &rest[..end];
+    match Shape::of(node) {
+        _ if said.contains(' ') => said.to_owned(),
+        Shape::Text(Some(_)) | Shape::Words(_) => format!("`\"{}\"`", said.trim_matches('`')),
+        Shape::Integer { .. } | Shape::Boolean => format!("`{said}`"),
+        _ => said.to_owned(),
     }
 }
 

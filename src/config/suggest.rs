@@ -1,5 +1,7 @@
 //! "Did you mean": the known word that a misspelt one stands for.
 
+use serde_json::Value;
+
 use super::schema::{self, Shape};
 
 /// What other proxies call our keys; only for suggestions.
@@ -44,11 +46,8 @@ pub(super) fn for_key<'k>(key: &str, keys: impl Iterator<Item = &'k str> + Clone
     }
     let mut tables = Vec::new();
     tables_with(key, schema::root(), &Table::Root, &mut tables);
-    if let [table] | [table, ..] = &tables[..]
-        && tables.len() <= 3
-    {
-        let more: String = tables[1..].iter().map(|table| format!(" and {table}")).collect();
-        return format!("`{key}` is a key of {table}{more}");
+    if (1..=3).contains(&tables.len()) {
+        return format!("`{key}` is a key of {}", tables.join(" and "));
     }
     let known: Vec<_> = keys.map(|key| format!("`{key}`")).collect();
     format!("known are {}", known.join(", "))
@@ -85,24 +84,21 @@ impl std::fmt::Display for Table {
     }
 }
 
-fn tables_with(key: &str, node: &serde_json::Value, table: &Table, found: &mut Vec<String>) {
-    match Shape::of(node) {
-        Shape::Table { keys, .. } => {
-            if keys.contains_key(key) {
-                found.push(table.to_string());
+/// Adds the tables at or below `node` that have `key`.
+fn tables_with(key: &str, node: &Value, table: &Table, found: &mut Vec<String>) {
+    let Shape::Table { keys, .. } = Shape::of(node) else { return };
+    if keys.contains_key(key) {
+        found.push(table.to_string());
+    }
+    for (name, node) in keys {
+        let path = table.path(name);
+        match Shape::of(node) {
+            Shape::List { items } => tables_with(key, items, &Table::List(path), found),
+            Shape::Map { values, .. } => {
+                tables_with(key, values, &Table::One(format!("{path}.NAME")), found);
             }
-            for (name, node) in keys {
-                let path = table.path(name);
-                match Shape::of(node) {
-                    Shape::List { items } => tables_with(key, items, &Table::List(path), found),
-                    Shape::Map { values, .. } => {
-                        tables_with(key, values, &Table::One(format!("{path}.NAME")), found);
-                    }
-                    _ => tables_with(key, node, &Table::One(path), found),
-                }
-            }
+            _ => tables_with(key, node, &Table::One(path), found),
         }
-        _ => {}
     }
 }
 

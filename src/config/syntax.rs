@@ -6,7 +6,10 @@
 
 use std::ops::Range;
 
-use toml::{Spanned, de::DeTable};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use super::{Code, Diagnostic};
 
@@ -41,9 +44,14 @@ pub(super) fn parse(text: &str) -> Parsed<'_> {
         if !mild || text[line..].trim_start().starts_with('[') {
             parsed.derailed = parsed.derailed.min(line);
         }
-        if last_line.replace(line) != Some(line) {
-            parsed.errors.push(diagnose(text, span, error.message()));
+        if last_line.replace(line) == Some(line) {
+            continue;
         }
+        let diagnostic = match error.message() {
+            DUPLICATE => duplicate(text, span, parsed.root.get_ref()),
+            message => diagnose(text, span, message),
+        };
+        parsed.errors.push(diagnostic);
     }
     parsed
 }
@@ -51,12 +59,62 @@ pub(super) fn parse(text: &str) -> Parsed<'_> {
 const DUPLICATE: &str = "duplicate key";
 const UNQUOTED: &str = "string values must be quoted";
 
+fn duplicate(text: &str, span: Range<usize>, root: &DeTable<'_>) -> Diagnostic {
+    let key = text.get(span.clone()).unwrap_or_default();
+    let earlier = earlier(text, &span, root);
+    let twice = Diagnostic::new(Code::DuplicateKey, span, format!("`{key}` is defined twice"));
+    match earlier {
+        Some(earlier) => twice.label("the second time").related(earlier, "the first time"),
+        None => twice.label("defined before, further up"),
+    }
+}
+
+/// Where the key or table at `span` was defined first, if that is certain.
+fn earlier(text: &str, span: &Range<usize>, root: &DeTable<'_>) -> Option<Range<usize>> {
+    let line = line_start(text, span.start);
+    let code = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
+    let here = code(text[line..].lines().next()?);
+    let mut headers = Vec::new();
+    let mut start = 0;
+    for other in text[..line].split_inclusive('\n') {
+        if other.trim_start().starts_with('[') {
+            headers.push(start..start + other.trim_end().len());
+        }
+        start += other.len();
+    }
+    if here.starts_with('[') {
+        return headers.into_iter().find(|header| code(&text[header.clone()]) == here);
+    }
+    if !text[line..span.start].trim().is_empty() {
+        return None;
+    }
+    let table = match headers.last() {
+        Some(header) => {
+            let indent = text[header.clone()].find('[')?;
+            table_at(root, header.start + indent)?
+        }
+        None => root,
+    };
+    let (first, _) = table.get_key_value(&text[span.clone()])?;
+    (first.span().end <= span.start).then(|| first.span())
+}
+
+/// The table whose header begins at `start`.
+fn table_at<'t, 'i>(table: &'t DeTable<'i>, start: usize) -> Option<&'t DeTable<'i>> {
+    table.values().find_map(|value| match value.get_ref() {
+        DeValue::Table(inner) if value.span().start == start => Some(inner),
+        DeValue::Table(inner) => table_at(inner, start),
+        DeValue::Array(list) => list.iter().find_map(|item| match item.get_ref() {
+            DeValue::Table(inner) if item.span().start == start => Some(inner),
+            DeValue::Table(inner) => table_at(inner, start),
+            _ => None,
+        }),
+        _ => None,
+    })
+}
+
 fn diagnose(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
     let at = text.get(span.clone()).unwrap_or_default();
-    if message == DUPLICATE {
-        return Diagnostic::new(Code::DuplicateKey, span, format!("`{at}` is defined twice"))
-            .label("defined before, further up");
-    }
     if message.starts_with(UNQUOTED) {
         let found = Diagnostic::new(Code::Syntax, span, "a key without a value");
         if at.is_empty() {

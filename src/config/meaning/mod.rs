@@ -24,6 +24,18 @@ pub(super) fn check(config: &Config, tree: &Tree<'_>) -> Vec<Diagnostic> {
     found
 }
 
+/// An error for a name that would break a log line or a metric, if it would.
+fn bad_name(place: Place<'_>, name: &str) -> Option<Diagnostic> {
+    let why = if name.is_empty() {
+        "a name cannot be empty"
+    } else if name.chars().any(char::is_control) {
+        "a name cannot have control characters"
+    } else {
+        return None;
+    };
+    Some(Diagnostic::new(Code::Refused, place.span(), why).label("not a name"))
+}
+
 /// An error for a duration or size of zero.
 fn zero(place: Place<'_>, what: &str) -> Diagnostic {
     Diagnostic::new(Code::Zero, place.span(), format!("{what} of zero")).label("must be more")

@@ -8,7 +8,7 @@ use crate::{
     routing::{HostPattern, RouteSettings},
 };
 
-use super::{Code, Config, Diagnostic};
+use super::{Code, Config, Diagnostic, bad_name};
 
 pub(super) fn check(config: &Config, routes: Place<'_>, found: &mut Vec<Diagnostic>) {
     let names = route_names(&config.route);
@@ -19,6 +19,9 @@ pub(super) fn check(config: &Config, routes: Place<'_>, found: &mut Vec<Diagnost
         target(route, place, &title, found);
         if let Some(service) = &route.service {
             declared(config, service, place.key("service"), &title, found);
+        }
+        if let Some(name) = &route.name {
+            found.extend(bad_name(place.key("name"), name));
         }
         if let Some(name) = &route.name
             && let Some(earlier) = named.insert(name, index)

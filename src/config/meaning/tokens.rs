@@ -3,9 +3,10 @@
 use crate::{
     admin::{AdminSettings, Scope},
     config::tree::Place,
+    model::ServiceName,
 };
 
-use super::{Code, Diagnostic};
+use super::{Code, Diagnostic, bad_name};
 
 pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {
     let tokens = place.key("token");
@@ -13,6 +14,7 @@ pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Dia
         let place = tokens.item(index);
         let name = place.key("name");
         let shown = name.show(&token.name);
+        found.extend(bad_name(name, &token.name));
         if let Some(earlier) =
             admin.token[..index].iter().position(|other| other.name == token.name)
         {
@@ -35,6 +37,17 @@ pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Dia
                     .label("needs `services`")
                     .help("name them, as in services = [\"orders\", \"billing-*\"]".to_owned()),
             );
+        }
+        for (index, pattern) in token.services.iter().enumerate().filter(|_| registers) {
+            // The shortest name it could match, if any.
+            if pattern.replace('*', "0").parse::<ServiceName>().is_err() {
+                let item = services.item(index);
+                let message = format!("{} matches no service", item.show(pattern));
+                found.push(
+                    Diagnostic::new(Code::NoEffect, item.span(), message)
+                        .label("no service can have such a name"),
+                );
+            }
         }
         if !registers && services.is_there() {
             let found_here = Diagnostic::new(

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-/// A file, and what is found in it: code, line and column.
-const FILES: &[(&str, &[(&str, u32, u32)])] = &[
+/// Code, line and column.
+type Found = (&'static str, u32, u32);
+
+/// A file, and what is found in it.
+const FILES: &[(&str, &[Found])] = &[
     ("adress = 1", &[("P0101", 1, 1)]),
     ("workers = \n", &[("P0102", 1, 11)]),
     ("workers = 1\nworkers = 2", &[("P0103", 2, 1)]),
@@ -31,6 +34,8 @@ const FILES: &[(&str, &[(&str, u32, u32)])] = &[
     ("[telemetry]\nlog = 'jsn'", &[("P0214", 2, 7)]),
     ("workers = 0", &[("P0215", 1, 11)]),
     ("workers = 99999999999999999999", &[("P0215", 1, 11)]),
+    ("[[route]]\nname = ''\nredirect = { to = '/' }", &[("P0216", 2, 8)]),
+    ("[[route]]\nname = \"a\\nb\"\nredirect = { to = '/' }", &[("P0216", 2, 8)]),
     ("[registry]\ndata_dir = '${NOPE}'", &[("P0217", 2, 13)]),
     ("[registry]\ndata_dir = '${file:nope}'", &[("P0218", 2, 13)]),
     ("[registry]\ndata_dir = '${NOPE'", &[("P0219", 2, 13)]),

@@ -55,6 +55,25 @@ fn colors_are_only_there_when_asked_for() {
 }
 
 #[test]
+fn what_is_defined_twice_is_shown_at_both_places() {
+    let first = |text: &str| {
+        let found = refused(text).diagnostics.remove(0);
+        found.related.map(|(span, _)| text[span].to_owned() + &format!(" at {}", found.line))
+    };
+    for (text, expected) in [
+        ("workers = 1\nworkers = 2", Some("workers at 2")),
+        ("[admin] # one\n[registry]\n[admin]\n", Some("[admin] # one at 3")),
+        (
+            "[admin]\naddress = ':1'\n[[listener]]\naddress = ':2'\naddress = ':3'",
+            Some("address at 5"),
+        ),
+        ("[[route]]\npath = '/'\nheader = { a = '1', a = '2' }", None),
+    ] {
+        assert_eq!(first(text).as_deref(), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_list_that_never_ends_is_one_error() {
     assert_eq!(
         found("[[route]]\nhost = [\"a\",\nservice = \"b\"\n[[route]]\npath = \"/\"\n").len(),
