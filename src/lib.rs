@@ -1,6 +1,7 @@
 //! Portolan: a server-side discovery reverse proxy.
 
 pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;

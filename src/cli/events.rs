@@ -1,0 +1,162 @@
+//! `portolan events`: what changed, and with `--follow`, what is changing.
+//!
+//! A broken stream is taken up again where it ended, so nothing is missed and
+//! nothing is told twice.
+
+use std::{io, time::Duration};
+
+use http_body_util::BodyExt;
+
+use super::{
+    client::{Client, ClientError},
+    output::{self, Format, FormatArgs, Output},
+    sse::{Frame, Frames},
+    text::{BAD, DIM, GOOD, PLAIN, WARN, plain, styled},
+};
+use crate::control::view::EventView;
+
+/// Arguments of `events`.
+#[derive(Debug, clap::Args)]
+pub(super) struct EventsArgs {
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    follow: bool,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+/// How long to leave a proxy alone that has just gone away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Without `--follow`: this long without an event means that the past is told.
+const QUIET: Duration = Duration::from_millis(500);
+
+impl EventsArgs {
+    pub(super) async fn ask(&self, client: &Client) -> anyhow::Result<Output> {
+        let mut last = None;
+        let mut first = true;
+        loop {
+            match self.listen(client, &mut last).await {
+                Ok(End::Told | End::ReaderGone) => return Ok(Output::ok("")),
+                Ok(End::Broken) if !self.follow => return Ok(Output::ok("")),
+                // A refusal will not go away by asking again.
+                Err(error @ ClientError::Refused(_)) => return Err(error.into()),
+                Err(error) if first || !self.follow => return Err(error.into()),
+                Err(_) => {}
+                Ok(End::Broken) => {
+                    let note = "the stream ended; taking it up again\n";
+                    output::print_diagnostics(&styled(DIM, note.trim_end())).ok();
+                    output::print_diagnostics("\n").ok();
+                }
+            }
+            first = false;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn listen(&self, client: &Client, last: &mut Option<String>) -> Result<End, ClientError> {
+        // History first, then what is new; the server ends the stream by itself
+        // if it is told not to follow.
+        let path = format!("/api/v1/events?follow={}", self.follow);
+        // `0` is before every event of this run: without an id the stream
+        // would begin with what is new.
+        let mut body = client.stream(&path, Some(last.as_deref().unwrap_or("0"))).await?;
+        let mut frames = Frames::default();
+        loop {
+            let next = if self.follow {
+                body.frame().await
+            } else {
+                match tokio::time::timeout(QUIET, body.frame()).await {
+                    Ok(next) => next,
+                    Err(_) => return Ok(End::Told),
+                }
+            };
+            let Some(Ok(piece)) = next else { return Ok(End::Broken) };
+            let Ok(data) = piece.into_data() else { continue };
+            for frame in frames.push(&data) {
+                if self.tell(&frame).is_err() {
+                    return Ok(End::ReaderGone);
+                }
+                *last = Some(frame.id).filter(|id| !id.is_empty());
+            }
+        }
+    }
+
+    fn tell(&self, frame: &Frame) -> io::Result<()> {
+        match serde_json::from_str::<EventView>(&frame.data) {
+            Ok(_) if self.format.format == Format::Json => {
+                output::print(&format!("{}\n", frame.data.replace('\n', " ")))
+            }
+            Ok(event) => output::print(&line(&event)),
+            Err(_) if frame.event == "reset" => output::print_diagnostics(
+                "some events are no longer kept; going on with the oldest that are\n",
+            ),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+enum End {
+    /// All of the past is told.
+    Told,
+    /// The stream ended by itself.
+    Broken,
+    /// Nobody reads our output any more.
+    ReaderGone,
+}
+
+fn line(event: &EventView) -> String {
+    let style = match event.kind.as_str() {
+        "registered" | "drained" | "config_reloaded" | "panic_over" => GOOD,
+        "lease_expired" | "draining" | "deregistered" => WARN,
+        "config_refused" | "panic" => BAD,
+        _ => PLAIN,
+    };
+    let whom = match (&event.service, &event.instance) {
+        (Some(service), Some(instance)) => format!("{service}/{instance}  "),
+        (Some(service), None) => format!("{service}  "),
+        _ => String::new(),
+    };
+    format!(
+        "{}  {style}{:<15}{style:#}  {}{}\n",
+        styled(DIM, &event.time),
+        plain(&event.kind),
+        plain(&whom),
+        plain(&event.detail)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{exit::Exit, testing::FakeAdmin},
+        *,
+    };
+
+    const EVENT: &str = r#"{"number":1,"time":"2027-01-01T00:00:00Z","kind":"registered","service":"orders","instance":"a","detail":"at 10.0.0.1:80"}"#;
+
+    #[test]
+    fn a_line_says_when_what_who() {
+        let event = serde_json::from_str(EVENT).expect("an event");
+        insta::assert_snapshot!(super::super::testing::unstyled(&line(&event)),
+            @"2027-01-01T00:00:00Z  registered       orders/a  at 10.0.0.1:80");
+    }
+
+    #[tokio::test]
+    async fn without_follow_the_past_is_told_and_that_is_all() {
+        let admin = FakeAdmin::start(|_| (200, format!("id: 5-1\ndata: {EVENT}\n\n"))).await;
+        let args = EventsArgs { follow: false, format: FormatArgs::default() };
+        assert_eq!(args.ask(&admin.client).await.expect("told").exit, Exit::Ok);
+        assert_eq!(admin.asked()[0].0, "GET /api/v1/events?follow=false Bearer secret");
+    }
+
+    #[tokio::test]
+    async fn the_last_id_is_kept_for_the_next_try() {
+        let admin = FakeAdmin::start(|_| (200, format!("id: 5-1\ndata: {EVENT}\n\n"))).await;
+        let args = EventsArgs { follow: true, format: FormatArgs::default() };
+        let mut last = None;
+        let end = args.listen(&admin.client, &mut last).await.expect("a stream");
+        assert!(matches!(end, End::Broken));
+        assert_eq!(last.as_deref(), Some("5-1"));
+    }
+}
