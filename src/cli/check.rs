@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use super::{
-    config::{self, Config, Diagnostic, Loaded, Report, Severity},
+    config::{self, Config, Diagnostic, Report},
     exit::Exit,
     output::{self, Output},
     text::{GOOD, count, plain},
@@ -44,7 +44,10 @@ enum WarningLevel {
 impl CheckArgs {
     pub(super) fn perform(&self, path: &Path) -> anyhow::Result<Output> {
         let (config, report) = match config::load(path) {
-            Ok(Loaded { config, warnings, .. }) => (Some(config), Report::from(warnings)),
+            Ok(loaded) => {
+                let report = loaded.report();
+                (Some(loaded.config), report)
+            }
             Err(report) => (None, report),
         };
         self.output(path, config.as_ref(), &report)
@@ -63,8 +66,11 @@ impl CheckArgs {
             CheckFormat::Text => {
                 output.out = good.map(|config| summary(path, config)).unwrap_or_default();
                 output.err = report.render(output::stderr_has_color());
+                if config.is_some() && good.is_none() {
+                    output.err += "a warning is an error here, because of -W error\n";
+                }
             }
-            CheckFormat::Github => output.out = report.render_github(),
+            CheckFormat::Github => output.out = report.github(),
             CheckFormat::Json => {
                 let view = ReloadView {
                     ok: good.is_some(),
@@ -94,12 +100,8 @@ fn summary(path: &Path, config: &Config) -> String {
 }
 
 fn view(found: &Diagnostic) -> DiagnosticView {
-    let severity = match found.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
     DiagnosticView {
-        severity: severity.to_owned(),
+        severity: found.severity.to_string(),
         code: found.code.to_string(),
         message: found.message.clone(),
         file: found.file.clone(),
@@ -111,17 +113,27 @@ fn view(found: &Diagnostic) -> DiagnosticView {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::unstyled, *};
+    use super::{
+        super::{config::Severity, testing::unstyled},
+        *,
+    };
+
+    fn report(diagnostics: Vec<Diagnostic>) -> Report {
+        Report { diagnostics, file: "proxy.toml".to_owned(), text: String::new() }
+    }
 
     fn warned() -> Report {
-        Report::from(vec![Diagnostic {
+        report(vec![Diagnostic {
+            code: config::Code::ALL[0],
             severity: Severity::Warning,
-            code: "P0305",
             message: "route `old` can never match".to_owned(),
             file: "proxy.toml".to_owned(),
             line: 8,
             column: 1,
+            label: String::new(),
             help: None,
+            span: None,
+            related: None,
         }])
     }
 
@@ -135,7 +147,7 @@ mod tests {
             "[service.a]\n[[route]]\npath = \"/a\"\nservice = \"a\"\n[[route]]\nservice = \"b\"\n",
         )
         .expect("a config");
-        let said = output(&CheckArgs::default(), Some(&config), &Report::default());
+        let said = output(&CheckArgs::default(), Some(&config), &report(Vec::new()));
         assert_eq!(
             (unstyled(&said.out).as_str(), said.exit),
             ("proxy.toml: ok (2 routes, 2 services, 1 listener)\n", Exit::Ok)
@@ -158,7 +170,7 @@ mod tests {
         let args = CheckArgs { format: CheckFormat::Json, warnings: None };
         let said = output(&args, None, &warned());
         let read: ReloadView = serde_json::from_str(&said.out).expect("a view");
-        assert_eq!((read.ok, read.diagnostics[0].code.as_str()), (false, "P0305"));
+        assert_eq!((read.ok, read.diagnostics[0].line), (false, 8));
         assert_eq!(said.exit, Exit::No);
     }
 }

@@ -64,7 +64,6 @@ pub(super) struct Problem {
     pub(super) title: String,
     pub(super) status: u16,
     pub(super) detail: String,
-    pub(super) suggestions: Vec<String>,
     pub(super) errors: Vec<ProblemPart>,
 }
 
@@ -81,12 +80,15 @@ impl Problem {
     fn advice(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for ProblemPart { pointer, detail, suggestion } in &self.errors {
-            let place = if pointer.is_empty() { String::new() } else { format!("{pointer}: ") };
-            let hint = suggestion.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            lines.push(format!("{place}{detail}{hint}"));
-        }
-        if !self.suggestions.is_empty() {
-            lines.push(format!("did you mean {}?", self.suggestions.join(", ")));
+            // With one thing wrong, its detail stands above already.
+            if *detail != self.detail {
+                lines.push(format!("{pointer}: {detail}"));
+            } else if !pointer.is_empty() {
+                lines.push(format!("at {pointer}"));
+            }
+            if let Some(suggestion) = suggestion {
+                lines.push(format!("did you mean {suggestion:?}?"));
+            }
         }
         if self.status == 401 {
             lines.push("a token is given by PORTOLAN_TOKEN or --token-file".to_owned());

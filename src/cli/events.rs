@@ -28,6 +28,12 @@ pub(super) struct EventsArgs {
 /// How long to leave a proxy alone that has just gone away.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// An id before that of any event: everything that is kept comes after it.
+/// Without an id the stream begins with what is new.
+const BEFORE_ALL: &str = "0-0";
+
+const MISSED: &str = "some events are no longer kept; going on with the oldest that are\n";
+
 /// Without `--follow`: this long without an event means that the past is told.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -39,14 +45,13 @@ impl EventsArgs {
             match self.listen(client, &mut last).await {
                 Ok(End::Told | End::ReaderGone) => return Ok(Output::ok("")),
                 Ok(End::Broken) if !self.follow => return Ok(Output::ok("")),
-                // A refusal will not go away by asking again.
-                Err(error @ ClientError::Refused(_)) => return Err(error.into()),
-                Err(error) if first || !self.follow => return Err(error.into()),
+                Err(error) if first || !self.follow || is_final(&error) => {
+                    return Err(error.into());
+                }
                 Err(_) => {}
                 Ok(End::Broken) => {
-                    let note = "the stream ended; taking it up again\n";
-                    output::print_diagnostics(&styled(DIM, note.trim_end())).ok();
-                    output::print_diagnostics("\n").ok();
+                    let note = styled(DIM, "the stream ended; taking it up again");
+                    output::print_diagnostics(&format!("{note}\n")).ok();
                 }
             }
             first = false;
@@ -55,12 +60,8 @@ impl EventsArgs {
     }
 
     async fn listen(&self, client: &Client, last: &mut Option<String>) -> Result<End, ClientError> {
-        // History first, then what is new; the server ends the stream by itself
-        // if it is told not to follow.
-        let path = format!("/api/v1/events?follow={}", self.follow);
-        // `0` is before every event of this run: without an id the stream
-        // would begin with what is new.
-        let mut body = client.stream(&path, Some(last.as_deref().unwrap_or("0"))).await?;
+        let after = last.as_deref().unwrap_or(BEFORE_ALL);
+        let mut body = client.stream("/api/v1/events", Some(after)).await?;
         let mut frames = Frames::default();
         loop {
             let next = if self.follow {
@@ -74,10 +75,18 @@ impl EventsArgs {
             let Some(Ok(piece)) = next else { return Ok(End::Broken) };
             let Ok(data) = piece.into_data() else { continue };
             for frame in frames.push(&data) {
-                if self.tell(&frame).is_err() {
+                let told = match frame.event.as_str() {
+                    // Before the first event that we ever got, nothing was missed.
+                    "reset" if last.is_some() => output::print_diagnostics(MISSED),
+                    "reset" => Ok(()),
+                    _ => self.tell(&frame),
+                };
+                if told.is_err() {
                     return Ok(End::ReaderGone);
                 }
-                *last = Some(frame.id).filter(|id| !id.is_empty());
+                if !frame.id.is_empty() {
+                    *last = Some(frame.id);
+                }
             }
         }
     }
@@ -88,12 +97,15 @@ impl EventsArgs {
                 output::print(&format!("{}\n", frame.data.replace('\n', " ")))
             }
             Ok(event) => output::print(&line(&event)),
-            Err(_) if frame.event == "reset" => output::print_diagnostics(
-                "some events are no longer kept; going on with the oldest that are\n",
-            ),
             Err(_) => Ok(()),
         }
     }
+}
+
+/// Whether asking again would bring the same refusal. A proxy that is starting
+/// or stopping refuses by a 5xx.
+fn is_final(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(problem) if problem.status < 500)
 }
 
 enum End {
@@ -147,7 +159,7 @@ mod tests {
         let admin = FakeAdmin::start(|_| (200, format!("id: 5-1\ndata: {EVENT}\n\n"))).await;
         let args = EventsArgs { follow: false, format: FormatArgs::default() };
         assert_eq!(args.ask(&admin.client).await.expect("told").exit, Exit::Ok);
-        assert_eq!(admin.asked()[0].0, "GET /api/v1/events?follow=false Bearer secret");
+        assert_eq!(admin.asked()[0].0, "GET /api/v1/events Bearer secret");
     }
 
     #[tokio::test]

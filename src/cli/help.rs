@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::{Cli, config, exit::UsageError, output::Output};
+use super::{Cli, config::Code, exit::UsageError, output::Output, text::BOLD};
 
 /// Arguments of `help`.
 #[derive(Debug, clap::Args)]
@@ -17,11 +17,12 @@ impl HelpArgs {
         if let [code] = self.topic.as_slice()
             && is_code(code)
         {
-            let code = code.to_ascii_uppercase();
-            return match config::codes::explain(&code) {
-                Some(text) => Ok(Output::ok(format!("{}\n", text.trim_end()))),
-                None => Err(UsageError(format!("there is no diagnostic {code}")).into()),
-            };
+            let found = Code::find(code)
+                .ok_or_else(|| UsageError(format!("there is no diagnostic {code}")))?;
+            let (title, explanation) = (found.title(), found.explanation());
+            let text =
+                format!("{BOLD}{found}: {title}{BOLD:#} ({})\n\n{explanation}\n", found.severity());
+            return Ok(Output::ok(text));
         }
         let mut command = Cli::command();
         command.build();
@@ -55,6 +56,14 @@ mod tests {
         assert!(help(&[]).expect("help").contains("healthcheck"));
         assert!(help(&["explain"]).expect("help").contains("explain"));
         assert!(help(&["config", "schema"]).expect("help").contains("JSON schema"));
+    }
+
+    #[test]
+    fn every_code_is_explained_in_either_case() {
+        for code in Code::ALL {
+            let text = help(&[&code.to_string().to_lowercase()]).expect("an explanation");
+            assert!(text.starts_with(&format!("{code}: {}", code.title())), "{text}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod text;
 mod token;
 mod version;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, io, path::PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -61,7 +61,7 @@ Examples:
   portolan register orders/orders-7 --address 10.0.0.5:8080 --ttl 10s --wait
 
 Exit codes: 0 yes, 1 no, 2 usage, 3 admin API not reachable, 78 config refused")]
-pub(crate) struct Cli {
+struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
@@ -157,9 +157,15 @@ Examples:
 /// Does what `arguments` (the name of the program first) ask for.
 pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Exit {
     let output = answer(arguments);
-    // Nobody is left to tell that there is nobody left to tell.
-    output.print().ok();
-    output.exit
+    match output.print() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::from(error).context("cannot write the result");
+            output::print_diagnostics(&complaint(&error)).ok();
+            Exit::No
+        }
+        // A reader that has read enough (`| head`) is no failure.
+        _ => output.exit,
+    }
 }
 
 fn answer(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Output {

@@ -99,7 +99,7 @@ impl RegisterArgs {
 
     /// What is registered, but for the names: those stand in the path.
     fn body(&self) -> anyhow::Result<Value> {
-        let mut body = json!({ "origin": origin(&self.address, self.port)? });
+        let mut body = json!({ "address": origin(&self.address, self.port)? });
         let mut set = |key: &str, value: Value| {
             if !value.is_null() && value != json!([]) && value != json!({}) {
                 body[key] = value;

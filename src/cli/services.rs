@@ -36,9 +36,9 @@ impl ServicesArgs {
 
 /// Every page of the list as one.
 async fn all_pages(client: &Client) -> anyhow::Result<(ServicesView, Value)> {
-    let (mut all, mut json) = client.view::<ServicesView>("/api/v1/services").await?;
+    let (mut all, mut json) = client.view::<ServicesView>("/api/v1/services?limit=1000").await?;
     while let Some(cursor) = all.next.take() {
-        let path = format!("/api/v1/services?cursor={}", escape(&cursor));
+        let path = format!("/api/v1/services?limit=1000&cursor={}", escape(&cursor));
         let (page, mut page_json) = client.view::<ServicesView>(&path).await?;
         all.services.extend(page.services);
         all.next = page.next;

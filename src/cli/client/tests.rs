@@ -15,20 +15,23 @@ async fn a_call_carries_the_token_and_json() {
 #[tokio::test]
 async fn a_problem_is_told_with_its_suggestions() {
     let problem = r#"{"type":"x","title":"unknown service","status":404,
-        "detail":"there is no service \"ordres\"","suggestions":["orders"]}"#;
+        "detail":"there is no service \"ordres\"",
+        "errors":[{"pointer":"","detail":"there is no service \"ordres\"","suggestion":"orders"}]}"#;
     let admin = FakeAdmin::start(|_| (404, problem.to_owned())).await;
     let error = admin.client.view::<Value>("/api/v1/services/ordres").await.expect_err("a 404");
     assert_eq!(error.to_string(), "unknown service: there is no service \"ordres\"");
-    assert_eq!(error.advice(), ["did you mean orders?"]);
+    assert_eq!(error.advice(), ["did you mean \"orders\"?"]);
 }
 
 #[tokio::test]
 async fn each_field_that_is_wrong_is_told() {
-    let problem = r#"{"title":"bad registration","errors":[
-        {"pointer":"/weight","detail":"a weight is 1 to 1000","suggestion":"write 100"}]}"#;
+    let problem = r#"{"title":"bad registration","detail":"unknown field","errors":[
+        {"pointer":"/weigth","detail":"unknown field","suggestion":"weight"},
+        {"pointer":"/ttl","detail":"must be longer than nothing"}]}"#;
     let admin = FakeAdmin::start(|_| (422, problem.to_owned())).await;
     let error = admin.client.view::<Value>("/").await.expect_err("a 422");
-    assert_eq!(error.advice(), ["/weight: a weight is 1 to 1000; write 100"]);
+    let told = ["at /weigth", "did you mean \"weight\"?", "/ttl: must be longer than nothing"];
+    assert_eq!(error.advice(), told);
 }
 
 #[tokio::test]

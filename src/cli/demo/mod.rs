@@ -114,40 +114,40 @@ async fn show(proxy: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
 /// What to type.
 fn script(proxy: SocketAddr, admin: SocketAddr, toys: &[(&str, SocketAddr)]) -> String {
     let first = toys.first().map_or(proxy, |(_, address)| *address);
-    let mut text = format!(
-        "{BOLD}A proxy and three toy instances that registered themselves{BOLD:#}\n\n  \
-         proxy      http://{proxy}\n  admin      http://{admin}\n"
-    );
-    for (id, address) in toys {
-        text += &format!("  {id:<9}  http://{address}\n");
-    }
-    let steps = [
-        (
-            "ask a few times: the two instances of hello take turns",
-            format!("curl http://{proxy}/hello/world"),
-        ),
-        ("the clock is on the same address", format!("curl http://{proxy}/clock")),
-        (
-            "where does a request go, and why?",
-            format!(
-                "export PORTOLAN_ADMIN=http://{admin}\n  portolan explain http://{proxy}/hello/world"
-            ),
-        ),
-        ("who is there?", "portolan services hello".to_owned()),
-        (
-            "let hello-1 fail its probes, and ask again: nobody notices",
-            format!(
-                "curl -X POST http://{first}/fail\n  curl http://{proxy}/hello/world\n  portolan explain http://{proxy}/hello/world"
-            ),
-        ),
-        ("and bring it back", format!("curl -X POST http://{first}/recover")),
-        ("watch it all happen", "portolan events --follow".to_owned()),
-    ];
-    text += "\nIn another terminal:\n";
-    for (what, command) in steps {
-        text += &format!("\n  {DIM}# {what}{DIM:#}\n  {command}\n");
-    }
-    text + "\nCtrl-C drains and stops.\n"
+    let addresses: String =
+        toys.iter().map(|(id, address)| format!("  {id:<9}  http://{address}\n")).collect();
+    format!(
+        "\
+{BOLD}A proxy, and three toy instances that registered themselves{BOLD:#}
+
+  proxy      http://{proxy}
+  admin      http://{admin}
+{addresses}
+In another terminal:
+
+  {DIM}# ask a few times: the two instances of hello share the work{DIM:#}
+  curl http://{proxy}/hello/world
+
+  {DIM}# another service, the same address{DIM:#}
+  curl http://{proxy}/clock
+
+  {DIM}# who is there, and where would a request go?{DIM:#}
+  export PORTOLAN_ADMIN=http://{admin}
+  portolan services hello
+  portolan explain http://{proxy}/hello/world
+
+  {DIM}# let hello-1 fail its probes, then ask again: nobody notices{DIM:#}
+  curl -X POST http://{first}/fail
+  curl http://{proxy}/hello/world
+  portolan services hello
+  curl -X POST http://{first}/recover
+
+  {DIM}# watch it all happen{DIM:#}
+  portolan events --follow
+
+Ctrl-C drains and stops.
+"
+    )
 }
 
 /// A folder that goes when the demo does.

@@ -48,7 +48,7 @@ impl Registration {
 
 async fn register(client: &Client, path: &str, address: SocketAddr) -> Result<(), ClientError> {
     let body = json!({
-        "origin": format!("http://{address}"),
+        "address": format!("http://{address}"),
         "ttl": format!("{}s", TTL.as_secs()),
         "health": { "path": "/healthz" },
     });
@@ -92,7 +92,7 @@ mod tests {
             () = seen_twice => {}
         }
         let (_, body) = &admin.asked()[1];
-        assert!(body.contains(r#""origin":"http://127.0.0.1:80""#), "{body}");
+        assert!(body.contains(r#""address":"http://127.0.0.1:80""#), "{body}");
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ async fn what_is_said_is_what_is_registered() {
     assert_eq!(
         body,
         json!({
-            "origin": "http://10.0.0.5:80", "ttl": "10s", "weight": 7, "zone": "z",
+            "address": "http://10.0.0.5:80", "ttl": "10s", "weight": 7, "zone": "z",
             "version": "1.2", "tags": ["x", "y"], "metadata": { "k": "v=w" },
             "health": { "path": "/h" },
         })
@@ -63,7 +63,7 @@ async fn a_wait_that_ran_out_is_a_no() {
         @"orders/a registered at 10.0.0.5:80: starting, waiting for its first probe (table 9)");
     let not_waited = args("--address 10.0.0.5:80").ask(&admin.client).await.expect("an answer");
     assert_eq!(not_waited.exit, Exit::Ok);
-    let body = r#"{"origin":"http://10.0.0.5:80"}"#;
+    let body = r#"{"address":"http://10.0.0.5:80"}"#;
     assert_eq!(admin.asked()[1].1, body);
 }
 
