@@ -43,8 +43,9 @@ impl EventsArgs {
         let mut first = true;
         loop {
             match self.listen(client, &mut last).await {
-                Ok(End::Told | End::ReaderGone) => return Ok(Output::ok("")),
-                Ok(End::Broken) if !self.follow => return Ok(Output::ok("")),
+                Ok(End::ReaderGone) => return Ok(Output::ok("")),
+                Ok(End::Told) => return Ok(told(last.is_some())),
+                Ok(End::Broken) if !self.follow => return Ok(told(last.is_some())),
                 Err(error) if first || !self.follow || is_final(&error) => {
                     return Err(error.into());
                 }
@@ -100,6 +101,12 @@ impl EventsArgs {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// The end of the past, which may have been empty.
+fn told(anything: bool) -> Output {
+    let err = if anything { "" } else { "nothing is kept; --follow waits for what is new\n" };
+    Output { err: err.to_owned(), ..Output::ok("") }
 }
 
 /// Whether asking again would bring the same refusal. A proxy that is starting
@@ -160,6 +167,13 @@ mod tests {
         let args = EventsArgs { follow: false, format: FormatArgs::default() };
         assert_eq!(args.ask(&admin.client).await.expect("told").exit, Exit::Ok);
         assert_eq!(admin.asked()[0].0, "GET /api/v1/events Bearer secret");
+    }
+
+    #[tokio::test]
+    async fn an_empty_past_is_told_too() {
+        let admin = FakeAdmin::start(|_| (200, "event: reset\ndata: {}\n\n".to_owned())).await;
+        let args = EventsArgs { follow: false, format: FormatArgs::default() };
+        assert!(args.ask(&admin.client).await.expect("told").err.contains("--follow"));
     }
 
     #[tokio::test]
