@@ -1,7 +1,14 @@
 //! Portolan: a server-side discovery reverse proxy.
+//!
+//! Services register at the admin address, are probed, and become routable;
+//! clients send everything to one proxy address. `ARCHITECTURE.md` is the map;
+//! begin to read at [`app`] for how it is put together, at [`proxy`] for the
+//! way of a request, at [`control`] for the way of a registration.
 
 pub mod admin;
+pub mod app;
 pub mod balance;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod deadline;

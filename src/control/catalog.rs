@@ -32,7 +32,7 @@ use crate::{
 
 /// Where an instance came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
+pub(super) enum Source {
     /// `endpoints` in the config file.
     File,
     /// It registered here.
@@ -42,7 +42,7 @@ pub enum Source {
 impl Source {
     /// How the source is called.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::File => "proxy.toml",
             Self::Registry => "registry",
@@ -139,7 +139,7 @@ pub(super) enum ProbeChange {
 
 /// The catalog.
 #[derive(Debug)]
-pub struct Catalog {
+pub(super) struct Catalog {
     workers: usize,
     suspect_for: Duration,
     defaults: ServiceSettings,
@@ -159,7 +159,7 @@ pub(super) type Placed = (Slot, Option<Arc<Service>>);
 impl Catalog {
     /// An empty catalog for a data plane of `workers` threads.
     #[must_use]
-    pub fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize) -> Self {
         Self {
             workers,
             suspect_for: Duration::from_secs(60),

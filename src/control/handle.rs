@@ -152,26 +152,26 @@ impl Control {
         self.watcher.wait_for(version).await;
     }
 
-    /// Notes how a reload went. `listeners` are the addresses in use now.
-    pub fn reloaded(&self, outcome: Result<(Arc<Loaded>, Vec<SocketAddr>), &Report>) {
+    /// Notes that a config file has taken effect. `listeners` are all
+    /// addresses there ever were, by number.
+    pub fn reload_succeeded(&self, loaded: Arc<Loaded>, listeners: Vec<SocketAddr>) {
         let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok((loaded, listeners)) => {
-                config.loaded = loaded;
-                config.loaded_at = Instant::now();
-                config.loaded_time = SystemTime::now();
-                config.listeners = listeners;
-                config.problems = None;
-                config.reloads_ok += 1;
-                tell(&self.shared, "config_reloaded", config.path.clone());
-            }
-            Err(report) => {
-                config.problems = Some(report.render(false));
-                config.reloads_failed += 1;
-                let detail = format!("{}: {}", config.path, report.summary());
-                tell(&self.shared, "config_refused", detail);
-            }
-        }
+        config.loaded = loaded;
+        config.loaded_at = Instant::now();
+        config.loaded_time = SystemTime::now();
+        config.listeners = listeners;
+        config.problems = None;
+        config.reloads_ok += 1;
+        tell(&self.shared, "config_reloaded", config.path.clone());
+    }
+
+    /// Notes that a config file was refused.
+    pub fn reload_failed(&self, summary: String, problems: String) {
+        let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
+        config.problems = Some(problems);
+        config.reloads_failed += 1;
+        let detail = format!("{}: {summary}", config.path);
+        tell(&self.shared, "config_refused", detail);
     }
 
     /// The running config file.
@@ -199,25 +199,9 @@ impl Control {
         }
         let key = instance.key();
         let registered = self.registry.register(instance, caller).await?;
-        let mut version = self.settle().await;
-        let routable = async {
-            let mut published = self.shared.published.subscribe();
-            loop {
-                published.mark_unchanged();
-                let view =
-                    self.instance(&key).ok_or_else(|| ControlError::NotFound(key.clone()))?;
-                if view.routable {
-                    version = published.borrow().0;
-                    self.watcher.wait_for(version).await;
-                    return Ok(view);
-                }
-                if published.changed().await.is_err() {
-                    return Err(ControlError::Closed);
-                }
-            }
-        };
+        self.settle().await;
         let waited = match wait {
-            Some(patience) => timeout(patience, routable).await.ok().transpose()?,
+            Some(patience) => timeout(patience, self.routable(&key)).await.ok().transpose()?,
             None => None,
         };
         let routed = waited.is_some();
@@ -226,7 +210,24 @@ impl Control {
             None => self.instance(&key).ok_or(ControlError::NotFound(key))?,
         };
         let waiting_for = (wait.is_some() && !routed).then(|| instance.why.clone());
-        Ok(RegisteredView { created: registered.created, routed, waiting_for, version, instance })
+        let (created, version) = (registered.created, self.version());
+        Ok(RegisteredView { created, routed, waiting_for, version, instance })
+    }
+
+    /// Waits until every worker routes by a table that holds the instance.
+    async fn routable(&self, key: &InstanceKey) -> Result<InstanceView, ControlError> {
+        let mut published = self.shared.published.subscribe();
+        loop {
+            let version = published.borrow_and_update().0;
+            let view = self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))?;
+            if view.routable {
+                // The catalog is written before the table is published.
+                let version = version.max(self.settle().await);
+                self.watcher.wait_for(version).await;
+                return Ok(view);
+            }
+            published.changed().await.map_err(|_| ControlError::Closed)?;
+        }
     }
 
     /// Renews the lease of an instance.

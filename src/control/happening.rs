@@ -139,6 +139,10 @@ impl EventLog {
     pub(super) fn after(&self, after: Option<EventId>) -> Result<Replay, HistoryGone> {
         let state = self.state();
         let number = match after {
+            // "0-0": whatever is kept.
+            Some(EventId { run: 0, .. }) => {
+                state.past.front().map_or(state.last, |event| event.number - 1)
+            }
             Some(after) if after.run != self.run || after.number > state.last => {
                 return Err(HistoryGone);
             }

@@ -53,7 +53,9 @@ pub(super) struct Record {
     pub(super) reused: bool,
     /// How long the last connect took.
     pub(super) connect: Option<Duration>,
-    /// From the begin to the head of the answer.
+    /// When it was last sent to an instance.
+    pub(super) sent: Option<Instant>,
+    /// From then to the head of the answer.
     first_byte: Option<Duration>,
     /// The status sent to the client.
     pub(super) status: u16,
@@ -92,6 +94,7 @@ impl Record {
             attempts: 0,
             reused: false,
             connect: None,
+            sent: None,
             first_byte: None,
             status: 0,
             upstream_status: None,
@@ -102,7 +105,7 @@ impl Record {
 
     /// Notes the head of the answer of an instance.
     pub(super) fn answered(&mut self, status: u16) {
-        let first_byte = self.begun.elapsed();
+        let first_byte = self.sent.unwrap_or(self.begun).elapsed();
         self.status = status;
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
@@ -137,18 +140,12 @@ impl Record {
         {
             in_flight.endpoint().record_failure();
         }
-        let local = self.upstream_status.is_none();
+        let local = self.upstream_status.is_none() && self.status != 0;
         self.proxy.metrics.worker(self.proxy.worker).request_ended(reason, local);
-        if let Some(route) = &self.route {
-            route.metrics.record(
-                self.proxy.worker,
-                &self.method,
-                self.status,
-                took,
-                bytes_in,
-                self.bytes_out,
-            );
-        }
+        let unrouted = self.proxy.metrics.unrouted();
+        let route = self.route.as_ref().map_or(unrouted, |route| &route.metrics);
+        let (worker, bytes_out) = (self.proxy.worker, self.bytes_out);
+        route.record(worker, &self.method, self.status, took, bytes_in, bytes_out);
         if self.proxy.access_log.wants(reason, self.status) {
             self.log(reason, took, bytes_in);
         }

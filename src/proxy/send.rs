@@ -73,6 +73,9 @@ pub(super) async fn send(
             _ => return Err(lost.failure),
         }
         proxy.metrics.worker(proxy.worker).retried();
+        if let Some(service) = &record.service {
+            service.state.metrics.retried(proxy.worker);
+        }
     }
 }
 
@@ -123,6 +126,7 @@ async fn attempt(
         },
     };
     record.deadline.set(policy.timeouts.response);
+    record.sent = Some(Instant::now());
     let sent = record.deadline.limit(connection.try_send_request(request)).await;
     let mut error = match sent {
         Ok(Ok(response)) => return Ok((response, connection)),
@@ -185,8 +189,10 @@ async fn connect(
         .limit(async { upstream::open(upstream::connect(endpoint, &guard).await?).await })
         .await;
     record.connect = Some(begun.elapsed());
+    let connected = matches!(opened, Ok(Ok(_)));
+    proxy.metrics.worker(proxy.worker).upstream_connect(connected);
     if let Some(service) = &record.service {
-        service.state.metrics.connect(proxy.worker, matches!(opened, Ok(Ok(_))));
+        service.state.metrics.connect(proxy.worker, connected);
     }
     match opened {
         Ok(Ok(connection)) => Ok(connection),
