@@ -59,8 +59,12 @@ impl Diagnostic {
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<Option<String>>) -> Self {
-        self.help = help.into();
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
+        self.help_if(Some(help.into()))
+    }
+
+    pub(super) fn help_if(mut self, help: Option<String>) -> Self {
+        self.help = help;
         self
     }
 
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn github_gets_its_own_escapes() {
-        let found = Diagnostic::new(Code::Word, 0..1, "50% off\nnow").help("try: a, b".to_owned());
+        let found = Diagnostic::new(Code::Word, 0..1, "50% off\nnow").help("try: a, b");
         let report = Report::new("a,b.toml", "x", vec![found]);
         assert_eq!(
             report.github(),

@@ -132,10 +132,23 @@ fn check(
     if report.has_errors() {
         return Err(report);
     }
-    let route_lines =
-        (0..config.route.len()).map(|index| tree.top().key("route").item(index).line()).collect();
+    let route_lines = route_lines(config.route.len(), text, &tree);
     let Report { diagnostics: warnings, file, text } = report;
     Ok(Loaded { config, warnings, route_lines, file, text })
+}
+
+/// One pass over the text, since there may be many routes.
+fn route_lines(count: usize, text: &str, tree: &Tree<'_>) -> Vec<u32> {
+    let routes = tree.top().key("route");
+    let (mut line, mut done) = (1, 0);
+    let line_of = |index| {
+        let start = routes.item(index).span().start;
+        let between = text.get(done..start).unwrap_or_default();
+        line += u32::try_from(between.matches('\n').count()).unwrap_or(u32::MAX);
+        done = start;
+        line
+    };
+    (0..count).map(line_of).collect()
 }
 
 /// What the walk of the schema let pass and serde did not.

@@ -239,7 +239,7 @@ impl<'a> Checker<'a> {
             let (what, advice) = split_advice(&why);
             Diagnostic::new(format.code(), span.clone(), format!("`{path}`: {what}"))
                 .label(format!("not {}", format.noun()))
-                .help(advice.map(str::to_owned))
+                .help_if(advice.map(str::to_owned))
         };
         self.found.push(found);
         false
@@ -258,7 +258,7 @@ impl<'a> Checker<'a> {
         self.found.push(
             Diagnostic::new(Code::Word, span.clone(), message)
                 .label(format!("not {}", known.join(" or ")))
-                .help(help.map(|word| format!("did you mean {word:?}?"))),
+                .help_if(help.map(|word| format!("did you mean {word:?}?"))),
         );
         false
     }
@@ -349,7 +349,9 @@ fn wrong_type(shape: Shape<'_>, found: &DeValue<'_>, source: &str, path: &str) -
         _ => None,
     };
     let message = format!("`{path}` wants {}, this is {is}", noun(shape));
-    Diagnostic::new(Code::WrongType, 0..0, message).label(format!("not {}", noun(shape))).help(help)
+    Diagnostic::new(Code::WrongType, 0..0, message)
+        .label(format!("not {}", noun(shape)))
+        .help_if(help)
 }
 
 /// What a shape is called, with its article.

@@ -123,7 +123,7 @@ fn diagnose(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
         let help = (!at.contains(['"', '\'', '\n'])).then(|| format!("write \"{at}\""));
         return Diagnostic { message: "text is written in quotes".into(), ..found }
             .label("neither a number nor true or false")
-            .help(help);
+            .help_if(help);
     }
     if let Some(value) = unquoted(text, &span)
         && message.starts_with("invalid ")

@@ -93,10 +93,7 @@ fn exposed(config: &Config, admin: Place<'_>, found: &mut Vec<Diagnostic>) {
             format!("the admin address is open to other machines {lacks}"),
         )
         .label("not a loopback address")
-        .help(
-            "listen on 127.0.0.1, or say `insecure = true` in [admin] if the network is trusted"
-                .to_owned(),
-        ),
+        .help("listen on 127.0.0.1, or say `insecure = true` in [admin] if the network is trusted"),
     );
 }
 

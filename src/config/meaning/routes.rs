@@ -90,7 +90,7 @@ fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<
                 Diagnostic::new(Code::RedirectRewrites, place.key(key).key_span(), message)
                     .label("for routes to a service")
                     .related(place.key("redirect").key_span(), "the redirect")
-                    .help("write the whole path into `redirect.to`".to_owned()),
+                    .help("write the whole path into `redirect.to`"),
             );
         }
     }
@@ -121,7 +121,7 @@ fn declared(
                 .related(section.key_span(), "a service with a similar name")
                 .help(format!("did you mean {name:?}?"))
         }
-        None if place.is_reference() => warning.help(None),
+        None if place.is_reference() => warning,
         None => warning.help(format!("if that is meant, add an empty [service.{service}]")),
     });
 }

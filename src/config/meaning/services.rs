@@ -2,7 +2,7 @@
 
 use crate::{
     config::tree::Place,
-    model::{HealthCheck, HealthSettings, ProbeKind, ServiceSettings},
+    model::{HealthCheck, HealthSettings, Probe, ProbeKind, ServiceSettings},
 };
 
 use super::{Code, Config, Diagnostic, zero};
@@ -20,7 +20,7 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
                 "`endpoints` has no effect in [defaults]",
             )
             .label("no service takes its endpoints from here")
-            .help("write them in the [service.NAME] that has them".to_owned()),
+            .help("write them in the [service.NAME] that has them"),
         );
     }
     for (name, settings) in &config.service {
@@ -59,7 +59,8 @@ fn service(
         }
     }
     let (interval, timeout) = (place.key("interval"), place.key("timeout"));
-    let says = interval.is_there() || timeout.is_there();
+    let probes = matches!(check.probe, Probe::Http { .. } | Probe::Tcp);
+    let says = probes && (interval.is_there() || timeout.is_there());
     if says && !any_zero && !place.is_damaged() && check.timeout > check.interval {
         let (here, other) =
             if timeout.is_there() { (timeout, interval) } else { (interval, timeout) };
@@ -74,7 +75,7 @@ fn service(
             "shorter than the timeout"
         });
         if !other.is_there() {
-            slow = slow.help("by default the interval is 5s and the timeout 2s".to_owned());
+            slow = slow.help("by default the interval is 5s and the timeout 2s");
         }
         if other.is_there() {
             slow = slow.related(other.span(), "the interval");

@@ -35,7 +35,7 @@ pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Dia
             found.push(
                 Diagnostic::new(Code::TokenServices, place.key("scope").span(), message)
                     .label("needs `services`")
-                    .help("name them, as in services = [\"orders\", \"billing-*\"]".to_owned()),
+                    .help("name them, as in services = [\"orders\", \"billing-*\"]"),
             );
         }
         for (index, pattern) in token.services.iter().enumerate().filter(|_| registers) {

@@ -32,6 +32,18 @@ proptest! {
     }
 }
 
+#[test]
+fn deep_nesting_and_odd_line_ends_are_taken() {
+    for deep in ["[", "{a=", "a."] {
+        check(&format!("workers = {}", deep.repeat(50_000)));
+        check(&format!("{}b = 1", deep.repeat(50_000)));
+    }
+    check(&EXAMPLE.replace('\n', "\r\n"));
+    check(&format!("\u{feff}{EXAMPLE}"));
+    let report = refused("\u{feff}# é\r\nx = 1\r\n");
+    assert_eq!((report.diagnostics[0].line, report.diagnostics[0].column), (2, 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
