@@ -253,6 +253,17 @@ pub enum OpenError {
         /// The one format that is known.
         known: i64,
     },
+    /// SQLite cannot keep a write-ahead log beside the database.
+    #[error(
+        "{path} cannot have a write-ahead log (its journal mode stays {mode}); \
+         put registry.data_dir on a local disk"
+    )]
+    NoLog {
+        /// The database.
+        path: PathBuf,
+        /// The journal mode that SQLite stays in.
+        mode: String,
+    },
     /// SQLite failed in another way.
     #[error("cannot {doing} {path}: {source}")]
     Sqlite {

@@ -46,7 +46,9 @@ impl Folder {
     /// the files that it adds the same permissions.
     pub(super) fn create(&self, name: &str) -> Result<PathBuf, OpenError> {
         let path = self.file(name);
-        remove(&path)?;
+        for suffix in ["", "-wal", "-shm"] {
+            remove(&self.file(&format!("{name}{suffix}")))?;
+        }
         OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -90,14 +90,19 @@ impl Store {
     /// written, but after a failed fsync a restart may find it.
     pub(super) fn write<'a>(
         &mut self,
-        outcomes: impl Iterator<Item = &'a Outcome>,
+        outcomes: impl Iterator<Item = &'a Outcome> + Clone,
         last_generation: u64,
     ) -> Result<(), StoreFault> {
         #[cfg(test)]
         if let Some(fault) = self.fail_next.take() {
             return Err(fault);
         }
-        let written = self.transact(outcomes, last_generation).map_err(fault);
+        let mut written = self.transact(outcomes.clone(), last_generation).map_err(fault);
+        if written == Err(StoreFault::Full) {
+            // The log itself may hold all the room that is needed.
+            self.copy_log()?;
+            written = self.transact(outcomes, last_generation).map_err(fault);
+        }
         if written.is_err() && !self.connection.is_autocommit() {
             // The rollback failed too: the connection is in no known state.
             return Err(StoreFault::Damaged { text: "a transaction cannot be ended".to_owned() });
@@ -143,9 +148,11 @@ impl Store {
     /// Copies the log into the database once it has grown. SQLite would do it
     /// by itself inside a commit, but would not tell whether it failed.
     pub(super) fn tidy(&mut self) -> Result<(), StoreFault> {
-        if self.uncopied < CHECKPOINT_AFTER {
-            return Ok(());
-        }
+        if self.uncopied < CHECKPOINT_AFTER { Ok(()) } else { self.copy_log() }
+    }
+
+    /// Copies the log into the database and so gives its room back to it.
+    pub(super) fn copy_log(&mut self) -> Result<(), StoreFault> {
         // Even if it fails: the log holds everything, and a disk that is full
         // need not be asked again at every write.
         self.uncopied = 0;
@@ -172,11 +179,12 @@ fn create(folder: &Folder, path: &Path) -> Result<(), OpenError> {
     let unfinished = folder.create(UNFINISHED)?;
     let build = || -> rusqlite::Result<()> {
         let connection = Connection::open_with_flags(&unfinished, flags())?;
-        // Without a log until it has its name: there is one file to rename.
         connection.execute_batch(&format!(
             "PRAGMA journal_mode = MEMORY; BEGIN; {SCHEMA}
-             PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT"
+             PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;
+             PRAGMA journal_mode = WAL"
         ))?;
+        // Takes its log with it: there is one file to rename.
         connection.close().map_err(|(_, error)| error)
     };
     build().map_err(|error| unusable("create", &unfinished, error))?;
@@ -211,16 +219,17 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     if found != FORMAT {
         return Err(OpenError::UnknownFormat { path: owned(), found, known: FORMAT });
     }
-    let found: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+    let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
+    let found = text("PRAGMA quick_check(1)").map_err(sqlite)?;
     if found != "ok" {
         return Err(OpenError::Damaged { path: owned(), found });
     }
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
+    // It is in that mode already, unless somebody changed it. The change can
+    // fail without an error, so what counts is what it is afterwards.
+    text("PRAGMA journal_mode = WAL").map_err(sqlite)?;
+    let mode = text("PRAGMA journal_mode").map_err(sqlite)?;
     if mode != "wal" {
-        let found = format!("it cannot keep a write-ahead log here (journal mode {mode})");
-        return Err(OpenError::Damaged { path: owned(), found });
+        return Err(OpenError::NoLog { path: owned(), mode });
     }
     connection
         .execute_batch(

@@ -105,8 +105,16 @@ fn the_settings_that_the_promise_rests_on_are_in_force() {
 #[test]
 fn an_interrupted_creation_is_begun_again() {
     let folder = folder();
-    fs::write(folder.path().join(UNFINISHED), "half of a database").expect("written");
-    open(&folder).expect("a new store");
+    for name in [UNFINISHED, "registry.db.new-wal", "registry.db.new-shm"] {
+        fs::write(folder.path().join(name), "half of a database").expect("written");
+    }
+    let _store = open(&folder).expect("a new store");
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["lock", FILE, "registry.db-shm", "registry.db-wal"]);
 }
 
 #[test]
@@ -135,6 +143,17 @@ fn a_damaged_file_is_refused_and_named() {
     }
     fs::write(&path, &whole).expect("written");
     assert_eq!(open(&folder).expect("whole again").1.registrations.len(), 2);
+}
+
+#[test]
+fn somebody_elses_journal_mode_does_not_stay() {
+    let (folder, path) = two_instances();
+    edit(&path, "PRAGMA journal_mode = DELETE");
+    let (store, contents) = open(&folder).expect("opens");
+    assert_eq!(contents.registrations.len(), 2);
+    let mode: String =
+        store.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).expect("a mode");
+    assert_eq!(mode, "wal");
 }
 
 #[test]
