@@ -63,10 +63,11 @@ pub(super) struct Param {
     pub(super) about: &'static str,
     /// The JSON type of its value; `array` for one that may be repeated.
     pub(super) shape: &'static str,
+    pub(super) required: bool,
 }
 
 const fn param(name: &'static str, about: &'static str) -> Param {
-    Param { name, about, shape: "string" }
+    Param { name, about, shape: "string", required: false }
 }
 
 /// What a call answers when all is well.
@@ -199,6 +200,7 @@ pub(super) static CALLS: &[Call] = &[
                 name: "limit",
                 about: "Services on a page: 100 unless told, 1000 at most.",
                 shape: "integer",
+                required: false,
             },
             param("state", "Only services with an instance in this state."),
             param("tag", "Only services with an instance with this tag."),
@@ -223,11 +225,18 @@ pub(super) static CALLS: &[Call] = &[
     Call {
         query: &[
             param("method", "The method; GET unless told."),
-            param("url", "The URL: `http://shop.example/orders?x=1`, or a path beside a Host."),
+            Param {
+                required: true,
+                ..param(
+                    "url",
+                    "The URL: `http://shop.example/orders?x=1`, or a path beside a Host.",
+                )
+            },
             Param {
                 name: "header",
                 about: "A field of the request as `Name: value`; may be repeated.",
                 shape: "array",
+                required: false,
             },
         ],
         handler: |filter| on(filter, explain::explain),

@@ -106,7 +106,13 @@ fn parameters(call: &Call) -> Value {
             "array" => json!({ "type": "array", "items": { "type": "string" } }),
             shape => json!({ "type": shape }),
         };
-        json!({ "name": param.name, "in": "query", "description": param.about, "schema": schema })
+        json!({
+            "name": param.name,
+            "in": "query",
+            "required": param.required,
+            "description": param.about,
+            "schema": schema,
+        })
     });
     in_path.chain(in_query).collect()
 }

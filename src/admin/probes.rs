@@ -25,6 +25,7 @@ pub(super) const VERBOSE: &[Param] = &[Param {
     name: "verbose",
     about: "Say what readiness is made of. Needs the scope read.",
     shape: "boolean",
+    required: false,
 }];
 
 /// Whether requests can be routed.

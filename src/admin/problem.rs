@@ -163,11 +163,6 @@ impl Problem {
     }
 
     #[cfg(test)]
-    pub(super) fn detail(&self) -> &str {
-        &self.0.detail
-    }
-
-    #[cfg(test)]
     pub(super) fn errors(&self) -> &[FaultView] {
         &self.0.errors
     }

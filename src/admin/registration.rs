@@ -69,6 +69,10 @@ pub(super) fn parse(body: &[u8], key: InstanceKey, peer: IpAddr) -> Result<Insta
         let detail = "the body is empty; send at least {\"port\": 8080}";
         return Err(Problem::at(Kind::BadRequest, "", detail));
     }
+    if !body.trim_ascii_start().starts_with(b"{") {
+        // A derived struct would be read from an array, too.
+        return Err(Problem::at(Kind::BadRequest, "", "the body is not a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let read: RegistrationBody =
         serde_path_to_error::deserialize(&mut json).map_err(|error| unreadable(&error))?;
@@ -257,7 +261,7 @@ mod tests {
             ("", Kind::BadRequest, ""),
             ("{", Kind::BadRequest, ""),
             ("{\"port\": 1} x", Kind::BadRequest, ""),
-            ("[]", Kind::Invalid, ""),
+            ("[]", Kind::BadRequest, ""),
             ("{}", Kind::Invalid, "/address"),
             (r#"{"port": 0}"#, Kind::Invalid, "/port"),
             (r#"{"port": 1, "address": "10.0.0.1:2"}"#, Kind::Invalid, "/port"),
