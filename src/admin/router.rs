@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, header};
+use percent_encoding::percent_decode_str;
 
 use super::{
     attempts,
@@ -136,7 +137,8 @@ fn media_type(call: &Call, request: &Request) -> Result<(), Problem> {
 
 fn entry(what: &'static str, request: &Request) -> AuditEntry {
     let connection = request.extensions().get::<Connection>();
-    let path = request.uri().path();
+    // Decoded, as everywhere else that names it; JSON escapes what is odd.
+    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
     // "/api/v1/services/orders/instances/orders-7/drain"
     let mut segments = path.split('/').skip(3);
     let target = match (segments.next(), segments.next(), segments.next(), segments.next()) {

@@ -67,7 +67,9 @@ async fn a_change_without_a_token_is_told_from_others() {
     admin.put(INSTANCE, r#"{"port": 8080}"#).await;
     let foreign = request("DELETE", INSTANCE).header("origin", "http://evil.example");
     admin.send(foreign.body(Body::empty()).expect("a request")).await;
+    admin.ask("DELETE", "/api/v1/services/orders/instances/host%3A80%0A").await;
     let lines = admin.audited();
+    assert_eq!(lines[2]["target"], "orders/host:80\n");
     assert_eq!((&lines[0]["who"], &lines[0]["status"]), (&"loopback".into(), &201.into()));
     assert_eq!(lines[1]["problem"], "cross_origin");
 }
