@@ -124,6 +124,7 @@ impl Reconciler {
                 }
             }
         }
+        let compiling;
         let (placed, probes, happened) = {
             let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
             for event in news.registry {
@@ -138,11 +139,12 @@ impl Reconciler {
                 configure(&mut catalog, loaded, now);
                 self.table.router = self.routes.build(&mut catalog, loaded);
             }
+            compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
             (placed, catalog.take_probe_changes(), catalog.take_happened())
         };
         if !placed.is_empty() || !configs.is_empty() {
-            self.publish(placed);
+            self.publish(placed, compiling);
         }
         for change in probes {
             match change {
@@ -158,8 +160,8 @@ impl Reconciler {
         }
     }
 
-    fn publish(&mut self, placed: Vec<Placed>) {
-        let begun = std::time::Instant::now();
+    /// Publishes a table with what was compiled since `begun`.
+    fn publish(&mut self, placed: Vec<Placed>, begun: std::time::Instant) {
         for (slot, service) in placed {
             self.table.services.set(slot, service);
         }
