@@ -11,6 +11,8 @@ mod reconciler;
 mod routes;
 mod shared;
 pub mod show;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod view;
 
 pub use error::ControlError;
