@@ -6,7 +6,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Control, Parts, happening::Happening, show::good, view::ReloadView};
+use super::{Control, Parts, diagnosis::good, happening::Happening, view::ReloadView};
 use crate::{
     config::{self, Loaded},
     health::Prober,

@@ -102,7 +102,9 @@ impl Leases {
             owner: registration.owner.clone(),
             draining: registration.draining,
             ttl,
-            renewed: same.is_some_and(|lease| lease.renewed),
+            // Whoever follows the events believes it only of a live lease.
+            renewed: same
+                .is_some_and(|lease| lease.renewed && matches!(lease.phase, Phase::Live { .. })),
             phase: match ttl {
                 Some(ttl) => Phase::Live { until: after(now, ttl) },
                 None => Phase::Endless,
