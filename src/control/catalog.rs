@@ -129,8 +129,10 @@ impl Catalog {
             };
             entry.instance = instance;
             entry.owner = owner;
+            let address = entry.endpoint.address.clone();
             self.happened.push(Happening::new("updated", &name, &id.0, "its registration changed"));
             self.touched.insert(name.clone());
+            self.touch_tenants(&address);
             self.resolve_checks(&name);
             return;
         }
@@ -181,9 +183,8 @@ impl Catalog {
         self.probes.extend(watch);
         if source == Source::Registry {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
-            // Whoever was there before may have to go.
-            self.touched.extend(tenants.iter().map(|(name, _)| name.clone()));
             tenants.insert((name.clone(), id.clone()));
+            self.touch_tenants(&endpoint.address);
         }
         self.endpoints.insert(endpoint.id, (name, id));
     }
@@ -196,6 +197,7 @@ impl Catalog {
         self.touched.insert(name.clone());
         self.endpoints.remove(&entry.endpoint.id);
         self.suspects.remove(&place);
+        self.touch_tenants(&entry.endpoint.address);
         if let Some(tenants) = self.tenants.get_mut(&entry.endpoint.address) {
             tenants.remove(&place);
             if tenants.is_empty() {
@@ -251,7 +253,9 @@ impl Catalog {
             }
             if revived {
                 let detail = "a heartbeat came after all";
+                let address = entry.endpoint.address.clone();
                 self.happened.push(Happening::new("lease_renewed", &key.service, &key.id, detail));
+                self.touch_tenants(&address);
             }
         }
     }
@@ -261,7 +265,9 @@ impl Catalog {
         if let Some(entry) = self.registered(key, generation) {
             entry.lease = Lease::Expired { at: now };
             let detail = "no heartbeat within its ttl";
+            let address = entry.endpoint.address.clone();
             self.happened.push(Happening::new("lease_expired", &key.service, &key.id, detail));
+            self.touch_tenants(&address);
         }
     }
 
@@ -287,6 +293,13 @@ impl Catalog {
     /// Touches the services of instances whose state depends on the time.
     pub(super) fn touch_suspects(&mut self) {
         self.touched.extend(self.suspects.iter().map(|(name, _)| name.clone()));
+    }
+
+    /// Touches the services of those at `address`: one coming, leaving,
+    /// expiring or reviving decides over the grace of others.
+    fn touch_tenants(&mut self, address: &Address) {
+        let tenants = self.tenants.get(address).into_iter().flatten();
+        self.touched.extend(tenants.map(|(name, _)| name.clone()));
     }
 
     /// Whether somebody younger has registered the address of an instance

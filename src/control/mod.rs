@@ -17,6 +17,8 @@ mod show;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use error::ControlError;
