@@ -1,3 +1,10 @@
-//! The command line.
+//! The program: arguments in, exit code out. Everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    portolan::cli::main(std::env::args_os()).into()
+}

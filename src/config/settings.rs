@@ -37,6 +37,7 @@ pub struct Config {
     pub defaults: ServiceSettings,
     /// Services by name. One that instances only register under needs no
     /// section.
+    #[schemars(extend("propertyNames" = { "format": "service-name" }))]
     pub service: BTreeMap<ServiceName, ServiceSettings>,
     /// Routes. The most specific one that matches wins; their order in the
     /// file decides between equals.

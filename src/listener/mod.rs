@@ -1,6 +1,12 @@
-//! Sockets to requests: accept, then HTTP/1.1. TLS and HTTP/2 will stand
-//! beside `http1` as files of their own.
+//! Sockets to requests: bind, accept, then HTTP/1.1 for whatever service it is
+//! given. TLS and HTTP/2 will stand beside `http1` as files of their own.
 
+mod accept;
+mod activity;
+pub mod http1;
 mod settings;
+mod socket;
 
+pub use accept::accept;
 pub use settings::{ListenAddress, ListenerSettings, Network};
+pub use socket::bind_set;

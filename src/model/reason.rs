@@ -43,6 +43,8 @@ reasons! {
     Redirect = "redirect", None;
     /// An upgraded connection ended; both sides were served until then.
     TunnelClosed = "tunnel_closed", None;
+    /// Nothing passed through an upgraded connection for too long.
+    TunnelIdleTimeout = "tunnel_idle_timeout", None;
     /// The client left before its response was complete.
     ClientGone = "client_gone", None;
     /// The request breaks a rule of HTTP or of this proxy.
@@ -141,5 +143,24 @@ mod tests {
             assert!(word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{word}");
             assert_eq!(Reason::ALL.iter().filter(|other| other.as_str() == word).count(), 1);
         }
+    }
+
+    #[test]
+    fn the_docs_explain_every_reason_with_its_status() {
+        let docs = include_str!("../../docs/reference/reasons.md");
+        let documented: Vec<_> = docs
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| {
+                let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+                let [word, status, happened, to_do] = cells[..] else {
+                    panic!("not four cells: {line}")
+                };
+                assert!(!happened.is_empty() && !to_do.is_empty(), "{line}");
+                (word.trim_matches('`').to_owned(), status.parse().ok())
+            })
+            .collect();
+        let all = Reason::ALL.iter().map(|reason| (reason.to_string(), reason.status()));
+        assert_eq!(all.collect::<Vec<_>>(), documented);
     }
 }

@@ -28,6 +28,7 @@ pub struct RouteSettings {
     pub method: OneOrMany<MethodName>,
     /// Request headers that must be there with exactly this value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = { "format": "header-name" }))]
     pub header: BTreeMap<HeaderNameText, HeaderValueText>,
     /// The service that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +116,7 @@ impl JsonSchema for RedirectStatus {
 pub struct HeaderEdits {
     /// Headers to set, in place of any of that name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = { "format": "header-name" }))]
     pub set: BTreeMap<HeaderNameText, HeaderValueText>,
     /// Headers to remove.
     #[serde(skip_serializing_if = "Vec::is_empty")]

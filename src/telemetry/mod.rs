@@ -1,5 +1,10 @@
 //! Logs, the access log and metrics.
 
+pub mod access_log;
+pub mod logging;
+pub mod metrics;
 mod settings;
 
+pub use access_log::{AccessLog, AccessRecord};
+pub use metrics::{Metrics, RouteMetrics, ServiceMetrics, WorkerMetrics};
 pub use settings::{AccessLogMode, AccessLogSettings, LogFormat, TelemetrySettings};

@@ -1,0 +1,228 @@
+//! Reloading the config file: read and checked as a whole, then taken over, or
+//! not at all.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Error, allow_loopback, listeners::Listeners};
+use crate::{
+    admin::AdminSettings,
+    config::{self, Config, Loaded},
+    control::{
+        Control,
+        show::{good, refused},
+        view::{DiagnosticView, ReloadView},
+    },
+    health::Prober,
+    model::AddressGuard,
+    telemetry::AccessLog,
+    upstream::SharedGuard,
+    worker::Worker,
+};
+
+/// Editors write a file in several steps.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// Carries out reloads, one after the other.
+pub(super) struct Reloader {
+    pub(super) control: Control,
+    pub(super) listeners: Listeners,
+    pub(super) workers: Arc<[Worker]>,
+    pub(super) admin: SocketAddr,
+    pub(super) settings: watch::Sender<Arc<AdminSettings>>,
+    pub(super) access_log: AccessLog,
+    pub(super) prober: Prober,
+    pub(super) guard: SharedGuard,
+}
+
+impl Reloader {
+    /// Serves `requests`, and reloads by itself when the file changes.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<ReloadView>>) {
+        let path = self.control.loaded().file.clone();
+        let (changed, mut changes) = mpsc::channel(1);
+        let _watcher = watch_file(Path::new(&path), changed);
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(answer) => {
+                        let view = self.reload(&path).await;
+                        let _ = answer.send(view);
+                    }
+                    None => return,
+                },
+                Some(()) = changes.recv() => {
+                    tokio::time::sleep(SETTLE).await;
+                    while changes.try_recv().is_ok() {}
+                    let text = tokio::fs::read_to_string(&path).await;
+                    // Also what a reload that was asked for has already read.
+                    if text.is_ok_and(|text| text != self.control.loaded().text) {
+                        self.reload(&path).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reload(&mut self, path: &str) -> ReloadView {
+        let file = path.to_owned();
+        let loaded = tokio::task::spawn_blocking(move || config::load(Path::new(&file))).await;
+        let loaded = match loaded {
+            Ok(Ok(loaded)) => Arc::new(loaded),
+            Ok(Err(report)) => {
+                let problems = report.render(false);
+                tracing::error!("{path} is refused, the old one stays:\n{problems}");
+                self.control.reload_failed(report.summary(), problems);
+                return refused(&report);
+            }
+            Err(error) => return self.failed(path, error.to_string()),
+        };
+        let bound = match self.listeners.bind(&loaded.config.listener) {
+            Ok(bound) => bound,
+            Err(error) => return self.failed(path, error.to_string()),
+        };
+        if let Err(error) = self.access_log.configure(&loaded.config.telemetry.access_log) {
+            return self.failed(path, Error::AccessLog(error).to_string());
+        }
+        // From here on nothing can fail.
+        let old = self.control.loaded();
+        let mut changes = differences(&old.config, &loaded.config);
+        changes.extend(bound.iter().map(|(_, address, _)| format!("+ listener {address}")));
+        changes.extend(self.listeners.update(&loaded.config.listener, &self.workers));
+        self.listeners.open(bound, &self.workers);
+        self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
+        self.prober.configure(&loaded.config.health);
+        let own = self.listeners.addresses().chain([self.admin]).collect();
+        let guard = AddressGuard::new(allow_loopback(&loaded, self.admin), own);
+        self.prober.set_guard(guard.clone());
+        self.guard.store(Arc::new(guard));
+        self.control.configure(Arc::clone(&loaded)).await;
+        let numbered = self.listeners.numbered().to_vec();
+        self.control.reload_succeeded(Arc::clone(&loaded), numbered);
+        let needs_restart = needs_restart(&old.config, &loaded.config);
+        tracing::info!("{path} is loaded: {}", summary(&changes));
+        for line in &needs_restart {
+            tracing::warn!("{line} takes effect after a restart");
+        }
+        ReloadView { changes, needs_restart, ..good(&loaded) }
+    }
+
+    fn failed(&self, path: &str, message: String) -> ReloadView {
+        tracing::error!("{path} is refused, the old one stays: {message}");
+        self.control.reload_failed(message.clone(), message.clone());
+        let diagnostic = DiagnosticView {
+            severity: "error".to_owned(),
+            code: String::new(),
+            message,
+            file: path.to_owned(),
+            line: 1,
+            column: 1,
+            help: None,
+        };
+        ReloadView {
+            ok: false,
+            changes: Vec::new(),
+            needs_restart: Vec::new(),
+            diagnostics: vec![diagnostic],
+        }
+    }
+}
+
+fn summary(changes: &[String]) -> String {
+    match changes {
+        [] => "nothing changed".to_owned(),
+        changes => changes.join(", "),
+    }
+}
+
+/// What a reload changes, a line each.
+fn differences(old: &Config, new: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    let names = old.service.keys().chain(new.service.keys());
+    let names: std::collections::BTreeSet<_> = names.collect();
+    for name in names {
+        match (old.service.get(name), new.service.get(name)) {
+            (None, Some(_)) => lines.push(format!("+ service {name}")),
+            (Some(_), None) => lines.push(format!("- service {name}")),
+            (old, new) if old != new => lines.push(format!("~ service {name}")),
+            _ => {}
+        }
+    }
+    let (old_names, new_names) =
+        (config::route_names(&old.route), config::route_names(&new.route));
+    for (name, route) in new_names.iter().zip(&new.route) {
+        match old_names.iter().position(|old| old == name) {
+            None => lines.push(format!("+ route {name}")),
+            Some(index) if old.route[index] != *route => lines.push(format!("~ route {name}")),
+            Some(_) => {}
+        }
+    }
+    let gone = old_names.iter().filter(|name| !new_names.contains(name));
+    lines.extend(gone.map(|name| format!("- route {name}")));
+    for (section, same) in [
+        ("defaults", old.defaults == new.defaults),
+        ("admin", old.admin == new.admin),
+        ("registry", old.registry == new.registry),
+        ("health", old.health == new.health),
+        ("telemetry", old.telemetry == new.telemetry),
+    ] {
+        if !same {
+            lines.push(format!("~ [{section}]"));
+        }
+    }
+    lines
+}
+
+/// What a reload cannot change.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let limits = |config: &Config| {
+        let registry = &config.registry;
+        (registry.forget_after, registry.max_services, registry.max_instances_per_service)
+    };
+    let queue = |config: &Config| config.telemetry.access_log.queue;
+    [
+        ("workers", old.workers == new.workers),
+        ("admin.address", old.admin.address == new.admin.address),
+        ("admin.audit_log", old.admin.audit_log == new.admin.audit_log),
+        ("registry.data_dir", old.registry.data_dir == new.registry.data_dir),
+        ("the limits of [registry]", limits(old) == limits(new)),
+        ("telemetry.log", old.telemetry.log == new.telemetry.log),
+        ("telemetry.access_log.queue", queue(old) == queue(new)),
+    ]
+    .into_iter()
+    .filter(|(_, same)| !same)
+    .map(|(key, _)| key.to_owned())
+    .collect()
+}
+
+/// Watches the folder of the file, since editors put a new file in the place
+/// of the old one.
+fn watch_file(path: &Path, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let name = path.file_name()?.to_owned();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let told = move |event: notify::Result<notify::Event>| {
+        let concerns = |event: notify::Event| {
+            !event.kind.is_access()
+                && event.paths.iter().any(|path| path.file_name() == Some(&name))
+        };
+        if event.is_ok_and(concerns) {
+            // One that is waiting already is enough.
+            let _ = changed.try_send(());
+        }
+    };
+    let watched = notify::recommended_watcher(told).and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    match watched {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(%error, "changes of the config file are not noticed; send SIGHUP");
+            None
+        }
+    }
+}

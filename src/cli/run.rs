@@ -1,0 +1,25 @@
+//! `portolan run`: the proxy itself.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::{
+    app,
+    config_file::NoConfigFile,
+    exit::ConfigRefused,
+    output::{self, Output},
+};
+
+/// Runs until it is told to stop and has drained.
+pub(super) fn perform(config_path: Result<PathBuf, NoConfigFile>) -> anyhow::Result<Output> {
+    let config_path = config_path.context(ConfigRefused)?;
+    match app::run(app::Options { config_path }) {
+        Ok(()) => Ok(Output::ok("")),
+        Err(app::Error::Config(report)) => {
+            output::print_diagnostics(&report.render(output::stderr_has_color())).ok();
+            Err(ConfigRefused.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,157 @@
+//! `portolan services`: all services in a table, or one with its instances.
+
+use serde_json::Value;
+
+use super::{
+    client::{Client, escape},
+    explain::standing,
+    output::{FormatArgs, Output},
+    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, WARN, plain, span, styled},
+};
+use crate::{
+    control::view::{ServiceView, ServicesView},
+    model::ServiceName,
+};
+
+/// Arguments of `services`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServicesArgs {
+    /// Show this one with all of its instances
+    name: Option<ServiceName>,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+impl ServicesArgs {
+    pub(super) async fn ask(&self, client: &Client) -> anyhow::Result<Output> {
+        if let Some(name) = &self.name {
+            let path = format!("/api/v1/services/{name}");
+            let (view, json) = client.view::<ServiceView>(&path).await?;
+            return Output::of(self.format.format, &json, || one(&view));
+        }
+        let (view, json) = all_pages(client).await?;
+        Output::of(self.format.format, &json, || table(&view.services))
+    }
+}
+
+/// Every page of the list as one.
+async fn all_pages(client: &Client) -> anyhow::Result<(ServicesView, Value)> {
+    let (mut all, mut json) = client.view::<ServicesView>("/api/v1/services?limit=1000").await?;
+    while let Some(cursor) = all.next.take() {
+        let path = format!("/api/v1/services?limit=1000&cursor={}", escape(&cursor));
+        let (page, mut page_json) = client.view::<ServicesView>(&path).await?;
+        all.services.extend(page.services);
+        all.next = page.next;
+        if let (Some(list), Some(more)) =
+            (json["services"].as_array_mut(), page_json["services"].as_array_mut())
+        {
+            list.append(more);
+        }
+    }
+    if let Some(object) = json.as_object_mut() {
+        object.remove("next");
+    }
+    Ok((all, json))
+}
+
+fn table(services: &[ServiceView]) -> String {
+    if services.is_empty() {
+        return "no services; `portolan register` adds an instance of one\n".to_owned();
+    }
+    let mut rows =
+        Columns::headed(["SERVICE", "USABLE", "IN FLIGHT", "REQUESTS", "FAILURES", "SOURCE"]);
+    for view in services {
+        let sum = |of: fn(&_) -> u64| Cell::number(view.instances.iter().map(of).sum());
+        rows.push([
+            view.service.as_str().into(),
+            usable(view),
+            sum(|instance: &crate::control::view::InstanceView| instance.in_flight.into()),
+            sum(|instance| instance.requests),
+            sum(|instance| instance.failures),
+            sources(view).into(),
+        ]);
+    }
+    rows.to_string()
+}
+
+fn usable(view: &ServiceView) -> Cell {
+    let all = view.instances.len();
+    let style = match view.routable {
+        0 => BAD,
+        some if some < all || view.panic => WARN,
+        _ => GOOD,
+    };
+    let panic = if view.panic { " PANIC" } else { "" };
+    Cell::styled(style, format!("{}/{all}{panic}", view.routable)).right()
+}
+
+/// `registry (2), proxy.toml (1)`.
+fn sources(view: &ServiceView) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for instance in &view.instances {
+        match counted.iter_mut().find(|(source, _)| *source == instance.source) {
+            Some((_, number)) => *number += 1,
+            None => counted.push((&instance.source, 1)),
+        }
+    }
+    let shown: Vec<_> =
+        counted.iter().map(|(source, number)| format!("{source} ({number})")).collect();
+    shown.join(", ")
+}
+
+fn one(view: &ServiceView) -> String {
+    let routes =
+        if view.routes.is_empty() { "no route".to_owned() } else { view.routes.join(", ") };
+    let mut text = format!(
+        "{BOLD}{}{BOLD:#}   {}, {} of {} usable   routes: {}\n",
+        plain(&view.service),
+        plain(&view.balance),
+        view.routable,
+        view.instances.len(),
+        plain(&routes),
+    );
+    if view.panic {
+        let sentence = "PANIC: most instances fail together, so failing ones are kept in use";
+        text += &format!("{}\n", styled(BAD, sentence));
+    }
+    if view.instances.is_empty() {
+        return text;
+    }
+    let mut rows = Columns::headed([
+        "",
+        "INSTANCE",
+        "ADDRESS",
+        "WEIGHT",
+        "IN FLIGHT",
+        "REQUESTS",
+        "FAILURES",
+        "LEASE",
+        "SOURCE",
+        "WHY",
+    ]);
+    for instance in &view.instances {
+        let lease = match instance.lease_left_ms {
+            None => Cell::styled(DIM, "none"),
+            Some(0) => Cell::styled(BAD, "expired"),
+            Some(left) => span(left).into(),
+        };
+        rows.push([
+            standing(instance),
+            instance.instance.id.as_str().into(),
+            instance.instance.origin.address.to_string().into(),
+            Cell::number(instance.instance.weight.value().into()),
+            Cell::number(instance.in_flight.into()),
+            Cell::number(instance.requests),
+            Cell::number(instance.failures),
+            lease,
+            instance.source.as_str().into(),
+            format!("{} for {}: {}", instance.state, span(instance.since_ms), instance.why).into(),
+        ]);
+    }
+    text.push('\n');
+    text += &rows.to_string();
+    text
+}
+
+#[cfg(test)]
+mod tests;

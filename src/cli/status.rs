@@ -1,0 +1,132 @@
+//! `portolan status`: the proxy on one screen, problems first.
+
+use super::{
+    client::Client,
+    output::{FormatArgs, Output},
+    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, WARN, count, plain, span, styled},
+};
+use crate::{control::view::StatusView, model::InstanceState};
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+impl StatusArgs {
+    pub(super) async fn ask(&self, client: &Client) -> anyhow::Result<Output> {
+        let (view, json) = client.view::<StatusView>("/api/v1/status").await?;
+        Output::of(self.format.format, &json, || text(&view))
+    }
+}
+
+fn text(view: &StatusView) -> String {
+    let mut text = headline(view);
+    text += &attention(view);
+    text.push('\n');
+    text += &facts(view).to_string();
+    text += &requests(view);
+    text
+}
+
+fn headline(view: &StatusView) -> String {
+    let ready = if view.ready { styled(GOOD, "ready") } else { styled(BAD, "NOT READY") };
+    format!(
+        "{BOLD}portolan {}{BOLD:#}   up {}   table {}, {} ago   {ready}\n",
+        plain(&view.program),
+        span(view.uptime_ms),
+        view.version,
+        span(view.published_ms),
+    )
+}
+
+/// What needs a person, before anything else.
+fn attention(view: &StatusView) -> String {
+    let waiting = view.waiting_for.iter().map(|what| format!("waiting for {what}"));
+    let lines: Vec<_> = waiting.chain(view.attention.iter().cloned()).collect();
+    if lines.is_empty() && view.config.problems.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", styled(BAD, "NEEDS ATTENTION"));
+    for line in lines {
+        text += &format!("  {}\n", styled(WARN, &line));
+    }
+    for line in view.config.problems.lines() {
+        text += &format!("  {}\n", plain(line));
+    }
+    text
+}
+
+fn facts(view: &StatusView) -> Columns {
+    let mut rows = Columns::indented(2);
+    let mut fact = |name: &str, value: Cell| rows.push([Cell::styled(DIM, name), value]);
+    for (index, listener) in view.listeners.iter().enumerate() {
+        fact(if index == 0 { "listening" } else { "" }, listener.into());
+    }
+    fact("admin", view.admin.as_str().into());
+    fact("config", config(view));
+    fact("store", view.store.as_str().into());
+    fact("workers", view.workers.to_string().into());
+    fact("routes", view.routes.to_string().into());
+    fact("services", view.services.to_string().into());
+    fact("instances", instances(view));
+    if view.probe_stretch > 1.0 {
+        let stretched = format!("intervals stretched {:.1} times", view.probe_stretch);
+        fact("probes", Cell::styled(WARN, stretched));
+    }
+    let in_flight = usize::try_from(view.in_flight).unwrap_or(usize::MAX);
+    let connections = usize::try_from(view.connections).unwrap_or(usize::MAX);
+    let now = format!("{}, {}", count(in_flight, "request"), count(connections, "connection"));
+    fact("in flight", now.into());
+    rows
+}
+
+fn config(view: &StatusView) -> Cell {
+    let config = &view.config;
+    let read = format!("{}, read {} ago", config.path, span(config.loaded_ms));
+    if config.last_reload_ok {
+        read.into()
+    } else {
+        Cell::styled(BAD, format!("{read}; what is on disk now was refused"))
+    }
+}
+
+fn instances(view: &StatusView) -> Cell {
+    let by_state: Vec<_> = InstanceState::ALL
+        .iter()
+        .filter_map(|state| {
+            let number = view.instances.get(state.as_str()).filter(|number| **number > 0)?;
+            Some(format!("{number} {state}"))
+        })
+        .collect();
+    let all_well = view.instances.iter().all(|(state, n)| state == "healthy" || *n == 0);
+    match by_state.is_empty() {
+        true => "none".into(),
+        false => Cell::styled(if all_well { GOOD } else { WARN }, by_state.join(", ")),
+    }
+}
+
+/// How requests ended since the start, most frequent first.
+fn requests(view: &StatusView) -> String {
+    let total: u64 = view.requests.values().sum();
+    if total == 0 {
+        return String::new();
+    }
+    let mut by_count: Vec<_> = view.requests.iter().collect();
+    by_count.sort_by_key(|(reason, number)| (std::cmp::Reverse(**number), reason.as_str()));
+    let mut rows = Columns::indented(4);
+    for (reason, number) in by_count {
+        #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+        let share = *number as f64 * 100.0 / total as f64;
+        rows.push([
+            reason.into(),
+            Cell::number(*number),
+            Cell::from(format!("{share:.2} %")).right(),
+        ]);
+    }
+    format!("\n  {}\n{rows}", styled(DIM, &format!("{total} requests, by how they ended")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! From the instances of a service to what the table holds of it. Pure.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    balance::{Balancer, Target},
+    model::{Endpoint, InstanceState, ServiceName, ServicePolicy, Weight},
+    routing::{Service, ServiceState},
+};
+
+/// Failures that begin within this time of each other are taken to have one
+/// cause.
+const TOGETHER: Duration = Duration::from_secs(60);
+
+/// With fewer instances than this a majority means nothing.
+const FEWEST_FOR_PANIC: usize = 3;
+
+/// What is known of an instance when it is decided whether it gets requests.
+#[derive(Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) endpoint: &'a Arc<Endpoint>,
+    pub(super) weight: Weight,
+    pub(super) state: InstanceState,
+    pub(super) once_passed: bool,
+    pub(super) failing_since: Option<Instant>,
+    pub(super) refused: bool,
+    pub(super) expired: bool,
+}
+
+/// The instances that get requests.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) targets: Vec<Target>,
+    pub(super) panic: bool,
+}
+
+/// Decides which of `candidates` get requests: those that are healthy, and in
+/// panic those too that were healthy before.
+pub(super) fn compile(candidates: &[Candidate<'_>], panic_allowed: bool) -> Compiled {
+    let panic = panic_allowed && failing_together(candidates);
+    let eligible = |candidate: &&Candidate<'_>| {
+        candidate.state.is_routable()
+            || (panic
+                && candidate.state == InstanceState::Unhealthy
+                && candidate.once_passed
+                && !candidate.expired
+                && !candidate.refused)
+    };
+    let target = |candidate: &Candidate<'_>| Target {
+        endpoint: Arc::clone(candidate.endpoint),
+        weight: candidate.weight.value(),
+    };
+    Compiled { targets: candidates.iter().filter(eligible).map(target).collect(), panic }
+}
+
+/// Whether more than half of the instances that should be serving have begun
+/// to fail at about the same time.
+fn failing_together(candidates: &[Candidate<'_>]) -> bool {
+    let serving = |candidate: &&Candidate<'_>| {
+        candidate.once_passed && !candidate.expired && candidate.state != InstanceState::Draining
+    };
+    let total = candidates.iter().filter(serving).count();
+    if total < FEWEST_FOR_PANIC {
+        return false;
+    }
+    let mut since: Vec<Instant> =
+        candidates.iter().filter(serving).filter_map(|candidate| candidate.failing_since).collect();
+    since.sort_unstable();
+    // The most failures within one window, wherever it begins.
+    let mut first = 0;
+    let together = since.iter().enumerate().map(|(last, at)| {
+        while at.duration_since(since[first]) > TOGETHER {
+            first += 1;
+        }
+        last + 1 - first
+    });
+    together.max().unwrap_or(0) * 2 > total
+}
+
+/// Whether two lists of targets would be picked from alike.
+pub(super) fn same_targets(old: &[Target], new: &[Target]) -> bool {
+    old.len() == new.len()
+        && old
+            .iter()
+            .zip(new)
+            .all(|(old, new)| old.endpoint.id == new.endpoint.id && old.weight == new.weight)
+}
+
+/// The service as the table has it.
+pub(super) fn service(
+    name: &ServiceName,
+    policy: &Arc<ServicePolicy>,
+    state: &Arc<ServiceState>,
+    compiled: Compiled,
+) -> Service {
+    Service {
+        name: name.clone(),
+        policy: Arc::clone(policy),
+        balancer: Balancer::new(policy.balance, compiled.targets),
+        panic: compiled.panic,
+        state: Arc::clone(state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Given {
+        endpoint: Arc<Endpoint>,
+        state: InstanceState,
+        failing_since: Option<Instant>,
+        once_passed: bool,
+        refused: bool,
+        expired: bool,
+    }
+
+    fn given(state: InstanceState, failing_since: Option<Instant>) -> Given {
+        let key = "orders/a".parse().expect("a key");
+        let address = "10.0.0.1:80".parse().expect("an address");
+        let endpoint = Arc::new(Endpoint::new(key, 1, address, true));
+        let once_passed = state != InstanceState::Starting;
+        Given { endpoint, state, failing_since, once_passed, refused: false, expired: false }
+    }
+
+    fn outcome(given: &[Given], allowed: bool) -> (usize, bool) {
+        let candidates: Vec<_> = given
+            .iter()
+            .map(|given| Candidate {
+                endpoint: &given.endpoint,
+                weight: Weight::default(),
+                state: given.state,
+                once_passed: given.once_passed,
+                failing_since: given.failing_since,
+                refused: given.refused,
+                expired: given.expired,
+            })
+            .collect();
+        let compiled = compile(&candidates, allowed);
+        (compiled.targets.len(), compiled.panic)
+    }
+
+    #[tokio::test]
+    async fn only_healthy_and_suspect_instances_get_requests() {
+        use InstanceState as S;
+        let all: Vec<_> = S::ALL.into_iter().map(|state| given(state, None)).collect();
+        assert_eq!(outcome(&all, true), (2, false));
+    }
+
+    #[tokio::test]
+    async fn when_most_fail_together_they_keep_their_traffic() {
+        use InstanceState as S;
+        let now = Instant::now();
+        let failing = || given(S::Unhealthy, Some(now));
+        let healthy = || given(S::Healthy, None);
+        assert_eq!(outcome(&[failing(), failing(), healthy()], true), (3, true));
+        assert_eq!(outcome(&[failing(), failing(), healthy()], false), (1, false));
+        assert_eq!(outcome(&[failing(), healthy(), healthy()], true), (2, false));
+        assert_eq!(outcome(&[failing(), failing()], true), (0, false));
+        // One after the other, over hours, is not together.
+        let hour = Duration::from_secs(3600);
+        let earlier = given(S::Unhealthy, now.checked_sub(hour));
+        assert_eq!(outcome(&[earlier, failing(), healthy()], true), (1, false));
+    }
+
+    #[tokio::test]
+    async fn in_panic_who_never_served_or_refuses_stays_out() {
+        use InstanceState as S;
+        let now = Instant::now();
+        let failing = || given(S::Unhealthy, Some(now));
+        let refusing = Given { refused: true, ..failing() };
+        let never = given(S::Starting, None);
+        let expired = Given { expired: true, ..failing() };
+        assert_eq!(outcome(&[failing(), failing(), refusing, never, expired], true), (2, true));
+    }
+}

@@ -1,0 +1,365 @@
+//! The handle on the control plane: what the admin API and the composition
+//! root may ask of it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    catalog::Catalog,
+    error::ControlError,
+    happening::{EventId, EventLog, HistoryGone, Replay},
+    reconciler::{Command, Inputs, Reconciler, tell},
+    shared::{ConfigState, Shared},
+    view::{InstanceView, LeavingView, RegisteredView, ReloadView},
+};
+use crate::{
+    config::{self, Loaded, Report},
+    health::{ProbeReport, Prober},
+    model::{Endpoint, Instance, InstanceKey},
+    registry::{Caller, Opened, Registry},
+    routing::{Publisher, Watcher},
+    telemetry::{AccessLog, Metrics},
+    upstream::SharedGuard,
+};
+
+/// How often a drain looks whether anything is still in flight.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// The handle on the control plane.
+#[derive(Clone, Debug)]
+pub struct Control {
+    pub(super) shared: Arc<Shared>,
+    pub(super) registry: Registry,
+    pub(super) watcher: Watcher,
+    guard: SharedGuard,
+    commands: mpsc::UnboundedSender<Command>,
+    reloads: mpsc::Sender<oneshot::Sender<ReloadView>>,
+}
+
+/// What the control plane is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Data-plane threads.
+    pub workers: usize,
+    /// The registry, and what it has to tell.
+    pub registry: Opened,
+    /// The prober, and what it has to tell.
+    pub prober: (Prober, mpsc::UnboundedReceiver<ProbeReport>),
+    /// The writing half of the table.
+    pub publisher: Publisher,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// The address rules.
+    pub guard: SharedGuard,
+    /// The config file to begin with.
+    pub loaded: Arc<Loaded>,
+    /// Where reloads that are asked for are sent.
+    pub reloads: mpsc::Sender<oneshot::Sender<ReloadView>>,
+    /// The addresses that clients connect to.
+    pub listeners: Vec<SocketAddr>,
+    /// The admin address.
+    pub admin: SocketAddr,
+}
+
+/// A registration asked for.
+#[derive(Clone, Debug)]
+pub struct RegisterRequest {
+    /// What to register.
+    pub instance: Instance,
+    /// Who asks.
+    pub caller: Caller,
+    /// How long to wait for it to be routable; not at all if absent.
+    pub wait: Option<Duration>,
+}
+
+impl Control {
+    /// Starts the control plane on the current runtime. Answers when the first
+    /// table is published.
+    pub async fn start(parts: Parts) -> Self {
+        let Parts { workers, registry, prober, publisher, metrics, access_log, .. } = parts;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let config = ConfigState {
+            path: parts.loaded.file.clone(),
+            loaded: Arc::clone(&parts.loaded),
+            loaded_at: Instant::now(),
+            loaded_time: SystemTime::now(),
+            problems: None,
+            reloads_ok: 0,
+            reloads_failed: 0,
+            listeners: parts.listeners,
+            admin: parts.admin,
+        };
+        let shared = Arc::new(Shared {
+            workers,
+            started: Instant::now(),
+            catalog: RwLock::new(Catalog::new(workers)),
+            events: EventLog::new(),
+            prober: prober.0,
+            metrics,
+            access_log,
+            published: watch::Sender::new((0, Instant::now())),
+            publishes: AtomicU64::new(0),
+            publish_nanos: AtomicU64::new(0),
+            config: RwLock::new(config),
+            draining: AtomicBool::new(false),
+            warm: AtomicBool::new(registry.restored == 0),
+        });
+        let watcher = publisher.watcher();
+        let inputs = Inputs { commands: receiver, registry: registry.events, probes: prober.1 };
+        let reconciler = Reconciler::new(Arc::clone(&shared), registry.registry.clone(), publisher);
+        tokio::spawn(reconciler.run(inputs));
+        let control = Self {
+            shared,
+            registry: registry.registry,
+            watcher,
+            guard: parts.guard,
+            commands,
+            reloads: parts.reloads,
+        };
+        control.configure(parts.loaded).await;
+        control
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<u64>) -> Command) -> u64 {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.commands.send(command(answer));
+        // No answer means that the process is on its way out.
+        answered.await.unwrap_or(u64::MAX)
+    }
+
+    /// Waits until everything known by now is in the published table, and
+    /// answers with its version.
+    async fn settle(&self) -> u64 {
+        self.ask(Command::Settle).await
+    }
+
+    /// Takes over a config file, and waits until every worker routes by it.
+    pub async fn configure(&self, loaded: Arc<Loaded>) {
+        let version = self.ask(|answer| Command::Configure(loaded, answer)).await;
+        self.watcher.wait_for(version).await;
+    }
+
+    /// Notes that a config file has taken effect. `listeners` are all
+    /// addresses there ever were, by number.
+    pub fn reload_succeeded(&self, loaded: Arc<Loaded>, listeners: Vec<SocketAddr>) {
+        let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
+        config.loaded = loaded;
+        config.loaded_at = Instant::now();
+        config.loaded_time = SystemTime::now();
+        config.listeners = listeners;
+        config.problems = None;
+        config.reloads_ok += 1;
+        tell(&self.shared, "config_reloaded", config.path.clone());
+    }
+
+    /// Notes that a config file was refused.
+    pub fn reload_failed(&self, summary: String, problems: String) {
+        let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
+        config.problems = Some(problems);
+        config.reloads_failed += 1;
+        let detail = format!("{}: {summary}", config.path);
+        tell(&self.shared, "config_refused", detail);
+    }
+
+    /// The running config file.
+    #[must_use]
+    pub fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.shared.config().loaded)
+    }
+
+    /// From here on `/readyz` says no.
+    pub fn begin_shutdown(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Registers or updates an instance. When it returns, the registration is
+    /// on disk; with a `wait`, also either routable for every worker, or it
+    /// says what is missing.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not registered.
+    pub async fn register(&self, request: RegisterRequest) -> Result<RegisteredView, ControlError> {
+        let RegisterRequest { instance, caller, wait } = request;
+        if let Some(address) = instance.origin.address.socket_addr() {
+            self.guard.load().check(address)?;
+        }
+        let key = instance.key();
+        let registered = self.registry.register(instance, caller).await?;
+        self.settle().await;
+        let waited = match wait {
+            Some(patience) => timeout(patience, self.routable(&key)).await.ok().transpose()?,
+            None => None,
+        };
+        let routed = waited.is_some();
+        let instance = match waited {
+            Some(view) => view,
+            None => self.instance(&key).ok_or(ControlError::NotFound(key))?,
+        };
+        let waiting_for = (wait.is_some() && !routed).then(|| instance.why.clone());
+        let (created, version) = (registered.created, self.version());
+        Ok(RegisteredView { created, routed, waiting_for, version, instance })
+    }
+
+    /// Waits until every worker routes by a table that holds the instance.
+    async fn routable(&self, key: &InstanceKey) -> Result<InstanceView, ControlError> {
+        let mut published = self.shared.published.subscribe();
+        loop {
+            let version = published.borrow_and_update().0;
+            let view = self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))?;
+            if view.routable {
+                // The catalog is written before the table is published.
+                let version = version.max(self.settle().await);
+                self.watcher.wait_for(version).await;
+                return Ok(view);
+            }
+            published.changed().await.map_err(|_| ControlError::Closed)?;
+        }
+    }
+
+    /// Renews the lease of an instance.
+    ///
+    /// # Errors
+    ///
+    /// Tells the registrant to register again, or that it is somebody else's.
+    pub fn heartbeat(
+        &self,
+        key: &InstanceKey,
+        caller: &Caller,
+    ) -> Result<InstanceView, ControlError> {
+        self.registry.heartbeat(key, caller)?;
+        self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))
+    }
+
+    /// Lets an instance finish what it has and gives it nothing new.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not.
+    pub async fn drain(
+        &self,
+        key: &InstanceKey,
+        caller: &Caller,
+        wait: Option<Duration>,
+    ) -> Result<LeavingView, ControlError> {
+        let endpoint = self.endpoint(key);
+        self.registry.drain(key, caller).await?;
+        self.left(endpoint, wait).await
+    }
+
+    /// Removes an instance; it finishes what it has.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was not.
+    pub async fn deregister(
+        &self,
+        key: &InstanceKey,
+        caller: &Caller,
+        wait: Option<Duration>,
+    ) -> Result<LeavingView, ControlError> {
+        let endpoint = self.endpoint(key);
+        match self.registry.deregister(key, caller).await? {
+            Some(_) => self.left(endpoint, wait).await,
+            None => {
+                let version = self.settle().await;
+                Ok(LeavingView { drained: true, in_flight: 0, completed: 0, version, found: false })
+            }
+        }
+    }
+
+    fn endpoint(&self, key: &InstanceKey) -> Option<Arc<Endpoint>> {
+        self.shared.catalog().entry(key).map(|entry| Arc::clone(&entry.endpoint))
+    }
+
+    /// Waits until no worker can pick `endpoint` any more, then until nothing
+    /// is in flight on it.
+    async fn left(
+        &self,
+        endpoint: Option<Arc<Endpoint>>,
+        wait: Option<Duration>,
+    ) -> Result<LeavingView, ControlError> {
+        let version = self.settle().await;
+        let Some(endpoint) = endpoint else {
+            return Ok(LeavingView {
+                drained: true,
+                in_flight: 0,
+                completed: 0,
+                version,
+                found: true,
+            });
+        };
+        let before = endpoint.in_flight();
+        let drained = async {
+            // Only now is a count of zero the last word: see `routing::publish`.
+            self.watcher.wait_for(version).await;
+            while endpoint.in_flight() > 0 {
+                sleep(DRAIN_POLL).await;
+            }
+        };
+        let drained = match wait {
+            Some(patience) => timeout(patience, drained).await.is_ok(),
+            None => timeout(Duration::ZERO, drained).await.is_ok(),
+        };
+        let in_flight = endpoint.in_flight();
+        let completed = before.saturating_sub(in_flight);
+        Ok(LeavingView { drained, in_flight, completed, version, found: true })
+    }
+
+    /// Events after `after`, or from now on.
+    ///
+    /// # Errors
+    ///
+    /// When what was missed is not kept any more.
+    pub fn events_after(&self, after: Option<EventId>) -> Result<Replay, HistoryGone> {
+        self.shared.events.after(after)
+    }
+
+    /// The version of the published table.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.published.borrow().0
+    }
+
+    /// Checks `text`, or the file on disk.
+    pub async fn check_config(&self, text: Option<String>) -> ReloadView {
+        let path = self.shared.config().path.clone();
+        let checked = tokio::task::spawn_blocking(move || match text {
+            Some(text) => config::parse(&text, &path, &|name| std::env::var(name).ok()),
+            None => config::load(path.as_ref()),
+        });
+        match checked.await {
+            Ok(Ok(loaded)) => super::show::good(&loaded),
+            Ok(Err(report)) => super::show::refused(&report),
+            Err(_) => super::show::refused(&Report {
+                diagnostics: Vec::new(),
+                file: String::new(),
+                text: String::new(),
+            }),
+        }
+    }
+
+    /// Reads the file on disk anew.
+    ///
+    /// # Errors
+    ///
+    /// When the process is on its way out.
+    pub async fn reload(&self) -> Result<ReloadView, ControlError> {
+        let (answer, answered) = oneshot::channel();
+        self.reloads.send(answer).await.map_err(|_| ControlError::Closed)?;
+        answered.await.map_err(|_| ControlError::Closed)
+    }
+}

@@ -1,0 +1,221 @@
+//! The loop that is the only writer of the catalog and of the table.
+//!
+//! It takes everything that is queued, applies it, compiles what it touched,
+//! publishes one table. A thousand registrations at once are one new table.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLockWriteGuard, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    catalog::{Catalog, Placed, ProbeChange},
+    happening::Happening,
+    routes::Routes,
+    shared::Shared,
+};
+use crate::{
+    config::Loaded,
+    health::ProbeReport,
+    registry::{Registry, RegistryEvent, Removal},
+    routing::{Publisher, Table},
+};
+
+/// How often states that depend on the time are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Every so many ticks, instances are looked for that have failed for too
+/// long.
+const SWEEP: u32 = 50;
+
+/// What the reconciler is asked for.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Answer with the version of the table once it holds everything that was
+    /// known when this was sent.
+    Settle(oneshot::Sender<u64>),
+    /// Take over a config file. Answer when it is published.
+    Configure(Arc<Loaded>, oneshot::Sender<u64>),
+}
+
+/// Where news comes from.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) registry: mpsc::UnboundedReceiver<RegistryEvent>,
+    pub(super) probes: mpsc::UnboundedReceiver<ProbeReport>,
+}
+
+/// The writer.
+#[derive(Debug)]
+pub(super) struct Reconciler {
+    shared: Arc<Shared>,
+    registry: Registry,
+    publisher: Publisher,
+    table: Table,
+    routes: Routes,
+    deregister_after: Duration,
+}
+
+impl Reconciler {
+    pub(super) fn new(shared: Arc<Shared>, registry: Registry, publisher: Publisher) -> Self {
+        let routes = Routes::new(shared.workers);
+        Self {
+            shared,
+            registry,
+            publisher,
+            table: Table::default(),
+            routes,
+            deregister_after: Duration::from_secs(86_400),
+        }
+    }
+
+    fn catalog(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs until the last handle is gone.
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut count = 0_u32;
+        loop {
+            let mut news = News::default();
+            tokio::select! {
+                command = inputs.commands.recv() => match command {
+                    Some(command) => news.commands.push(command),
+                    None => return,
+                },
+                Some(event) = inputs.registry.recv() => news.registry.push(event),
+                Some(report) = inputs.probes.recv() => news.probes.push(report),
+                _ = ticks.tick() => {
+                    count = count.wrapping_add(1);
+                    self.catalog().touch_suspects();
+                    if count.is_multiple_of(SWEEP) {
+                        self.give_up();
+                    }
+                }
+            }
+            // Commands first: whoever sent one has seen the registry answer,
+            // so what it is about is in the queue by now.
+            news.commands.extend(std::iter::from_fn(|| inputs.commands.try_recv().ok()));
+            news.registry.extend(std::iter::from_fn(|| inputs.registry.try_recv().ok()));
+            news.probes.extend(std::iter::from_fn(|| inputs.probes.try_recv().ok()));
+            self.turn(news);
+        }
+    }
+
+    fn turn(&mut self, news: News) {
+        let now = Instant::now();
+        let mut answers = Vec::new();
+        let mut configs = Vec::new();
+        for command in news.commands {
+            match command {
+                Command::Settle(answer) => answers.push(answer),
+                Command::Configure(loaded, answer) => {
+                    configs.push(loaded);
+                    answers.push(answer);
+                }
+            }
+        }
+        let (placed, probes, happened) = {
+            let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            for event in news.registry {
+                apply(&mut catalog, event, now);
+            }
+            for report in &news.probes {
+                catalog.probed(report, now);
+            }
+            // Of several at once only the last one counts.
+            if let Some(loaded) = configs.last() {
+                self.deregister_after = loaded.config.registry.deregister_after.into();
+                configure(&mut catalog, loaded, now);
+                self.table.router = self.routes.build(&mut catalog, loaded);
+            }
+            let placed = catalog.refresh(now);
+            (placed, catalog.take_probe_changes(), catalog.take_happened())
+        };
+        if !placed.is_empty() || !configs.is_empty() {
+            self.publish(placed);
+        }
+        for change in probes {
+            match change {
+                ProbeChange::Watch(target) => self.shared.prober.watch(target),
+                ProbeChange::Unwatch(endpoint) => self.shared.prober.unwatch(endpoint),
+            }
+        }
+        for happening in happened {
+            self.shared.events.tell(happening);
+        }
+        for answer in answers {
+            let _ = answer.send(self.table.version);
+        }
+    }
+
+    fn publish(&mut self, placed: Vec<Placed>) {
+        let begun = std::time::Instant::now();
+        for (slot, service) in placed {
+            self.table.services.set(slot, service);
+        }
+        self.table.version += 1;
+        self.publisher.publish(Arc::new(self.table.clone()));
+        let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.shared.publishes.fetch_add(1, Ordering::Relaxed);
+        self.shared.publish_nanos.fetch_add(took, Ordering::Relaxed);
+        self.shared.published.send_replace((self.table.version, std::time::Instant::now()));
+    }
+
+    fn give_up(&self) {
+        let given_up = self.catalog().given_up(self.deregister_after, Instant::now());
+        for (key, generation) in given_up {
+            self.registry.give_up(&key, generation);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct News {
+    commands: Vec<Command>,
+    registry: Vec<RegistryEvent>,
+    probes: Vec<ProbeReport>,
+}
+
+fn apply(catalog: &mut Catalog, event: RegistryEvent, now: Instant) {
+    match event {
+        RegistryEvent::Upserted { registration, restored } => {
+            catalog.upsert(registration, restored, now);
+        }
+        RegistryEvent::Draining { key, generation } => catalog.drain(&key, generation),
+        RegistryEvent::Removed { key, generation, why } => {
+            let why = match why {
+                Removal::Deregistered => "it was asked for",
+                Removal::Forgotten => "its lease expired and no heartbeat came",
+                Removal::GaveUp => "its probes failed for too long",
+            };
+            catalog.remove(&key, generation, why);
+        }
+        RegistryEvent::LeaseRenewed { key, generation } => catalog.lease_renewed(&key, generation),
+        RegistryEvent::LeaseExpired { key, generation } => {
+            catalog.lease_expired(&key, generation, now);
+        }
+    }
+}
+
+fn configure(catalog: &mut Catalog, loaded: &Loaded, now: Instant) {
+    let config = &loaded.config;
+    let needed: BTreeSet<_> =
+        config.route.iter().filter_map(|route| route.service.clone()).collect();
+    let suspect_for = config.registry.suspect_for.into();
+    catalog.configure(suspect_for, &config.defaults, &config.service, &needed, now);
+}
+
+/// Tells of something about the process as a whole.
+pub(super) fn tell(shared: &Shared, kind: &'static str, detail: String) {
+    shared.events.tell(Happening::general(kind, detail));
+}

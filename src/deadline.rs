@@ -1,0 +1,338 @@
+//! Coarse deadlines for the data plane.
+//!
+//! A timer of the runtime costs at every park of a worker: it has to program
+//! the clock. So no request and no connection has one. Each worker keeps its
+//! deadlines in a list, and one thread for all workers (the [`Ticker`]) nudges
+//! those that have any, twenty times a second, to look through it. Setting a
+//! deadline is a store; it fires [`TICK`] to twice that late, and never early.
+//!
+//! The list belongs to the thread: a [`Deadline`] is used and dropped on the
+//! worker that made it.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+/// The resolution of deadlines.
+pub const TICK: Duration = Duration::from_millis(50);
+
+const NEVER: u64 = u64::MAX;
+
+thread_local! {
+    static DEADLINES: Deadlines = Deadlines::new();
+}
+
+struct Deadlines {
+    start: Instant,
+    /// Milliseconds since `start` at the last tick, or at the first deadline
+    /// after a time without any.
+    now: Cell<u64>,
+    entries: RefCell<Slab<Entry>>,
+    pulse: Arc<Pulse>,
+}
+
+#[derive(Default)]
+struct Pulse {
+    wanted: AtomicBool,
+    tick: Notify,
+}
+
+struct Entry {
+    /// When the current phase is over, in milliseconds since the start.
+    phase: u64,
+    /// When the whole is over.
+    total: u64,
+    waker: Option<Waker>,
+}
+
+impl Deadlines {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            now: Cell::new(0),
+            entries: RefCell::new(Slab::new()),
+            pulse: Arc::default(),
+        }
+    }
+
+    fn refresh(&self) {
+        let now = self.start.elapsed().as_millis();
+        self.now.set(u64::try_from(now).unwrap_or(NEVER - 1));
+    }
+
+    /// Makes sure that ticks come, and that `now` is no older than one.
+    fn arm(&self) {
+        if !self.pulse.wanted.load(Ordering::Relaxed) {
+            self.refresh();
+            self.pulse.wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn due(&self, after: Duration) -> u64 {
+        let millis = u64::try_from((after + TICK).as_millis()).unwrap_or(NEVER);
+        self.now.get().saturating_add(millis)
+    }
+
+    fn sweep(&self) {
+        self.refresh();
+        let now = self.now.get();
+        let mut entries = self.entries.borrow_mut();
+        if entries.is_empty() {
+            self.pulse.wanted.store(false, Ordering::Relaxed);
+            return;
+        }
+        for (_, entry) in entries.iter_mut() {
+            if (entry.phase <= now || entry.total <= now)
+                && let Some(waker) = entry.waker.take()
+            {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// Which of the two bounds of a [`Deadline`] is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elapsed {
+    /// The bound of the current phase.
+    Phase,
+    /// The bound of the whole.
+    Total,
+}
+
+/// Two bounds in time that can be moved: one for the phase that something is
+/// in, one for the whole of it. Neither is set at first.
+pub struct Deadline {
+    index: usize,
+}
+
+impl Deadline {
+    /// A deadline that is not set.
+    #[must_use]
+    pub fn new() -> Self {
+        let entry = Entry { phase: NEVER, total: NEVER, waker: None };
+        Self { index: DEADLINES.with(|all| all.entries.borrow_mut().insert(entry)) }
+    }
+
+    /// Lets the current phase end in `after` from now.
+    pub fn set(&self, after: Duration) {
+        self.edit(|all, entry| entry.phase = all.due(after));
+    }
+
+    /// Lets the current phase go on for ever.
+    pub fn clear(&self) {
+        self.edit(|_, entry| entry.phase = NEVER);
+    }
+
+    /// Lets the whole end in `after` from now.
+    pub fn set_total(&self, after: Duration) {
+        self.edit(|all, entry| entry.total = all.due(after));
+    }
+
+    fn edit(&self, edit: impl FnOnce(&Deadlines, &mut Entry)) {
+        DEADLINES.with(|all| {
+            all.arm();
+            if let Some(entry) = all.entries.borrow_mut().get_mut(self.index) {
+                edit(all, entry);
+            }
+        });
+    }
+
+    /// Ready once one of the bounds is over.
+    pub fn poll(&self, context: &Context<'_>) -> Poll<Elapsed> {
+        DEADLINES.with(|all| {
+            let mut entries = all.entries.borrow_mut();
+            let Some(entry) = entries.get_mut(self.index) else { return Poll::Pending };
+            let now = all.now.get();
+            if entry.total <= now {
+                return Poll::Ready(Elapsed::Total);
+            }
+            if entry.phase <= now {
+                return Poll::Ready(Elapsed::Phase);
+            }
+            match &mut entry.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                empty => *empty = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Waits for `future`, but not past either bound.
+    ///
+    /// # Errors
+    ///
+    /// Says which bound was over first; `future` is dropped then.
+    pub async fn limit<F: Future>(&self, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll(context).map(Err),
+        })
+        .await
+    }
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline").field("index", &self.index).finish()
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        // At the end of a thread the list may be gone before its last entry.
+        let _ = DEADLINES.try_with(|all| all.entries.borrow_mut().try_remove(self.index));
+    }
+}
+
+/// Nudges the workers that have deadlines. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Ticker {
+    register: mpsc::Sender<Arc<Pulse>>,
+}
+
+impl fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pulse").field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+impl Ticker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub fn start() -> std::io::Result<Self> {
+        let (register, registered) = mpsc::channel::<Arc<Pulse>>();
+        thread::Builder::new().name("ticker".to_owned()).spawn(move || {
+            let mut pulses = Vec::new();
+            loop {
+                match registered.recv_timeout(TICK) {
+                    Ok(pulse) => pulses.push(pulse),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        for pulse in &pulses {
+                            if pulse.wanted.load(Ordering::Relaxed) {
+                                pulse.tick.notify_one();
+                            }
+                        }
+                    }
+                }
+            }
+        })?;
+        Ok(Self { register })
+    }
+
+    /// The handle that a worker passes to [`sweep`].
+    #[must_use]
+    pub fn handle(&self) -> TickerHandle {
+        TickerHandle { register: self.register.clone() }
+    }
+}
+
+/// A worker's way to its ticks.
+#[derive(Clone, Debug)]
+pub struct TickerHandle {
+    register: mpsc::Sender<Arc<Pulse>>,
+}
+
+/// Fires the deadlines of this thread, and calls `housekeeping` about once a
+/// second while there are any. Runs for ever; each worker has one.
+pub async fn sweep(ticker: TickerHandle, mut housekeeping: impl FnMut()) {
+    let pulse = DEADLINES.with(|all| Arc::clone(&all.pulse));
+    let _ = ticker.register.send(Arc::clone(&pulse));
+    drop(ticker);
+    let mut ticks = 0_u32;
+    loop {
+        pulse.tick.notified().await;
+        DEADLINES.with(Deadlines::sweep);
+        ticks += 1;
+        if ticks.is_multiple_of(20) {
+            housekeeping();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::LocalRuntime;
+
+    use super::*;
+
+    fn on_a_worker<F: Future>(test: impl FnOnce() -> F) -> F::Output {
+        let ticker = Ticker::start().expect("a thread");
+        let runtime = LocalRuntime::new().expect("a runtime");
+        runtime.block_on(async {
+            let sweeper = tokio::task::spawn_local(sweep(ticker.handle(), || {}));
+            let output = test().await;
+            sweeper.abort();
+            output
+        })
+    }
+
+    #[test]
+    fn a_phase_ends_late_but_never_early() {
+        on_a_worker(|| async {
+            for millis in [1, 60, 120] {
+                let deadline = Deadline::new();
+                let begun = Instant::now();
+                deadline.set(Duration::from_millis(millis));
+                let outcome = deadline.limit(std::future::pending::<()>()).await;
+                assert_eq!(outcome, Err(Elapsed::Phase));
+                assert!(begun.elapsed() >= Duration::from_millis(millis));
+            }
+        });
+    }
+
+    #[test]
+    fn the_whole_ends_though_phases_are_renewed() {
+        on_a_worker(|| async {
+            let deadline = Deadline::new();
+            deadline.set_total(Duration::from_millis(100));
+            let outcome = deadline
+                .limit(async {
+                    loop {
+                        deadline.set(Duration::from_secs(60));
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
+            let outcome: Result<(), Elapsed> = outcome;
+            assert_eq!(outcome, Err(Elapsed::Total));
+        });
+    }
+
+    #[test]
+    fn what_is_in_time_is_not_disturbed() {
+        on_a_worker(|| async {
+            let deadline = Deadline::new();
+            assert_eq!(deadline.limit(async { 1 }).await, Ok(1));
+            deadline.set(Duration::from_millis(50));
+            deadline.clear();
+            let wait = tokio::time::sleep(Duration::from_millis(200));
+            assert_eq!(deadline.limit(wait).await, Ok(()));
+        });
+    }
+}

@@ -1,0 +1,66 @@
+//! The accept loop of one worker on one socket.
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustix::io::Errno;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// How long accepting pauses when no descriptor is left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections and hands them to `serve` until `stop` is done, then
+/// what is still in the queue. `room` bounds the connections that are open at
+/// once; the others wait in the queue of the kernel.
+pub async fn accept(
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+    stop: impl Future<Output = ()>,
+    mut serve: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    tokio::select! {
+        biased;
+        () = stop => {}
+        () = accept_all(&listener, &room, &mut serve) => {}
+    }
+    // Whoever is in the queue has been told that the connection is open.
+    while let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
+        match std::future::poll_fn(|context| std::task::Poll::Ready(listener.poll_accept(context)))
+            .await
+        {
+            std::task::Poll::Ready(Ok((stream, peer))) => serve(stream, peer, permit),
+            _ => return,
+        }
+    }
+}
+
+async fn accept_all(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    serve: &mut impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    loop {
+        let Ok(permit) = Arc::clone(room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true);
+                serve(stream, peer, permit);
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!(%error, "cannot accept; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            // The client was gone before it was accepted.
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

@@ -1,0 +1,72 @@
+//! What a client connection is doing, and how long it may go on.
+//!
+//! hyper knows one timeout for the head of a request, which is then also the
+//! one for an idle connection. Here they are two: an idle client is welcome
+//! for a minute, one that has begun to send a head has seconds to end it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::deadline::Deadline;
+
+const IDLE: u8 = 0;
+const HEAD: u8 = 1;
+const BUSY: u8 = 2;
+
+/// The phase of one connection. It is only ever used on one thread; it is
+/// made of atomics because hyper wants the socket, which notes the first byte
+/// of a head here, to be `Send`.
+#[derive(Debug)]
+pub(super) struct Activity {
+    phase: AtomicU8,
+    deadline: Deadline,
+    head: Duration,
+    idle: Duration,
+}
+
+impl Activity {
+    /// A connection that has just been accepted has as long for its first head
+    /// as for any other.
+    pub(super) fn new(head: Duration, idle: Duration) -> Arc<Self> {
+        let deadline = Deadline::new();
+        deadline.set(head);
+        Arc::new(Self { phase: AtomicU8::new(HEAD), deadline, head, idle })
+    }
+
+    /// Bytes came in.
+    pub(super) fn received(&self) {
+        if self.phase.load(Ordering::Relaxed) == IDLE {
+            self.phase.store(HEAD, Ordering::Relaxed);
+            self.deadline.set(self.head);
+        }
+    }
+
+    /// A request has begun; its own deadlines hold from here on.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.phase.store(BUSY, Ordering::Relaxed);
+        self.deadline.clear();
+        Busy(Arc::clone(self))
+    }
+
+    /// Ready when the connection has been in its phase for too long.
+    pub(super) fn poll_over(&self, context: &Context<'_>) -> Poll<()> {
+        self.deadline.poll(context).map(|_| ())
+    }
+}
+
+/// A request is being answered, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.phase.store(IDLE, Ordering::Relaxed);
+        self.0.deadline.set(self.0.idle);
+    }
+}

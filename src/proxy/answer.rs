@@ -1,0 +1,71 @@
+//! The proxy's own answers.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+
+use super::{body::ResponseBody, failure::Failure, headers::X_REQUEST_ID, record::Record};
+use crate::model::Reason;
+
+/// The answer to a request that failed: the reason in the body, in JSON, and
+/// how to find the request in the log.
+pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<ResponseBody> {
+    let Failure { reason, detail } = failure;
+    let status = reason.status().unwrap_or(500);
+    let id = record.request_id.to_str().unwrap_or_default();
+    let body = format!(
+        "{{\"status\":{status},\"reason\":\"{reason}\",\"detail\":\"{detail}\",\"request_id\":\"{id}\"}}\n"
+    );
+    let mut response = Response::new(ResponseBody::own(Bytes::from(body)));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(X_REQUEST_ID, record.request_id.clone());
+    if status == 503 {
+        // Not all at the same second.
+        headers.insert(RETRY_AFTER, HeaderValue::from(fastrand::u16(1..=3)));
+    }
+    if closes(*reason) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    record.status = status;
+    record.end(*reason);
+    response
+}
+
+/// The answer of a route that redirects.
+pub(super) fn redirect(
+    mut record: Box<Record>,
+    status: u16,
+    location: &str,
+) -> Response<ResponseBody> {
+    let Ok(location) = HeaderValue::try_from(location) else {
+        return failure(record, &Failure::invalid("the path does not fit into a redirect"));
+    };
+    let mut response = Response::new(ResponseBody::own(Bytes::new()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
+    response.headers_mut().insert(LOCATION, location);
+    if let Some(route) = &record.route {
+        route.response_edits.apply(response.headers_mut());
+    }
+    record.status = status;
+    record.end(Reason::Redirect);
+    response
+}
+
+/// After these the rest of the connection cannot be trusted to be a request.
+const fn closes(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::RequestInvalid
+            | Reason::MethodRefused
+            | Reason::RequestBodyTimeout
+            | Reason::RequestTooLarge
+            | Reason::TargetTooLong
+            | Reason::CodingRefused
+            | Reason::HeadTooLarge
+    )
+}

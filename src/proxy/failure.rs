@@ -1,0 +1,55 @@
+//! A request that the proxy has to answer itself.
+
+use std::borrow::Cow;
+
+use crate::{deadline::Elapsed, model::Reason, upstream::ConnectError};
+
+/// Why, in a word and in words.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The word.
+    pub(super) reason: Reason,
+    /// For a person. Says nothing about what is behind the proxy.
+    pub(super) detail: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure for `reason`.
+    #[must_use]
+    pub(super) const fn new(reason: Reason, detail: &'static str) -> Self {
+        Self { reason, detail: Cow::Borrowed(detail) }
+    }
+
+    pub(super) const fn invalid(detail: &'static str) -> Self {
+        Self::new(Reason::RequestInvalid, detail)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Refused(_) => {
+                Self::new(Reason::ConnectRefused, "the instance refused the connection")
+            }
+            ConnectError::Resolve { .. } => {
+                Self::new(Reason::DnsError, "the name of the instance could not be resolved")
+            }
+            ConnectError::Denied(_) => {
+                Self::new(Reason::AddressDenied, "the address of the instance is not allowed")
+            }
+            ConnectError::Exhausted(_) => {
+                Self::new(Reason::ProxyExhausted, "the proxy has no connection left")
+            }
+            _ => Self::new(Reason::ConnectFailed, "the instance could not be reached"),
+        }
+    }
+}
+
+/// The failure that goes with a time that is over: that of the phase, or that
+/// of the whole request.
+pub(super) fn elapsed(elapsed: Elapsed, phase: Failure) -> Failure {
+    match elapsed {
+        Elapsed::Total => Failure::new(Reason::RequestTimeout, "the request took too long"),
+        Elapsed::Phase => phase,
+    }
+}

@@ -1,0 +1,290 @@
+//! The life of one request, top to bottom.
+//!
+//! [`handle`] turns failures into answers and sees that the record ends;
+//! [`forward`] is the way itself: admission, table, endpoint, connection, head
+//! of the answer. What follows the head rides in the body.
+
+use std::{rc::Rc, sync::Arc};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use super::{
+    Proxy, RequestConnection,
+    admission::{self, Admitted},
+    answer,
+    body::{Hold, RequestBody, ResponseBody, Upload, UploadBounds},
+    client::Client,
+    failure::{Failure, elapsed},
+    headers,
+    record::Record,
+    send, tunnel,
+};
+use crate::{
+    balance::{Gate, GateRefusal},
+    model::{InFlight, Reason, ServicePolicy},
+    routing::{Action, Lookup, Route, Table, join},
+};
+
+/// Answers one request of `client`.
+pub(super) async fn handle(
+    proxy: Rc<Proxy>,
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let mut record = Record::begin(&proxy, &client, &request);
+    match forward(&proxy, &client, request, &mut record).await {
+        Ok(Outcome::Answer(answer)) => answer.into_response(record),
+        Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
+        Err(failure) => answer::failure(record, &failure),
+    }
+}
+
+enum Outcome {
+    Answer(Box<Answer>),
+    Redirect { status: u16, location: String },
+}
+
+/// The head of an instance's answer, and where the rest comes from.
+struct Answer {
+    response: Response<Incoming>,
+    connection: RequestConnection,
+    policy: Arc<ServicePolicy>,
+    /// The client's half of an upgrade that the instance agreed to.
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Answer {
+    fn into_response(self, record: Box<Record>) -> Response<ResponseBody> {
+        let (parts, incoming) = self.response.into_parts();
+        let Some(client) = self.upgrade else {
+            let idle = self.policy.timeouts.idle;
+            let body = ResponseBody::forwarded(incoming, record, self.connection, idle);
+            return Response::from_parts(parts, body);
+        };
+        let mut response = Response::from_parts(parts, incoming);
+        let instance = hyper::upgrade::on(&mut response);
+        let idle = self.policy.timeouts.tunnel_idle;
+        tokio::task::spawn_local(tunnel::run(record, client, instance, idle));
+        response.map(|_| ResponseBody::own(bytes::Bytes::new()))
+    }
+}
+
+async fn forward(
+    proxy: &Proxy,
+    client: &Client,
+    mut request: Request<Incoming>,
+    record: &mut Record,
+) -> Result<Outcome, Failure> {
+    let mut admitted = admission::admit(&request, client)?;
+    // RFC 6455 section 4.1. An upgrade with a body would be two messages in one.
+    admitted.fields.websocket &=
+        request.method() == Method::GET && http_body::Body::is_end_stream(request.body());
+    let upgrade = admitted.fields.websocket.then(|| hyper::upgrade::on(&mut request));
+    let (parts, incoming) = request.into_parts();
+    let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+
+    let (route, policy) = match choose(proxy, &admitted, &target, &parts, record).await? {
+        Choice::Forward(route, policy) => (route, policy),
+        Choice::Redirect { status, location } => {
+            return Ok(Outcome::Redirect { status, location });
+        }
+    };
+    if let Some(total) = route.timeout.or(policy.timeouts.request) {
+        record.deadline.set_total(total);
+    }
+    let mut request =
+        rewrite(parts, &admitted, &target, client, &route, record)?.map(|()| RequestBody::empty());
+    if !http_body::Body::is_end_stream(&incoming) {
+        attach_body(&mut request, incoming, &admitted, &policy, record)?;
+    }
+    let (mut response, connection) = send::send(proxy, request, &route, &policy, record).await?;
+    record.answered(response.status().as_u16());
+    let upgrade = accept_switch(&mut response, upgrade)?;
+    route.response_edits.apply(response.headers_mut());
+    Ok(Outcome::Answer(Box::new(Answer { response, connection, policy, upgrade })))
+}
+
+enum Choice {
+    Forward(Arc<Route>, Arc<ServicePolicy>),
+    Redirect { status: u16, location: String },
+}
+
+enum Step {
+    Chosen(Choice),
+    Wait(Arc<Gate>, Arc<ServicePolicy>),
+}
+
+/// Finds the route and takes a place on an endpoint, waiting for room in the
+/// service if it has to.
+async fn choose(
+    proxy: &Proxy,
+    admitted: &Admitted,
+    target: &PathAndQuery,
+    parts: &Parts,
+    record: &mut Record,
+) -> Result<Choice, Failure> {
+    loop {
+        let step = proxy.tables.with(|table| step(table, admitted, target, parts, record))?;
+        let (gate, policy) = match step {
+            Step::Chosen(choice) => return Ok(choice),
+            Step::Wait(gate, policy) => (gate, policy),
+        };
+        record.deadline.set(policy.timeouts.queue);
+        let timed_out = Failure::new(Reason::QueueTimeout, "the wait for the service was too long");
+        let entered = record.deadline.limit(gate.enter()).await;
+        record.deadline.clear();
+        // What was true before the wait may not be any more: look again.
+        record.permit = entered.map_err(|over| elapsed(over, timed_out))?;
+    }
+}
+
+/// The part that sees one table, and has no await: a worker that acknowledges
+/// a newer table has none of these half done.
+fn step(
+    table: &Table,
+    admitted: &Admitted,
+    target: &PathAndQuery,
+    parts: &Parts,
+    record: &mut Record,
+) -> Result<Step, Failure> {
+    let path = admitted.path(target);
+    let lookup =
+        Lookup { host: admitted.host(), path, method: &parts.method, headers: &parts.headers };
+    let route = table.router.find(&lookup);
+    let route =
+        route.ok_or(Failure::new(Reason::NoRoute, "no route matches this host and path"))?;
+    record.route = Some(Arc::clone(route));
+    let slot = match &route.action {
+        Action::Forward { slot, .. } => *slot,
+        Action::Redirect { to, status } => {
+            let location = Route::location(to, route.path(), path, target.query());
+            return Ok(Step::Chosen(Choice::Redirect { status: *status, location }));
+        }
+    };
+    let none = Failure::new(Reason::NoHealthyInstance, "no instance of the service is healthy");
+    let Some(service) = table.services.get(slot) else { return Err(none) };
+    record.service = Some(Arc::clone(service));
+    let Some(endpoint) = service.balancer.pick(&service.state.memory, &[]) else {
+        return Err(none);
+    };
+    if record.permit.is_none() {
+        match service.state.gate.try_enter() {
+            Ok(permit) => record.permit = permit,
+            Err(GateRefusal::Full) => {
+                return Err(Failure::new(Reason::Overload, "the service is at its limit"));
+            }
+            Err(GateRefusal::Wait) => {
+                let gate = Arc::clone(&service.state.gate);
+                return Ok(Step::Wait(gate, Arc::clone(&service.policy)));
+            }
+        }
+    }
+    record.in_flight = Some(InFlight::begin(endpoint));
+    Ok(Step::Chosen(Choice::Forward(Arc::clone(route), Arc::clone(&service.policy))))
+}
+
+/// The head as the instance gets it.
+fn rewrite(
+    parts: Parts,
+    admitted: &Admitted,
+    target: &PathAndQuery,
+    client: &Client,
+    route: &Route,
+    record: &Record,
+) -> Result<Request<()>, Failure> {
+    let path = admitted.path(target);
+    let target = match route.rewrite(path) {
+        Some(path) => join(&path, target.query()),
+        None if admitted.path.is_some() => join(path, target.query()),
+        None => Ok(target.clone()),
+    };
+    let target = target.map_err(|_| Failure::invalid("the rewritten path is too long"))?;
+    let mut headers = parts.headers;
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(HOST, host);
+    }
+    headers::to_instance(&mut headers, admitted.fields, client, &record.request_id);
+    route.request_edits.apply(&mut headers);
+    let mut request = Request::new(());
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = target.into();
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Lets the client's body follow the head, within its bounds.
+fn attach_body(
+    request: &mut Request<RequestBody>,
+    incoming: Incoming,
+    admitted: &Admitted,
+    policy: &ServicePolicy,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    let limit = policy.body.map_or(u64::MAX, Into::into);
+    let promised = http_body::Body::size_hint(&incoming).exact();
+    if promised.is_some_and(|length| length > limit) {
+        let detail = "the request body is longer than the service allows";
+        return Err(Failure::new(Reason::RequestTooLarge, detail));
+    }
+    if promised.is_none() {
+        // hyper drops a body of unknown length from methods that seldom have one.
+        request.headers_mut().remove(CONTENT_LENGTH);
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let hold = admitted.fields.expect_continue.then(|| {
+        let hold = Arc::new(Hold::default());
+        let released = Arc::clone(&hold);
+        hyper::ext::on_informational(request, move |head| {
+            if head.status() == StatusCode::CONTINUE {
+                released.release();
+            }
+        });
+        hold
+    });
+    let upload = Rc::new(Upload::default());
+    record.upload = Some(Rc::clone(&upload));
+    let bounds = UploadBounds {
+        deadline: Rc::clone(&record.deadline),
+        idle: policy.timeouts.idle,
+        response: policy.timeouts.response,
+        limit,
+        hold,
+    };
+    *request.body_mut() = RequestBody::new(incoming, upload, bounds);
+    Ok(())
+}
+
+/// Cleans the head of an answer. A switch of protocols counts only if the
+/// client asked for it and the instance names the same one (RFC 9110 section
+/// 7.8); any other 101 is a breach.
+fn accept_switch(
+    response: &mut Response<Incoming>,
+    asked: Option<OnUpgrade>,
+) -> Result<Option<OnUpgrade>, Failure> {
+    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let to_websocket = response
+        .headers()
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    headers::to_client(response.headers_mut())?;
+    *response.version_mut() = Version::HTTP_11;
+    if !switching {
+        return Ok(None);
+    }
+    if asked.is_none() || !to_websocket {
+        let detail = "the instance switched to a protocol that was not asked for";
+        return Err(Failure::new(Reason::UpstreamProtocolError, detail));
+    }
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    Ok(asked)
+}

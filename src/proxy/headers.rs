@@ -1,0 +1,342 @@
+//! Header fields on their way through (RFC 9110 section 7.6).
+//!
+//! The order matters: first what `Connection` lists and what is hop-by-hop is
+//! removed, then ours is added. A client that lists `X-Forwarded-For` in its
+//! `Connection` would otherwise remove what the proxy says of it.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+};
+
+use super::{
+    admission::{Fields, tokens},
+    client::Client,
+    failure::Failure,
+};
+use crate::model::Reason;
+
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+const OTHER_FORWARDED: [HeaderName; 5] = [
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Longest `X-Forwarded-For` that is taken over from a trusted proxy, in bytes.
+const LONGEST_CHAIN: usize = 2048;
+
+/// Fields that no `Connection` field can remove: they frame the message, carry
+/// its authority, or are the proxy's own word.
+fn is_protected(token: &str) -> bool {
+    const PROTECTED: [&str; 13] = [
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "authorization",
+        "cookie",
+        "set-cookie",
+        "forwarded",
+        "via",
+        "x-request-id",
+        "x-real-ip",
+        "te",
+        "trailer",
+    ];
+    PROTECTED.iter().any(|name| token.eq_ignore_ascii_case(name))
+        || token.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
+}
+
+fn remove_listed(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        .filter(|token| !is_protected(token))
+        .filter_map(|token| token.parse().ok())
+        .collect();
+    for name in listed {
+        headers.remove(name);
+    }
+    headers.remove(CONNECTION);
+}
+
+/// Makes the fields of a client those of a request to an instance. `host` is
+/// the `Host` that was routed by.
+pub(super) fn to_instance(
+    headers: &mut HeaderMap,
+    fields: Fields,
+    client: &Client,
+    request_id: &HeaderValue,
+) {
+    if fields.connection {
+        remove_listed(headers);
+    }
+    if fields.hop_by_hop {
+        for name in [
+            KEEP_ALIVE,
+            PROXY,
+            PROXY_AUTHORIZATION,
+            PROXY_CONNECTION,
+            HTTP2_SETTINGS,
+            TE,
+            TRANSFER_ENCODING,
+            UPGRADE,
+        ] {
+            headers.remove(name);
+        }
+    }
+    if fields.te_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if fields.websocket {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    forwarded(headers, fields, client);
+    if !(client.trusted && fields.request_id) {
+        headers.insert(X_REQUEST_ID, request_id.clone());
+    }
+    let via = HeaderValue::from_static("1.1 portolan");
+    if fields.via {
+        headers.append(VIA, via);
+    } else {
+        headers.insert(VIA, via);
+    }
+}
+
+fn forwarded(headers: &mut HeaderMap, fields: Fields, client: &Client) {
+    let believed = client.trusted && fields.forwarded;
+    if fields.forwarded && !client.trusted {
+        for name in OTHER_FORWARDED {
+            headers.remove(name);
+        }
+    }
+    let chain = believed.then(|| extended_chain(headers, &client.address)).flatten();
+    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.address.clone()));
+    if !(believed && headers.contains_key(X_FORWARDED_PROTO)) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !(believed && headers.contains_key(X_FORWARDED_HOST)) {
+        match headers.get(HOST).cloned() {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+    }
+}
+
+/// The chain of a trusted proxy with the proxy itself at its end.
+fn extended_chain(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderValue> {
+    let mut chain = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        chain.extend_from_slice(value.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(address.as_bytes());
+    (chain.len() <= LONGEST_CHAIN).then(|| HeaderValue::from_bytes(&chain).ok()).flatten()
+}
+
+/// Makes the fields of an instance those of an answer to a client.
+///
+/// # Errors
+///
+/// When the framing can be read in two ways (RFC 9112 section 6.3).
+pub(super) fn to_client(headers: &mut HeaderMap) -> Result<(), Failure> {
+    let mut connection = false;
+    let mut hop_by_hop = false;
+    let mut coding = false;
+    let mut length = false;
+    for (name, value) in &*headers {
+        match name.as_str() {
+            "connection" => connection = true,
+            "transfer-encoding" => {
+                let chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+                if coding || !chunked {
+                    return Err(ambiguous());
+                }
+                coding = true;
+                hop_by_hop = true;
+            }
+            "content-length" if length => return Err(ambiguous()),
+            "content-length" => length = true,
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "upgrade" => {
+                hop_by_hop = true;
+            }
+            _ => {}
+        }
+    }
+    if coding && length {
+        return Err(ambiguous());
+    }
+    if connection {
+        remove_listed(headers);
+    }
+    if hop_by_hop {
+        for name in
+            [KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]
+        {
+            headers.remove(name);
+        }
+    }
+    Ok(())
+}
+
+fn ambiguous() -> Failure {
+    let detail = "the length of the instance's answer can be read in more than one way";
+    Failure::new(Reason::UpstreamProtocolError, detail)
+}
+
+/// Removes from trailers what only a head may hold (RFC 9110 section 6.5.1).
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    const FORBIDDEN: [HeaderName; 10] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        HOST,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        http::header::AUTHORIZATION,
+        http::header::CONTENT_ENCODING,
+        http::header::CONTENT_TYPE,
+        http::header::SET_COOKIE,
+    ];
+    for name in FORBIDDEN {
+        trailers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+
+    use super::*;
+    use crate::{listener::ListenerSettings, proxy::admission::admit};
+
+    fn seen(trusted: bool, fields: &[(&str, &str)]) -> HeaderMap {
+        let mut settings = ListenerSettings::default();
+        if trusted {
+            settings.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+        }
+        let peer = "10.0.0.9:1234".parse().expect("an address");
+        let client = Client::new(peer, Arc::new(settings));
+        let mut request = Request::get("/").header("host", "a");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(()).expect("a request");
+        let admitted = admit(&request, &client).expect("let in");
+        let id = HeaderValue::from_static("id");
+        to_instance(request.headers_mut(), admitted.fields, &client, &id);
+        request.headers().clone()
+    }
+
+    fn all(headers: &HeaderMap, name: &str) -> Vec<String> {
+        let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+        headers.get_all(name).iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_stranger_is_not_believed() {
+        let headers = seen(
+            false,
+            &[
+                ("x-forwarded-for", "1.2.3.4"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "evil"),
+                ("x-forwarded-port", "1"),
+                ("x-real-ip", "1.2.3.4"),
+                ("forwarded", "for=1.2.3.4"),
+                ("x-request-id", "theirs"),
+            ],
+        );
+        assert_eq!(all(&headers, "x-forwarded-for"), ["10.0.0.9"]);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["http"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["a"]);
+        assert_eq!(all(&headers, "x-request-id"), ["id"]);
+        for gone in ["x-forwarded-port", "x-real-ip", "forwarded"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_added() {
+        let headers = seen(
+            true,
+            &[
+                ("x-forwarded-for", "1.2.3.4"),
+                ("x-forwarded-proto", "https"),
+                ("x-request-id", "theirs"),
+            ],
+        );
+        assert_eq!(all(&headers, "x-forwarded-for"), ["1.2.3.4, 10.0.0.9"]);
+        assert_eq!(all(&headers, "x-forwarded-proto"), ["https"]);
+        assert_eq!(all(&headers, "x-forwarded-host"), ["a"]);
+        assert_eq!(all(&headers, "x-request-id"), ["theirs"]);
+    }
+
+    #[test]
+    fn connection_removes_what_it_lists_but_nothing_of_ours() {
+        let headers = seen(
+            false,
+            &[
+                ("connection", "close, X-Secret, X-Forwarded-For, Host"),
+                ("connection", "Cookie, X-Other"),
+                ("x-secret", "1"),
+                ("x-other", "1"),
+                ("cookie", "a=b"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("upgrade", "h2c"),
+                ("proxy", "http://evil"),
+                ("te", "gzip, trailers"),
+            ],
+        );
+        for gone in ["connection", "x-secret", "x-other", "keep-alive", "upgrade", "proxy"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+        assert_eq!(all(&headers, "x-forwarded-for"), ["10.0.0.9"]);
+        assert_eq!(all(&headers, "host"), ["a"]);
+        assert_eq!(all(&headers, "cookie"), ["a=b"]);
+        assert_eq!(all(&headers, "te"), ["trailers"]);
+        assert_eq!(all(&headers, "via"), ["1.1 portolan"]);
+    }
+
+    #[test]
+    fn via_grows_by_one_at_each_passage() {
+        let headers = seen(false, &[("via", "1.0 first")]);
+        assert_eq!(all(&headers, "via"), ["1.0 first", "1.1 portolan"]);
+    }
+
+    #[test]
+    fn an_answer_whose_length_is_doubtful_is_refused() {
+        let answer = |fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            to_client(&mut headers).map(|()| headers)
+        };
+        assert!(answer(&[("content-length", "1"), ("transfer-encoding", "chunked")]).is_err());
+        assert!(answer(&[("content-length", "1"), ("content-length", "1")]).is_err());
+        assert!(answer(&[("transfer-encoding", "gzip, chunked")]).is_err());
+        let fields = [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "1")];
+        let headers = answer(&fields).expect("plain");
+        assert_eq!(headers.len(), 1);
+    }
+}

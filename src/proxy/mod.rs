@@ -1,0 +1,90 @@
+//! The life of one request: admission, table, endpoint, connection, answer.
+//!
+//! A [`Proxy`] is one worker's: it stays on its thread and shares nothing with
+//! the others but the table and atomics. Begin to read at `forward`.
+
+mod admission;
+mod answer;
+mod body;
+mod client;
+mod failure;
+mod forward;
+mod headers;
+mod record;
+mod request_id;
+mod send;
+mod tunnel;
+
+use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::{
+    routing::Reader,
+    telemetry::{AccessLog, Metrics},
+    upstream::{Connection, Pools, SharedGuard},
+};
+
+pub use body::{BrokenBody, RequestBody, ResponseBody};
+pub use client::Client;
+
+type RequestConnection = Connection<RequestBody>;
+
+/// The proxy of one worker.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The number of the worker, from 0.
+    pub worker: usize,
+    /// Where requests go.
+    pub tables: Reader,
+    /// Idle connections to instances.
+    pub pools: Pools<RequestBody>,
+    /// Counters of the process.
+    pub metrics: Arc<Metrics>,
+    /// The access log of the process.
+    pub access_log: AccessLog,
+    /// The address rules.
+    pub guard: SharedGuard,
+    request_ids: request_id::RequestIds,
+}
+
+impl Proxy {
+    /// The proxy of `worker`.
+    #[must_use]
+    pub fn new(
+        worker: usize,
+        tables: Reader,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+        guard: SharedGuard,
+    ) -> Self {
+        let request_ids = request_id::RequestIds::default();
+        let pools = Pools::default();
+        Self { worker, tables, pools, metrics, access_log, guard, request_ids }
+    }
+}
+
+/// What a client connection is served with.
+#[derive(Clone, Debug)]
+pub struct ClientService {
+    proxy: Rc<Proxy>,
+    client: Rc<Client>,
+}
+
+impl ClientService {
+    /// Serves `client` with `proxy`.
+    #[must_use]
+    pub fn new(proxy: Rc<Proxy>, client: Client) -> Self {
+        Self { proxy, client: Rc::new(client) }
+    }
+
+    /// Answers `request`. Failures are answers too.
+    pub fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
+        let (proxy, client) = (Rc::clone(&self.proxy), Rc::clone(&self.client));
+        async move { Ok(forward::handle(proxy, client, request).await) }
+    }
+}

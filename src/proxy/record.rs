@@ -1,0 +1,210 @@
+//! What is written down of a request, from its head to its last byte.
+//!
+//! A record is made when a request begins and ends exactly once, with exactly
+//! one reason. It holds what the request occupies (its place in flight, its
+//! permit, its deadline), so that all of it ends together, however it ends.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::{HeaderValue, Method, Request, Uri, Version, header};
+
+use super::{Proxy, RequestConnection, body::Upload, client::Client};
+use crate::{
+    balance::Permit,
+    deadline::Deadline,
+    model::{InFlight, Reason},
+    routing::{Route, Service},
+    telemetry::AccessRecord,
+};
+
+/// The record of one request.
+#[derive(Debug)]
+pub(super) struct Record {
+    proxy: Rc<Proxy>,
+    client: Rc<Client>,
+    begun: Instant,
+    method: Method,
+    target: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    /// The id of the request, as sent to the instance.
+    pub(super) request_id: HeaderValue,
+    /// The route that matched.
+    pub(super) route: Option<Arc<Route>>,
+    /// The service of the route.
+    pub(super) service: Option<Arc<Service>>,
+    /// The place on the endpoint.
+    pub(super) in_flight: Option<InFlight>,
+    /// The place in the service.
+    pub(super) permit: Option<Permit>,
+    /// Bounds each phase, and the whole if it is bounded.
+    pub(super) deadline: Rc<Deadline>,
+    /// What the request side knows of the upload, if there is one.
+    pub(super) upload: Option<Rc<Upload>>,
+    /// Endpoints asked.
+    pub(super) attempts: u8,
+    /// Whether the connection had been used before.
+    pub(super) reused: bool,
+    /// How long the last connect took.
+    pub(super) connect: Option<Duration>,
+    /// When it was last sent to an instance.
+    pub(super) sent: Option<Instant>,
+    /// From then to the head of the answer.
+    first_byte: Option<Duration>,
+    /// The status sent to the client.
+    pub(super) status: u16,
+    upstream_status: Option<u16>,
+    /// Bytes of the response body.
+    pub(super) bytes_out: u64,
+    ended: bool,
+}
+
+impl Record {
+    /// Begins the record of `request`.
+    pub(super) fn begin<B>(
+        proxy: &Rc<Proxy>,
+        client: &Rc<Client>,
+        request: &Request<B>,
+    ) -> Box<Self> {
+        proxy.metrics.worker(proxy.worker).request_begun();
+        let field = |name| request.headers().get(name).cloned();
+        Box::new(Self {
+            proxy: Rc::clone(proxy),
+            client: Rc::clone(client),
+            begun: Instant::now(),
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            version: request.version(),
+            host: field(header::HOST),
+            user_agent: field(header::USER_AGENT),
+            referer: field(header::REFERER),
+            request_id: proxy.request_ids.next(),
+            route: None,
+            service: None,
+            in_flight: None,
+            permit: None,
+            deadline: Rc::new(Deadline::new()),
+            upload: None,
+            attempts: 0,
+            reused: false,
+            connect: None,
+            sent: None,
+            first_byte: None,
+            status: 0,
+            upstream_status: None,
+            bytes_out: 0,
+            ended: false,
+        })
+    }
+
+    /// Notes the head of the answer of an instance.
+    pub(super) fn answered(&mut self, status: u16) {
+        let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        self.status = status;
+        self.upstream_status = Some(status);
+        self.first_byte = Some(first_byte);
+        if let Some(service) = &self.service {
+            service.state.metrics.upstream(self.proxy.worker, status, first_byte);
+        }
+    }
+
+    /// Why the upload broke off, if it did.
+    pub(super) fn upload_failure(&self) -> Option<Reason> {
+        self.upload.as_ref().and_then(|upload| upload.failure.get())
+    }
+
+    /// Keeps `connection` for the next request to the same endpoint.
+    pub(super) fn keep(&self, connection: RequestConnection) {
+        if let Some(in_flight) = &self.in_flight {
+            self.proxy.pools.put(in_flight.endpoint(), connection);
+        }
+    }
+
+    /// Ends the record.
+    pub(super) fn end(mut self: Box<Self>, reason: Reason) {
+        self.finish(reason);
+    }
+
+    fn finish(&mut self, reason: Reason) {
+        self.ended = true;
+        let took = self.begun.elapsed();
+        let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
+        if let Some(in_flight) = &self.in_flight
+            && blames_instance(reason)
+        {
+            in_flight.endpoint().record_failure();
+        }
+        let local = self.upstream_status.is_none() && self.status != 0;
+        self.proxy.metrics.worker(self.proxy.worker).request_ended(reason, local);
+        let unrouted = self.proxy.metrics.unrouted();
+        let route = self.route.as_ref().map_or(unrouted, |route| &route.metrics);
+        let (worker, bytes_out) = (self.proxy.worker, self.bytes_out);
+        route.record(worker, &self.method, self.status, took, bytes_in, bytes_out);
+        if self.proxy.access_log.wants(reason, self.status) {
+            self.log(reason, took, bytes_in);
+        }
+    }
+
+    #[cold]
+    fn log(&self, reason: Reason, took: Duration, bytes_in: u64) {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let endpoint = self.in_flight.as_ref().map(|in_flight| in_flight.endpoint());
+        self.proxy.access_log.write(Box::new(AccessRecord {
+            time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
+            request_id: text(&self.request_id),
+            client: self.client.peer.ip(),
+            peer: self.client.peer,
+            method: self.method.clone(),
+            scheme: "http",
+            host: self.host.as_ref().map(text).unwrap_or_default(),
+            path: self.target.path().to_owned(),
+            query: self.target.query().map(str::to_owned),
+            protocol: self.version,
+            status: self.status,
+            reason,
+            route: self.route.as_ref().map(|route| Arc::clone(&route.name)),
+            service: self.service.as_ref().map(|service| service.name.clone()),
+            endpoint: endpoint.cloned(),
+            attempts: self.attempts.into(),
+            upstream_status: self.upstream_status,
+            duration: took,
+            upstream: self.first_byte,
+            connect: self.connect,
+            bytes_in,
+            bytes_out: self.bytes_out,
+            conn_reused: self.reused,
+            user_agent: self.user_agent.clone(),
+            referer: self.referer.clone(),
+        }));
+    }
+}
+
+impl Drop for Record {
+    /// Nobody is left who could have ended it.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.finish(Reason::ClientGone);
+        }
+    }
+}
+
+const fn blames_instance(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ConnectRefused
+            | Reason::ConnectFailed
+            | Reason::ConnectTimeout
+            | Reason::DnsError
+            | Reason::UpstreamReset
+            | Reason::UpstreamProtocolError
+            | Reason::ResponseTimeout
+            | Reason::ResponseIdleTimeout
+            | Reason::ResponseTruncated
+    )
+}

@@ -1,0 +1,94 @@
+//! Upgraded connections: bytes both ways until both sides have said goodbye.
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+
+use super::record::Record;
+use crate::{deadline::Deadline, model::Reason};
+
+const BUFFER: usize = 16 * 1024;
+
+/// Carries bytes between a client and an instance once both have switched
+/// protocols; `record` ends with the tunnel.
+pub(super) async fn run(
+    mut record: Box<Record>,
+    client: OnUpgrade,
+    instance: OnUpgrade,
+    idle: Duration,
+) {
+    // What was needed to route is not needed to carry bytes.
+    record.permit = None;
+    let deadline = Rc::clone(&record.deadline);
+    deadline.set(idle);
+    let upgraded = async { tokio::try_join!(client, instance) };
+    let Ok(Ok((client, instance))) = deadline.limit(upgraded).await else {
+        record.end(Reason::ClientGone);
+        return;
+    };
+    let mut client = Watched::new(client, &deadline, idle);
+    let mut instance = Watched::new(instance, &deadline, idle);
+    let copy = copy_bidirectional_with_sizes(&mut client, &mut instance, BUFFER, BUFFER);
+    let outcome = deadline.limit(copy).await;
+    record.bytes_out = instance.read;
+    record.end(match outcome {
+        Ok(_) => Reason::TunnelClosed,
+        Err(_) => Reason::TunnelIdleTimeout,
+    });
+}
+
+/// Moves the deadline on with each byte read.
+struct Watched {
+    io: TokioIo<Upgraded>,
+    deadline: Rc<Deadline>,
+    idle: Duration,
+    read: u64,
+}
+
+impl Watched {
+    fn new(io: Upgraded, deadline: &Rc<Deadline>, idle: Duration) -> Self {
+        Self { io: TokioIo::new(io), deadline: Rc::clone(deadline), idle, read: 0 }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.io).poll_read(context, buffer);
+        if outcome.is_ready() {
+            self.read += (buffer.filled().len() - before) as u64;
+            self.deadline.set(self.idle);
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,280 @@
+//! What can go wrong, and whose fault it is.
+
+use std::{io, path::PathBuf};
+
+use tokio::time::Instant;
+
+use crate::model::{InstanceKey, ServiceName};
+
+/// Why an operation was refused. Nothing of a refused operation is visible
+/// afterwards, with one exception that the docs of
+/// [`Self::StoreFailed`] name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// There is no such instance; a registrant registers again.
+    #[error("{key} is not registered")]
+    NotFound {
+        /// Which instance.
+        key: InstanceKey,
+    },
+    /// The instance was made by another token, or by none.
+    #[error("{key} was registered by somebody else")]
+    Owned {
+        /// Which instance.
+        key: InstanceKey,
+    },
+    /// `registry.max_services` is reached.
+    #[error("there are {limit} services already, see registry.max_services")]
+    TooManyServices {
+        /// The setting.
+        limit: u32,
+    },
+    /// `registry.max_instances_per_service` is reached.
+    #[error("{service} has {limit} instances already, see registry.max_instances_per_service")]
+    TooManyInstances {
+        /// The full service.
+        service: ServiceName,
+        /// The setting.
+        limit: u32,
+    },
+    /// More pairs or words than an instance may carry.
+    #[error("an instance has at most {limit} {what}, this one has {found}")]
+    TooMany {
+        /// Of what: `metadata keys`, `tags`.
+        what: &'static str,
+        /// The most allowed.
+        limit: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A text that is longer than an instance may carry.
+    #[error("a {what} has at most {limit} bytes, this one has {found}")]
+    TooLong {
+        /// Which text: `metadata value`, `zone`.
+        what: &'static str,
+        /// The most bytes allowed.
+        limit: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A TTL that is too short to keep or too long to mean anything.
+    #[error("a ttl is between 1s and 24h, this one is {}", humantime::format_duration(*.found))]
+    TtlOutOfRange {
+        /// What was given.
+        found: std::time::Duration,
+    },
+    /// The disk is full. The same call succeeds once there is room.
+    #[error("the disk of the registry is full")]
+    StoreFull,
+    /// The store cannot be written. If an fsync failed, what was refused may
+    /// still be found after a restart: the disk did not say.
+    #[error("the registry cannot be written: {reason}")]
+    StoreFailed {
+        /// What the store said.
+        reason: StoreFault,
+    },
+    /// The registry was closed.
+    #[error("the registry is closed")]
+    Closed,
+}
+
+impl RegistryError {
+    /// Whether the caller must change something: the same call will be
+    /// refused again. Otherwise it may be repeated later as it is; every
+    /// operation is idempotent.
+    #[must_use]
+    pub const fn is_callers_fault(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::Owned { .. }
+            | Self::TooManyServices { .. }
+            | Self::TooManyInstances { .. }
+            | Self::TooMany { .. }
+            | Self::TooLong { .. }
+            | Self::TtlOutOfRange { .. } => true,
+            Self::StoreFull | Self::StoreFailed { .. } | Self::Closed => false,
+        }
+    }
+}
+
+/// Why the store did not take a write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreFault {
+    /// No room, on disk or in the store.
+    #[error("the disk is full")]
+    Full,
+    /// The disk failed a read, a write or an fsync. Nothing more is written
+    /// until a restart: after a failed fsync, a second one that succeeds
+    /// proves nothing about the first.
+    #[error("the disk failed (SQLite code {code}: {text}); restart once it is mended")]
+    Disk {
+        /// SQLite's extended result code.
+        code: i32,
+        /// SQLite's words.
+        text: String,
+    },
+    /// The store was found damaged while in use. Final, like `Disk`.
+    #[error("the store is damaged ({text}); a restart will say more")]
+    Damaged {
+        /// SQLite's words.
+        text: String,
+    },
+    /// The file or the file system is read-only.
+    #[error("the store is read-only")]
+    ReadOnly,
+    /// Another program holds SQLite's write lock.
+    #[error("another program is writing to the store")]
+    Busy,
+    /// Anything else; tried again at the next write.
+    #[error("{text}")]
+    Other {
+        /// SQLite's words.
+        text: String,
+    },
+}
+
+impl StoreFault {
+    /// Whether only a restart ends it.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Disk { .. } | Self::Damaged { .. })
+    }
+}
+
+/// Whether the store takes writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreState {
+    /// It took the last one.
+    Writable,
+    /// It has been full since; the next write that fits ends it.
+    Full {
+        /// When it was first refused.
+        since: Instant,
+    },
+    /// It fails.
+    Failed {
+        /// What it said.
+        reason: StoreFault,
+        /// When it first did.
+        since: Instant,
+    },
+}
+
+impl std::fmt::Display for StoreState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Writable => f.write_str("writable"),
+            Self::Full { .. } => StoreFault::Full.fmt(f),
+            Self::Failed { reason, .. } => reason.fmt(f),
+        }
+    }
+}
+
+/// Why the registry cannot start. It never starts empty instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A file or folder could not be used.
+    #[error("cannot {doing} {path}: {source}; check registry.data_dir and its permissions")]
+    File {
+        /// What was tried: `create`, `open`.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has the store.
+    #[error(
+        "{path} is in use by {}; stop it, or give this one a registry.data_dir of its own",
+        .holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The process id that the lock file names.
+        holder: Option<u32>,
+    },
+    /// The store does not pass SQLite's own check.
+    #[error(
+        "{path} is damaged: {found}; move its folder aside and restore a backup, \
+         or save what is readable with: sqlite3 {path} .recover"
+    )]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What the check said.
+        found: String,
+    },
+    /// One row does not hold what it should.
+    #[error(
+        "{path} has a bad row, {row}: {why}; correct it, or remove it with: \
+         sqlite3 {path} \"DELETE FROM instance WHERE generation = {generation}\""
+    )]
+    DamagedRow {
+        /// The database.
+        path: PathBuf,
+        /// The row as `service/id`, escaped.
+        row: String,
+        /// The generation of the row.
+        generation: i64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A write-ahead log lies there without the database it belongs to.
+    #[error(
+        "{path} is there but its database is not; put the database back beside it, \
+         or move the log away to start empty"
+    )]
+    LogWithoutStore {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The file is a database of something else.
+    #[error("{path} is not a registry (application id {found:#x}); move it away to start empty")]
+    NotARegistry {
+        /// The database.
+        path: PathBuf,
+        /// The application id found.
+        found: i64,
+    },
+    /// The store was written by another version of the program.
+    #[error(
+        "{path} has format {found} and this version knows {known}; \
+         run the version that wrote it, or move the file away to start empty"
+    )]
+    UnknownFormat {
+        /// The database.
+        path: PathBuf,
+        /// The format found.
+        found: i64,
+        /// The one format that is known.
+        known: i64,
+    },
+    /// SQLite cannot keep a write-ahead log beside the database.
+    #[error(
+        "{path} cannot have a write-ahead log (its journal mode stays {mode}); \
+         put registry.data_dir on a local disk"
+    )]
+    NoLog {
+        /// The database.
+        path: PathBuf,
+        /// The journal mode that SQLite stays in.
+        mode: String,
+    },
+    /// SQLite failed in another way.
+    #[error("cannot {doing} {path}: {source}")]
+    Sqlite {
+        /// What was tried.
+        doing: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The writer thread could not be started.
+    #[error("cannot start the thread of the registry: {0}")]
+    Thread(io::Error),
+}

@@ -1,0 +1,252 @@
+//! The handle that everybody else holds.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{
+        Semaphore,
+        mpsc::{self, UnboundedReceiver},
+        oneshot,
+    },
+    task::AbortHandle,
+    time::Instant,
+};
+
+use super::{
+    Caller, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings, Removal,
+    Renewed, StoreState, expiry,
+    lease::Leases,
+    ledger::{Change, Ledger, Operation, Outcome},
+    limits,
+    live::Live,
+    store::Store,
+    writer::{Command, Queue, Work, Writer},
+};
+use crate::model::{Instance, InstanceKey};
+
+/// Operations that may wait for the writer at a time. More wait outside,
+/// where whoever hangs up leaves nothing behind.
+const WAITING: usize = 4096;
+
+/// The embedded registry. Cheap to clone; when the last clone is dropped, the
+/// writer finishes what is queued and closes the store. Await
+/// [`Self::close`] to know that it has.
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    live: Arc<Live>,
+    queue: Queue,
+    places: Arc<Semaphore>,
+    lease_task: AbortHandle,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.lease_task.abort();
+    }
+}
+
+/// A registry that was just opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle.
+    pub registry: Registry,
+    /// What happens. The restored instances are already in it. Not bounded:
+    /// the reader must keep reading, and what is queued is at most what was
+    /// written to disk meanwhile.
+    pub events: UnboundedReceiver<RegistryEvent>,
+    /// How many instances were restored.
+    pub restored: usize,
+}
+
+impl Registry {
+    /// Locks `settings.data_dir`, reads the store in it, or makes one if there
+    /// is none, and starts the writer and the lease task on the current
+    /// runtime. Restored leases begin with their full TTL.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is in use or the store is not whole. A store is never
+    /// replaced by an empty one.
+    pub async fn open(settings: &RegistrySettings) -> Result<Opened, OpenError> {
+        let data_dir = settings.data_dir.clone();
+        let (store, contents) = tokio::task::spawn_blocking(move || Store::open(&data_dir))
+            .await
+            .map_err(|error| OpenError::Thread(error.into()))??;
+        let ledger = Ledger::restore(&contents.registrations, contents.last_generation, settings);
+
+        let now = Instant::now();
+        let (announce, events) = mpsc::unbounded_channel();
+        let live = Arc::new(Live::new(Leases::new(settings.forget_after.into(), now), announce));
+        let restored = contents.registrations.len();
+        for registration in contents.registrations {
+            live.leases().put(registration, true, now);
+        }
+
+        let (queue, commands) = mpsc::unbounded_channel();
+        let writer = Writer { store, ledger, live: Arc::clone(&live), poison: None };
+        let runtime = Handle::current();
+        std::thread::Builder::new()
+            .name("registry".to_owned())
+            .spawn(move || {
+                // The clock of the writer is that of the runtime, which tests
+                // can pause.
+                let _entered = runtime.enter();
+                writer.run(commands);
+            })
+            .map_err(OpenError::Thread)?;
+        let lease_task = tokio::spawn(expiry::run(Arc::clone(&live), queue.downgrade()));
+        let shared = Shared {
+            live,
+            queue,
+            places: Arc::new(Semaphore::new(WAITING)),
+            lease_task: lease_task.abort_handle(),
+        };
+        Ok(Opened { registry: Self { shared: Arc::new(shared) }, events, restored })
+    }
+
+    /// Registers `instance`, or edits it. When this returns `Ok`, it is on
+    /// disk and its event is sent. It goes on if the caller hangs up.
+    ///
+    /// # Errors
+    ///
+    /// If a limit is reached, the id is somebody else's, or the store cannot
+    /// be written.
+    pub async fn register(
+        &self,
+        instance: Instance,
+        caller: Caller,
+    ) -> Result<Registered, RegistryError> {
+        limits::check(&instance)?;
+        let Outcome { registration, change } =
+            self.apply(Operation::Register { instance: instance.into(), caller }).await?;
+        let created = change == Some(Change::Created);
+        Ok(Registered { created, changed: change.is_some(), registration })
+    }
+
+    /// Renews the lease of an instance. In memory only.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::NotFound`] tells the client to register again;
+    /// [`RegistryError::Owned`] that it is not its instance.
+    pub fn heartbeat(&self, key: &InstanceKey, caller: &Caller) -> Result<Renewed, RegistryError> {
+        self.shared.live.leases().renew(key, caller, Instant::now())
+    }
+
+    /// Marks an instance as leaving, durably, and returns its generation.
+    /// Repeating it is fine.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such instance, it is somebody else's, or the store
+    /// cannot be written.
+    pub async fn drain(&self, key: &InstanceKey, caller: &Caller) -> Result<u64, RegistryError> {
+        let operation = Operation::Drain { key: key.clone(), caller: caller.clone() };
+        Ok(self.apply(operation).await?.registration.generation)
+    }
+
+    /// Removes an instance, durably, and returns the generation that was
+    /// removed; none if it was not there, so that a repeated call succeeds.
+    ///
+    /// # Errors
+    ///
+    /// If it is somebody else's or the store cannot be written.
+    pub async fn deregister(
+        &self,
+        key: &InstanceKey,
+        caller: &Caller,
+    ) -> Result<Option<u64>, RegistryError> {
+        let operation = Operation::Deregister { key: key.clone(), caller: caller.clone() };
+        match self.apply(operation).await {
+            Ok(outcome) => Ok(Some(outcome.registration.generation)),
+            Err(RegistryError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has `generation` of an instance removed, if it is still the current
+    /// one. Returns at once; [`RegistryEvent::Removed`] follows, unless the
+    /// store cannot be written: then it has to be asked for again.
+    pub fn give_up(&self, key: &InstanceKey, generation: u64) {
+        let operation = Operation::Remove { key: key.clone(), generation, why: Removal::GaveUp };
+        // A closed registry has nothing left to give up.
+        drop(self.shared.queue.send(Command::Apply(Work {
+            operation,
+            answer: None,
+            _place: None,
+        })));
+    }
+
+    /// Time left of the lease of an instance: none if there is no such
+    /// instance, `Some(None)` if it has no TTL, zero once expired.
+    #[must_use]
+    pub fn lease_left(&self, key: &InstanceKey) -> Option<Option<Duration>> {
+        self.shared.live.leases().leases.left(key, Instant::now())
+    }
+
+    /// Whether the store takes writes.
+    #[must_use]
+    pub fn store_state(&self) -> StoreState {
+        self.shared.live.store().clone()
+    }
+
+    /// How many instances are registered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.live.leases().leases.len()
+    }
+
+    /// Whether no instance is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes what is queued, closes the store and gives up its lock. Other
+    /// clones get [`RegistryError::Closed`] from then on.
+    pub async fn close(self) {
+        self.shared.lease_task.abort();
+        let (done, closed) = oneshot::channel();
+        if self.shared.queue.send(Command::Close(done)).is_ok() {
+            // An error means that another clone has closed it just before.
+            drop(closed.await);
+        }
+    }
+
+    async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
+        let place = Arc::clone(&self.shared.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| RegistryError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        let work = Work { operation, answer: Some(answer), _place: Some(place) };
+        self.shared.queue.send(Command::Apply(work)).map_err(|_| RegistryError::Closed)?;
+        answered.await.map_err(|_| RegistryError::Closed)?
+    }
+
+    /// Runs `tamper` on the store, in the writer and in turn.
+    #[cfg(test)]
+    pub(super) async fn tamper(&self, tamper: impl FnOnce(&mut Store) + Send + 'static) {
+        let (done, told) = oneshot::channel();
+        let tamper = Command::Tamper(Box::new(move |store: &mut Store| {
+            tamper(store);
+            let _ = done.send(());
+        }));
+        assert!(self.shared.queue.send(tamper).is_ok(), "the writer runs");
+        told.await.expect("the writer runs");
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("instances", &self.len())
+            .field("store", &self.store_state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,27 @@
+//! What is counted, and how it is shown to Prometheus.
+//!
+//! Counting happens on the request path, so it is sharded: each worker writes
+//! to memory of its own with plain stores, and a scrape adds the shards up.
+//! Nothing here locks, hashes or formats while a request waits, and what a
+//! worker never touches is never allocated.
+
+mod counter;
+mod exposition;
+mod histogram;
+mod method;
+mod process;
+mod route;
+mod scrape;
+mod service;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use exposition::{CONTENT_TYPE, ENDPOINT_SERIES_MAX, render};
+pub use route::RouteMetrics;
+pub use scrape::{
+    AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
+    RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape,
+};
+pub use service::ServiceMetrics;
+pub use worker::{Metrics, WorkerMetrics};

@@ -1,0 +1,134 @@
+//! Opening a connection to an endpoint.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use http_body::Body;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use tokio::net::{TcpStream, lookup_host};
+
+use super::Connection;
+use crate::model::{Address, AddressDenied, AddressGuard, Endpoint, Host};
+
+/// Why a connection could not be opened. Nothing was sent, so the request is
+/// safe to be sent elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address rules forbid it.
+    #[error(transparent)]
+    Denied(#[from] AddressDenied),
+    /// The name could not be resolved.
+    #[error("cannot resolve {address}: {error}")]
+    Resolve {
+        /// The address with the name.
+        address: Address,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// The endpoint refused.
+    #[error("{0} refused the connection")]
+    Refused(SocketAddr),
+    /// This process has no descriptor, port or memory left; it says nothing
+    /// about the endpoint.
+    #[error("cannot open a connection: {0}")]
+    Exhausted(io::Error),
+    /// Anything else.
+    #[error("cannot connect to {address}: {error}")]
+    Failed {
+        /// Where to.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The connection broke before the first request.
+    #[error("cannot use the connection: {0}")]
+    Handshake(hyper::Error),
+}
+
+/// Opens a TCP connection to `endpoint`. A name is resolved anew each time and
+/// every address it has is held against `guard`, then tried in turn.
+///
+/// # Errors
+///
+/// The error of the last address tried.
+pub async fn connect(endpoint: &Endpoint, guard: &AddressGuard) -> Result<TcpStream, ConnectError> {
+    let address = &endpoint.address;
+    let Host::Name(name) = &address.host else {
+        let literal = address.socket_addr().into_iter();
+        return connect_any(endpoint, guard, literal).await;
+    };
+    let resolved = lookup_host((&**name, address.port))
+        .await
+        .map_err(|error| ConnectError::Resolve { address: address.clone(), error })?;
+    connect_any(endpoint, guard, resolved).await
+}
+
+async fn connect_any(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+    addresses: impl Iterator<Item = SocketAddr>,
+) -> Result<TcpStream, ConnectError> {
+    let mut last = None;
+    for address in addresses {
+        match connect_one(endpoint, guard, address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::Resolve {
+        address: endpoint.address.clone(),
+        error: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+    }))
+}
+
+async fn connect_one(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+    address: SocketAddr,
+) -> Result<TcpStream, ConnectError> {
+    if endpoint.checked {
+        guard.check(address)?;
+    } else {
+        guard.check_own(address)?;
+    }
+    let stream = TcpStream::connect(address).await.map_err(|error| classify(address, error))?;
+    // Heads are written whole; waiting to fill a segment would only delay them.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn classify(address: SocketAddr, error: io::Error) -> ConnectError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::CONNREFUSED) => ConnectError::Refused(address),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => {
+            ConnectError::Exhausted(error)
+        }
+        _ => ConnectError::Failed { address, error },
+    }
+}
+
+/// Speaks HTTP/1.1 over `stream`, in a task of its own on this worker.
+///
+/// # Errors
+///
+/// When the connection is already broken.
+pub async fn open<B>(stream: TcpStream) -> Result<Connection<B>, ConnectError>
+where
+    B: Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_headers(256)
+        .max_buf_size(256 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(ConnectError::Handshake)?;
+    tokio::task::spawn_local(connection.with_upgrades());
+    Ok(sender)
+}
+
+/// Shares the rules for addresses among all workers of a process.
+pub type SharedGuard = Arc<arc_swap::ArcSwap<AddressGuard>>;
