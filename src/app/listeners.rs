@@ -82,7 +82,11 @@ impl Listeners {
     /// Gives those that stay their new settings and closes those that are not
     /// wanted any more. Connections that are open go on under the settings
     /// that they were accepted with.
-    pub(super) fn update(&mut self, wanted: &[ListenerSettings], workers: &[Worker]) -> Vec<String> {
+    pub(super) fn update(
+        &mut self,
+        wanted: &[ListenerSettings],
+        workers: &[Worker],
+    ) -> Vec<String> {
         let mut changes = Vec::new();
         self.open.retain_mut(|(current, listening)| {
             let Some(new) = wanted.iter().find(|new| new.address == current.address) else {

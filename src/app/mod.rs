@@ -106,10 +106,9 @@ pub fn start(path: &Path) -> Result<Running, Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let workers = config.workers.map_or_else(
-        || available_parallelism().map_or(1, Into::into),
-        std::num::NonZeroUsize::get,
-    );
+    let workers = config
+        .workers
+        .map_or_else(|| available_parallelism().map_or(1, Into::into), std::num::NonZeroUsize::get);
     let metrics = Metrics::new(workers);
     let access_log = AccessLog::start(&config.telemetry.access_log).map_err(Error::AccessLog)?;
     let mut listeners = Listeners::new(workers);
@@ -131,8 +130,7 @@ pub fn start(path: &Path) -> Result<Running, Error> {
     let ticker = Ticker::start().map_err(Error::Runtime)?;
     let (publisher, readers) = routing::channel(workers);
     let start_worker = |(number, reader)| {
-        let (metrics, log, guard) =
-            (Arc::clone(&metrics), access_log.clone(), Arc::clone(&guard));
+        let (metrics, log, guard) = (Arc::clone(&metrics), access_log.clone(), Arc::clone(&guard));
         let proxy = move || Proxy::new(number, reader, metrics, log, guard);
         Worker::start(number, ticker.handle(), proxy)
     };

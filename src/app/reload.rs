@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Error, allow_loopback, listeners::Listeners};
 use crate::{
     admin::AdminSettings,
-    config::{self, Config, Loaded},
+    config::{self, Config},
     control::{
         Control,
-        show::{good, refused},
-        view::{DiagnosticView, ReloadView},
+        show::{failed, good, refused},
+        view::ReloadView,
     },
     health::Prober,
     model::AddressGuard,
@@ -111,21 +111,7 @@ impl Reloader {
     fn failed(&self, path: &str, message: String) -> ReloadView {
         tracing::error!("{path} is refused, the old one stays: {message}");
         self.control.reload_failed(message.clone(), message.clone());
-        let diagnostic = DiagnosticView {
-            severity: "error".to_owned(),
-            code: String::new(),
-            message,
-            file: path.to_owned(),
-            line: 1,
-            column: 1,
-            help: None,
-        };
-        ReloadView {
-            ok: false,
-            changes: Vec::new(),
-            needs_restart: Vec::new(),
-            diagnostics: vec![diagnostic],
-        }
+        failed(path, message)
     }
 }
 
@@ -149,8 +135,7 @@ fn differences(old: &Config, new: &Config) -> Vec<String> {
             _ => {}
         }
     }
-    let (old_names, new_names) =
-        (config::route_names(&old.route), config::route_names(&new.route));
+    let (old_names, new_names) = (config::route_names(&old.route), config::route_names(&new.route));
     for (name, route) in new_names.iter().zip(&new.route) {
         match old_names.iter().position(|old| old == name) {
             None => lines.push(format!("+ route {name}")),

@@ -64,7 +64,7 @@ pub(super) async fn until_told(control: &Control, access_log: &AccessLog) -> Tol
         tokio::select! {
             name = stops.next() => return Told { name, stops: Some(stops) },
             _ = hangup.recv() => {
-                let _ = control.reload().await;
+                control.reload().await;
             }
             _ = reopen.recv() => access_log.reopen(),
         }

@@ -26,7 +26,6 @@ mod schema;
 mod services;
 mod sse;
 mod status;
-mod stub;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -38,8 +37,8 @@ use std::{ffi::OsString, io, path::PathBuf};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::{app, config};
 pub use exit::Exit;
-use stub::{app, config};
 
 use self::{
     admin_url::AdminUrl,

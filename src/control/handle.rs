@@ -21,10 +21,11 @@ use super::{
     happening::{EventId, EventLog, HistoryGone, Replay},
     reconciler::{Command, Inputs, Reconciler, tell},
     shared::{ConfigState, Shared},
+    show::{failed, good, refused},
     view::{InstanceView, LeavingView, RegisteredView, ReloadView},
 };
 use crate::{
-    config::{self, Loaded, Report},
+    config::{self, Loaded},
     health::{ProbeReport, Prober},
     model::{Endpoint, Instance, InstanceKey},
     registry::{Caller, Opened, Registry},
@@ -342,24 +343,19 @@ impl Control {
             None => config::load(path.as_ref()),
         });
         match checked.await {
-            Ok(Ok(loaded)) => super::show::good(&loaded),
-            Ok(Err(report)) => super::show::refused(&report),
-            Err(_) => super::show::refused(&Report {
-                diagnostics: Vec::new(),
-                file: String::new(),
-                text: String::new(),
-            }),
+            Ok(Ok(loaded)) => good(&loaded),
+            Ok(Err(report)) => refused(&report),
+            Err(error) => failed(&self.shared.config().path, error.to_string()),
         }
     }
 
-    /// Reads the file on disk anew.
-    ///
-    /// # Errors
-    ///
-    /// When the process is on its way out.
-    pub async fn reload(&self) -> Result<ReloadView, ControlError> {
+    /// Reads the file on disk anew, and takes it over if it is good.
+    pub async fn reload(&self) -> ReloadView {
         let (answer, answered) = oneshot::channel();
-        self.reloads.send(answer).await.map_err(|_| ControlError::Closed)?;
-        answered.await.map_err(|_| ControlError::Closed)
+        let sent = self.reloads.send(answer).await.is_ok();
+        match answered.await {
+            Ok(view) if sent => view,
+            _ => failed(&self.shared.config().path, "the proxy is shutting down".to_owned()),
+        }
     }
 }

@@ -436,6 +436,26 @@ pub fn refused(report: &Report) -> ReloadView {
     }
 }
 
+/// A config file that cannot, for a reason that has no place in it.
+#[must_use]
+pub fn failed(file: &str, message: String) -> ReloadView {
+    let diagnostic = DiagnosticView {
+        severity: "error".to_owned(),
+        code: String::new(),
+        message,
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        help: None,
+    };
+    ReloadView {
+        ok: false,
+        changes: Vec::new(),
+        needs_restart: Vec::new(),
+        diagnostics: vec![diagnostic],
+    }
+}
+
 fn diagnostic(diagnostic: &Diagnostic) -> DiagnosticView {
     let severity = if diagnostic.severity == Severity::Error { "error" } else { "warning" };
     DiagnosticView {

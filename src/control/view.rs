@@ -5,12 +5,13 @@
 //! two cannot drift apart. Times are milliseconds; instants are given as the
 //! age they had when the answer was made, so that no clocks are compared.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Instance, InstanceState};
 
 /// One instance as it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceView {
     /// As registered.
     #[serde(flatten)]
@@ -44,7 +45,7 @@ pub struct InstanceView {
 }
 
 /// One service as it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
     /// Its name.
     pub service: String,
@@ -61,7 +62,7 @@ pub struct ServiceView {
 }
 
 /// A page of services, ordered by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServicesView {
     /// The table version that the answer was made at.
     pub version: u64,
@@ -73,7 +74,7 @@ pub struct ServicesView {
 }
 
 /// One route as it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteView {
     /// Its name.
     pub name: String,
@@ -99,7 +100,7 @@ pub struct RouteView {
 }
 
 /// All routes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RoutesView {
     /// The table version that the answer was made at.
     pub version: u64,
@@ -108,7 +109,7 @@ pub struct RoutesView {
 }
 
 /// The proxy at a glance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusView {
     /// Version of the program.
     pub program: String,
@@ -153,7 +154,7 @@ pub struct StatusView {
 }
 
 /// The config file and how its last reload went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigView {
     /// Its path.
     pub path: String,
@@ -167,7 +168,7 @@ pub struct ConfigView {
 }
 
 /// What happened to a registration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RegisteredView {
     /// True if it was not there before.
     pub created: bool,
@@ -184,7 +185,7 @@ pub struct RegisteredView {
 }
 
 /// What happened to a drain or a deregistration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeavingView {
     /// Whether no worker can pick it any more and nothing is in flight on it.
     pub drained: bool,
@@ -199,7 +200,7 @@ pub struct LeavingView {
 }
 
 /// Where a request would go, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplanationView {
     /// The table version that answered.
     pub version: u64,
@@ -234,7 +235,7 @@ pub struct ExplanationView {
 }
 
 /// One route that was considered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsideredView {
     /// The route.
     #[serde(flatten)]
@@ -246,7 +247,7 @@ pub struct ConsideredView {
 }
 
 /// Something that changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// Counts up from 1 within one run of the process; the SSE `id` is
     /// `RUN-NUMBER`.
@@ -268,7 +269,7 @@ pub struct EventView {
 }
 
 /// The answer to a config check or reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadView {
     /// Whether the file is good; for a reload, whether it took effect.
     pub ok: bool,
@@ -282,7 +283,7 @@ pub struct ReloadView {
 }
 
 /// One problem of a config file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DiagnosticView {
     /// `error` or `warning`.
     pub severity: String,

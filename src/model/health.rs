@@ -244,7 +244,9 @@ pub enum LeaseStatus {
 }
 
 /// The state of an instance, as shown everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
     /// Registered, no probe passed yet; not routable.

@@ -58,7 +58,7 @@ impl JsonSchema for Weight {
 }
 
 /// One network address of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// The service it belongs to.
     pub service: ServiceName,

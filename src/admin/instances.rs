@@ -1,0 +1,131 @@
+//! The life of one instance: register, renew, drain, deregister, look.
+
+use std::time::Duration;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{
+    auth::Identity,
+    etag,
+    problem::{Kind, Problem},
+    registration,
+    request::{self, InstancePath, Params},
+    state::{AdminState, Connection},
+};
+use crate::{
+    control::{
+        ControlError, RegisterRequest,
+        view::{InstanceView, LeavingView},
+    },
+    model::InstanceKey,
+};
+
+/// The longest body of a registration, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The generation of an instance before and after a change, left in the
+/// extensions of the response for the audit log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Generations {
+    pub(super) before: Option<u64>,
+    pub(super) after: Option<u64>,
+}
+
+pub(super) async fn register(
+    State(admin): State<AdminState>,
+    InstancePath(key): InstancePath,
+    params: Params,
+    Extension(identity): Extension<Identity>,
+    Extension(connection): Extension<Connection>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = identity.caller(&key.service)?;
+    let wait = params.wait("routable", Duration::from_secs(10))?;
+    let body = request::read(body, MAX_BODY).await?;
+    let peer = connection.peer.ip();
+    let instance = registration::parse(&body, key.clone(), peer)?;
+    identity.may_register_at(&instance.origin, peer)?;
+    let before = generation(&admin, &key);
+    let view = admin.control().register(RegisterRequest { instance, caller, wait }).await?;
+    let status = match (wait.is_some() && !view.routed, view.created) {
+        (true, _) => StatusCode::ACCEPTED,
+        (false, true) => StatusCode::CREATED,
+        (false, false) => StatusCode::OK,
+    };
+    let generations = Generations { before, after: Some(view.instance.generation) };
+    let mut response = (status, Extension(generations), Json(&view)).into_response();
+    let path = format!("/api/v1/services/{}/instances/{}", key.service, key.id);
+    if let Ok(path) = HeaderValue::try_from(path)
+        && view.created
+    {
+        response.headers_mut().insert(header::LOCATION, path);
+    }
+    Ok(response)
+}
+
+pub(super) async fn heartbeat(
+    State(admin): State<AdminState>,
+    InstancePath(key): InstancePath,
+    _: Params,
+    Extension(identity): Extension<Identity>,
+) -> Result<Json<InstanceView>, Problem> {
+    let caller = identity.caller(&key.service)?;
+    Ok(Json(admin.control().heartbeat(&key, &caller)?))
+}
+
+pub(super) async fn drain(
+    State(admin): State<AdminState>,
+    InstancePath(key): InstancePath,
+    params: Params,
+    Extension(identity): Extension<Identity>,
+) -> Result<Response, Problem> {
+    let caller = identity.caller(&key.service)?;
+    let wait = params.wait("drained", Duration::from_secs(30))?;
+    let before = generation(&admin, &key);
+    let view = admin.control().drain(&key, &caller, wait).await?;
+    Ok(left(wait, Generations { before, after: before }, &view))
+}
+
+pub(super) async fn deregister(
+    State(admin): State<AdminState>,
+    InstancePath(key): InstancePath,
+    params: Params,
+    Extension(identity): Extension<Identity>,
+) -> Result<Response, Problem> {
+    let caller = identity.caller(&key.service)?;
+    let wait = params.wait("drained", Duration::from_secs(30))?;
+    let before = generation(&admin, &key);
+    let view = admin.control().deregister(&key, &caller, wait).await?;
+    Ok(left(wait, Generations { before, after: None }, &view))
+}
+
+fn left(wait: Option<Duration>, generations: Generations, view: &LeavingView) -> Response {
+    let timed_out = wait.is_some() && !view.drained;
+    let status = if timed_out { StatusCode::ACCEPTED } else { StatusCode::OK };
+    (status, Extension(generations), Json(view)).into_response()
+}
+
+fn generation(admin: &AdminState, key: &InstanceKey) -> Option<u64> {
+    admin.control().instance(key).map(|view| view.generation)
+}
+
+pub(super) async fn instance(
+    State(admin): State<AdminState>,
+    InstancePath(key): InstancePath,
+    _: Params,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    match admin.control().instance(&key) {
+        Some(view) => etag::answer(&headers, view),
+        None => {
+            let detail = ControlError::NotFound(key).to_string();
+            Err(Problem::new(Kind::NotFound, detail))
+        }
+    }
+}
