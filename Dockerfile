@@ -3,7 +3,7 @@
 #
 #   docker build -t portolan .
 #   docker run --rm --read-only --cap-drop ALL -p 8080:8080 \
-#     -v "$PWD/proxy.toml:/etc/portolan/proxy.toml:ro" -v portolan:/data portolan
+#     -v /etc/portolan:/etc/portolan:ro -v portolan:/data portolan
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
