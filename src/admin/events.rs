@@ -25,10 +25,7 @@ use super::{
     request::Params,
     state::AdminState,
 };
-use crate::control::{
-    Control, EventId, HistoryGone, Replay,
-    view::EventView,
-};
+use crate::control::{Control, EventId, HistoryGone, Replay, view::EventView};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
