@@ -5,6 +5,7 @@
 //! [`Running::stop`] takes it all down again. [`run`] is both with signals in
 //! between.
 
+mod descriptors;
 mod error;
 mod greeting;
 mod listeners;
@@ -100,6 +101,7 @@ pub fn start(path: &Path) -> Result<Running, Error> {
     if !loaded.warnings.is_empty() {
         tracing::warn!("\n{}", loaded.report().render(false));
     }
+    descriptors::raise_limit();
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")

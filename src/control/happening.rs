@@ -110,13 +110,12 @@ impl EventLog {
 
     pub(super) fn tell(&self, happening: Happening) {
         let Happening { kind, service, instance, detail } = happening;
-        tracing::info!(
-            target: "portolan::events",
-            kind,
-            service = service.as_ref().map(ServiceName::as_str),
-            instance = instance.as_ref().map(InstanceId::as_str),
-            "{detail}"
-        );
+        let whose = match (&service, &instance) {
+            (Some(service), Some(instance)) => format!(" {service}/{instance}"),
+            (Some(service), None) => format!(" {service}"),
+            _ => String::new(),
+        };
+        tracing::info!(target: "portolan::events", "{kind}{whose}: {detail}");
         let mut state = self.state();
         state.last += 1;
         let event = EventView {
