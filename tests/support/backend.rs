@@ -1,0 +1,153 @@
+//! An instance that does what the test tells it, byte by byte.
+
+use std::{
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{Connection, Message};
+
+/// An instance on a port of its own. It runs until it is dropped, which also
+/// cuts its connections.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stopped: AtomicBool,
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    streams: Mutex<Vec<TcpStream>>,
+    requests: Mutex<Vec<Message>>,
+}
+
+/// What a script works with: the connection, and what came before it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// The connection.
+    pub(crate) connection: Connection,
+    /// Which one it is, from 1.
+    pub(crate) number: usize,
+    shared: Arc<Shared>,
+}
+
+impl Accepted {
+    /// Reads a request with its body and keeps it for [`Backend::requests`].
+    pub(crate) fn request(&mut self) -> Option<Message> {
+        let request = self.connection.read_request()?;
+        self.note(&request);
+        Some(request)
+    }
+
+    /// Reads the head of a request and keeps it for [`Backend::requests`].
+    pub(crate) fn head(&mut self) -> Option<Message> {
+        let request = self.connection.read_head().ok()?;
+        self.note(&request);
+        Some(request)
+    }
+
+    fn note(&self, request: &Message) {
+        self.shared.requests.lock().expect("no panic").push(request.clone());
+    }
+
+    /// Sends `bytes`.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.connection.send(bytes);
+    }
+}
+
+impl Backend {
+    /// Starts one that runs `script` for each connection, on a thread of its
+    /// own. The connection is closed when the script returns.
+    pub(crate) fn start(script: impl Fn(Accepted) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared::default());
+        let (accepting, script) = (Arc::clone(&shared), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if accepting.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                if let Ok(clone) = stream.try_clone() {
+                    accepting.streams.lock().expect("no panic").push(clone);
+                }
+                let number = accepting.connections.fetch_add(1, Ordering::SeqCst) + 1;
+                accepting.open.fetch_add(1, Ordering::SeqCst);
+                let (shared, script) = (Arc::clone(&accepting), Arc::clone(&script));
+                let open = Open(Arc::clone(&shared));
+                thread::spawn(move || {
+                    let _open = open;
+                    script(Accepted { connection: Connection::new(stream), number, shared });
+                });
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Answers each request, over however many connections, with `answer`.
+    pub(crate) fn answering(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self::start(move |mut accepted| {
+            while accepted.request().is_some() {
+                accepted.send(&answer);
+            }
+        })
+    }
+
+    /// An address that refuses connections: one that was just given back.
+    pub(crate) fn refusing() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("an address")
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections whose script has not returned.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Requests read so far.
+    pub(crate) fn requests(&self) -> Vec<Message> {
+        self.shared.requests.lock().expect("no panic").clone()
+    }
+
+    /// The one request read so far.
+    #[track_caller]
+    pub(crate) fn only_request(&self) -> Message {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+}
+
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+        for stream in self.shared.streams.lock().expect("no panic").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
