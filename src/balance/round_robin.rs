@@ -2,7 +2,9 @@
 //!
 //! The order is nginx's smooth weighted round robin, computed once for a table
 //! (5:1:1 gives a a b a c a a, not a a a a a b c) and then walked by all
-//! workers with one counter, so that the choice itself is an addition.
+//! workers with one counter, so that the choice itself is an addition. Where
+//! that would take long to compute, each target's turns are spread over the
+//! round by themselves and then merged.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +14,9 @@ use super::Target;
 /// whole.
 const LONGEST: u32 = 4096;
 
+/// Steps that computing nginx's order may take: one for each target and turn.
+const MOST_STEPS: usize = 1 << 16;
+
 /// The order in which targets take their turns.
 #[derive(Debug)]
 pub(super) struct Schedule(Box<[u32]>);
@@ -19,7 +24,9 @@ pub(super) struct Schedule(Box<[u32]>);
 impl Schedule {
     pub(super) fn new(targets: &[Target]) -> Self {
         let weights: Vec<u32> = targets.iter().map(|target| u32::from(target.weight)).collect();
-        Self(smooth(&reduced(&weights)))
+        let weights = reduced(&weights);
+        let turns = weights.iter().sum::<u32>() as usize;
+        Self(if turns * weights.len() > MOST_STEPS { merged(&weights) } else { smooth(&weights) })
     }
 
     /// `targets` are those it was made for, at least one.
@@ -68,6 +75,20 @@ fn smooth(weights: &[u32]) -> Box<[u32]> {
     turns.collect()
 }
 
+/// The turns of a target of weight 4 stand at 1/8, 3/8, 5/8 and 7/8 of the
+/// round; of those that stand at the same place the first goes first.
+fn merged(weights: &[u32]) -> Box<[u32]> {
+    let mut turns: Vec<(u32, u32, u32)> = (0..)
+        .zip(weights)
+        .flat_map(|(index, weight)| (0..*weight).map(move |turn| (2 * turn + 1, *weight, index)))
+        .collect();
+    let place = |(at, weight, _): &(u32, u32, u32), other: &(u32, u32, u32)| {
+        (u64::from(*at) * u64::from(other.1)).cmp(&(u64::from(other.0) * u64::from(*weight)))
+    };
+    turns.sort_by(place);
+    turns.into_iter().map(|(.., index)| index).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -78,6 +99,8 @@ mod tests {
     fn turns_are_evenly_spread() {
         assert_eq!(*smooth(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!(*smooth(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(*merged(&[5, 1, 1]), [0, 0, 0, 1, 2, 0, 0]);
+        assert_eq!(*merged(&[2, 1]), [0, 1, 0]);
         assert_eq!(reduced(&[100, 300]), [1, 3]);
         assert_eq!(reduced(&[1000, 999, 1]).len(), 3);
     }
@@ -85,10 +108,11 @@ mod tests {
     proptest! {
         #[test]
         fn each_gets_its_share_of_every_round(weights in prop::collection::vec(1_u32..20, 1..8)) {
-            let turns = smooth(&weights);
-            for (index, weight) in weights.iter().enumerate() {
-                let taken = turns.iter().filter(|turn| **turn as usize == index).count();
-                prop_assert_eq!(taken, *weight as usize);
+            for turns in [smooth(&weights), merged(&weights)] {
+                for (index, weight) in weights.iter().enumerate() {
+                    let taken = turns.iter().filter(|turn| **turn as usize == index).count();
+                    prop_assert_eq!(taken, *weight as usize);
+                }
             }
         }
 

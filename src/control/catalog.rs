@@ -55,8 +55,9 @@ pub(super) struct Catalog {
     endpoints: HashMap<EndpointId, (ServiceName, EntryId)>,
     /// The registrations at each address.
     tenants: HashMap<Address, BTreeSet<(ServiceName, EntryId)>>,
-    /// Instances whose state changes by the mere passing of time.
-    suspects: BTreeSet<(ServiceName, EntryId)>,
+    /// Instances whose state changes by the mere passing of time, and since
+    /// when their leases have expired.
+    suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
@@ -78,7 +79,7 @@ impl Catalog {
             services: BTreeMap::new(),
             endpoints: HashMap::new(),
             tenants: HashMap::new(),
-            suspects: BTreeSet::new(),
+            suspects: BTreeMap::new(),
             leaving: Vec::new(),
             touched: BTreeSet::new(),
             probes: Vec::new(),
@@ -290,15 +291,21 @@ impl Catalog {
         }
     }
 
-    /// Touches the services of instances whose state depends on the time.
-    pub(super) fn touch_suspects(&mut self) {
-        self.touched.extend(self.suspects.iter().map(|(name, _)| name.clone()));
+    /// Touches the services of instances whose grace is over.
+    pub(super) fn touch_suspects(&mut self, now: Instant) {
+        let over = |at: Instant| now.duration_since(at) >= self.suspect_for;
+        let suspects = self.suspects.iter().filter(|(_, at)| over(**at));
+        self.touched.extend(suspects.map(|((name, _), _)| name.clone()));
     }
 
-    /// Touches the services of those at `address`: one coming, leaving,
-    /// expiring or reviving decides over the grace of others.
+    /// Touches the services of those at `address` whose lease has expired: one
+    /// coming, leaving, expiring or reviving decides over their grace.
     fn touch_tenants(&mut self, address: &Address) {
-        let tenants = self.tenants.get(address).into_iter().flatten();
+        let expired = |(name, id): &&(ServiceName, EntryId)| {
+            let entry = self.services.get(name).and_then(|service| service.entries.get(id));
+            entry.is_some_and(Entry::is_expired)
+        };
+        let tenants = self.tenants.get(address).into_iter().flatten().filter(expired);
         self.touched.extend(tenants.map(|(name, _)| name.clone()));
     }
 
@@ -350,8 +357,8 @@ impl Catalog {
                 if state == entry.state {
                     continue;
                 }
-                if state == InstanceState::Suspect {
-                    self.suspects.insert((name.clone(), id.clone()));
+                if let (InstanceState::Suspect, Lease::Expired { at }) = (state, entry.lease) {
+                    self.suspects.insert((name.clone(), id.clone()), at);
                 } else if entry.state == InstanceState::Suspect {
                     self.suspects.remove(&(name.clone(), id.clone()));
                 }

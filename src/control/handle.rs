@@ -236,8 +236,11 @@ impl Control {
         let mut published = self.shared.published.subscribe();
         loop {
             let version = published.borrow_and_update().0;
-            let view = self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))?;
-            if view.routable {
+            // Many may wait, and each table wakes all of them.
+            let routable = self.shared.catalog().entry(key).map(|entry| entry.routable);
+            if routable.ok_or_else(|| ControlError::NotFound(key.clone()))?
+                && let Some(view) = self.instance(key).filter(|view| view.routable)
+            {
                 // The catalog is written before the table is published.
                 let version = version.max(self.settle().await);
                 self.watcher.wait_for(version).await;

@@ -111,7 +111,7 @@ impl Reconciler {
                     count = count.wrapping_add(1);
                     let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
-                    catalog.touch_suspects();
+                    catalog.touch_suspects(Instant::now());
                     catalog.let_go(acknowledged);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
@@ -195,7 +195,7 @@ impl Reconciler {
     }
 
     fn give_up(&self) {
-        let given_up = self.catalog().given_up(self.deregister_after, Instant::now());
+        let given_up = self.shared.catalog().given_up(self.deregister_after, Instant::now());
         for (key, generation) in given_up {
             self.registry.give_up(&key, generation);
         }

@@ -202,10 +202,10 @@ fn an_expired_lease_is_outweighed_by_http_probes_for_a_while() {
     catalog.refresh(at(10));
     assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
     assert_eq!(catalog.targets("orders").len(), 1);
-    catalog.touch_suspects();
+    catalog.touch_suspects(at(69));
     catalog.refresh(at(69));
     assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    catalog.touch_suspects();
+    catalog.touch_suspects(at(70));
     catalog.refresh(at(70));
     assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
     assert_eq!(catalog.targets("orders"), []);

@@ -216,7 +216,7 @@ proptest! {
                 continue;
             }
             let now = at(seconds);
-            catalog.touch_suspects();
+            catalog.touch_suspects(now);
             for (slot, service) in catalog.refresh(now) {
                 table.set(slot, service);
             }
