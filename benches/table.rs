@@ -4,6 +4,8 @@
 //! `cargo bench --bench table`. What to look for stands in
 //! `docs/performance.md`.
 
+#![allow(clippy::expect_used, reason = "a benchmark that cannot be set up should say so and end")]
+
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
@@ -32,7 +34,7 @@ fn targets(count: usize, even: bool) -> Vec<Target> {
     let target = |index: usize| {
         let key = format!("service/{index}").parse().expect("a key");
         let address = "10.0.0.1:80".parse().expect("an address");
-        let weight = if even || index % HEAVY > 0 { 100 } else { 333 };
+        let weight = if even || !index.is_multiple_of(HEAVY) { 100 } else { 333 };
         Target { endpoint: Arc::new(Endpoint::new(key, 1, address, true)), weight }
     };
     (0..count).map(target).collect()
@@ -43,9 +45,12 @@ mod look_up {
 
     const COUNTS: [usize; 3] = [10, 1000, 100_000];
 
-    /// Requests in turn; more of them would measure how far the table is from
-    /// the processor's caches.
-    const REQUESTS: usize = 64;
+    /// Requests in turn: few enough that what they look at stays in the
+    /// processor's caches.
+    const REQUESTS: u32 = 64;
+
+    /// Many enough that it does not, if the table is large.
+    const MANY_REQUESTS: u32 = 16_384;
 
     fn router(count: usize, settings: impl Fn(usize) -> RouteSettings) -> Router {
         let metrics = RouteMetrics::new(1);
@@ -66,38 +71,46 @@ mod look_up {
 
     fn run(bencher: Bencher<'_, '_>, router: &Router, requests: &[(String, String)]) {
         let headers = HeaderMap::new();
-        let mut turn = requests.iter().cycle();
-        bencher.bench_local(|| {
-            let (host, path) = turn.next().expect("endless");
+        let find = |(host, path): &(String, String)| {
             let lookup = Lookup { host, path, method: &Method::GET, headers: &headers };
             router.find(black_box(&lookup)).expect("a route").name.len()
-        });
+        };
+        requests.iter().for_each(|request| _ = find(request));
+        let mut turn = requests.iter().cycle();
+        bencher.bench_local(|| find(turn.next().expect("endless")));
     }
 
-    fn spread(count: usize) -> impl Iterator<Item = usize> {
-        (0..REQUESTS).map(move |turn| turn * 7919 % count)
+    fn spread(requests: u32, count: usize) -> impl Iterator<Item = usize> {
+        (0..requests as usize).map(move |turn| turn * 7919 % count)
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = REQUESTS)]
     fn exact_hosts(bencher: Bencher<'_, '_>, count: usize) {
         let router = router(count, |index| settings(Some(&format!("s{index}.example")), "/"));
         let request = |index| (format!("s{index}.example"), "/orders/17/items".to_owned());
-        run(bencher, &router, &spread(count).map(request).collect::<Vec<_>>());
+        run(bencher, &router, &spread(REQUESTS, count).map(request).collect::<Vec<_>>());
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = MANY_REQUESTS)]
+    fn exact_hosts_out_of_cache(bencher: Bencher<'_, '_>, count: usize) {
+        let router = router(count, |index| settings(Some(&format!("s{index}.example")), "/"));
+        let request = |index| (format!("s{index}.example"), "/orders/17/items".to_owned());
+        run(bencher, &router, &spread(MANY_REQUESTS, count).map(request).collect::<Vec<_>>());
+    }
+
+    #[divan::bench(args = COUNTS, sample_size = REQUESTS)]
     fn wildcard_hosts(bencher: Bencher<'_, '_>, count: usize) {
         let router = router(count, |index| settings(Some(&format!("*.s{index}.example")), "/"));
         let request = |index| (format!("a.b.s{index}.example"), "/orders/17/items".to_owned());
-        run(bencher, &router, &spread(count).map(request).collect::<Vec<_>>());
+        run(bencher, &router, &spread(REQUESTS, count).map(request).collect::<Vec<_>>());
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = REQUESTS)]
     fn paths_of_one_host(bencher: Bencher<'_, '_>, count: usize) {
         let path = |index| format!("/api/v1/service-{index}");
         let router = router(count, |index| settings(Some("shop.example"), &path(index)));
         let request = |index| ("shop.example".to_owned(), format!("{}/orders/17", path(index)));
-        run(bencher, &router, &spread(count).map(request).collect::<Vec<_>>());
+        run(bencher, &router, &spread(REQUESTS, count).map(request).collect::<Vec<_>>());
     }
 }
 
@@ -111,27 +124,27 @@ mod pick {
         bencher.bench_local(|| balancer.pick(black_box(&memory), &[]).expect("a target").id);
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
     fn least_request(bencher: Bencher<'_, '_>, count: usize) {
         run(bencher, BalancePolicy::LeastRequest, targets(count, true));
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
     fn least_request_weighted(bencher: Bencher<'_, '_>, count: usize) {
         run(bencher, BalancePolicy::LeastRequest, targets(count, false));
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
     fn round_robin(bencher: Bencher<'_, '_>, count: usize) {
         run(bencher, BalancePolicy::RoundRobin, targets(count, true));
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
     fn round_robin_weighted(bencher: Bencher<'_, '_>, count: usize) {
         run(bencher, BalancePolicy::RoundRobin, targets(count, false));
     }
 
-    #[divan::bench(args = COUNTS)]
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
     fn random(bencher: Bencher<'_, '_>, count: usize) {
         run(bencher, BalancePolicy::Random, targets(count, true));
     }
@@ -140,22 +153,22 @@ mod pick {
 mod canonical {
     use super::*;
 
-    #[divan::bench]
+    #[divan::bench(sample_size = 100)]
     fn plain_host() -> usize {
         host::of_authority(black_box(b"shop.example:8080")).expect("a host").as_bytes().len()
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_size = 100)]
     fn mixed_case_host() -> usize {
         host::of_authority(black_box(b"Shop.Example.:8080")).expect("a host").as_bytes().len()
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_size = 100)]
     fn plain_path() -> usize {
         path::canonical(black_box("/orders/17/items/blue-shirt")).expect("a path").len()
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_size = 100)]
     fn encoded_path() -> usize {
         path::canonical(black_box("/orders/17/./items/%62lue%20shirt")).expect("a path").len()
     }
@@ -195,7 +208,7 @@ mod publish {
         (Table { services, ..Table::default() }, taken)
     }
 
-    #[divan::bench(args = SERVICES)]
+    #[divan::bench(args = SERVICES, sample_size = 100)]
     fn after_one_change(bencher: Bencher<'_, '_>, count: usize) {
         let (mut table, slots) = table(count);
         let (mut publisher, readers) = channel(2);

@@ -1,6 +1,7 @@
-//! An instance: answers 200 to everything.
+//! Instances: one server that answers 200 to everything, at every address of
+//! the loopback network.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::Response;
@@ -9,10 +10,10 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// Starts one on the current runtime.
-pub(crate) async fn start() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
+/// Starts it on the current runtime, and gives its port.
+pub(crate) async fn start() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind(("0.0.0.0", 0)).await?;
+    let port = listener.local_addr()?.port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = |_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) };
@@ -24,5 +25,5 @@ pub(crate) async fn start() -> anyhow::Result<SocketAddr> {
             });
         }
     });
-    Ok(address)
+    Ok(port)
 }

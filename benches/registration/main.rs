@@ -1,8 +1,9 @@
 //! What a registration costs, and what the control plane costs at size.
 //!
 //! `cargo bench --bench registration` starts the real proxy in this process,
-//! on port 0 and a folder of its own, and prints a report. It judges nothing:
-//! what to look for stands in `docs/performance.md`.
+//! on port 0 and a folder of its own, and prints a report; `-- split` or
+//! `-- size` prints one of its parts. It judges nothing: what to look for
+//! stands in `docs/performance.md`.
 
 #![allow(clippy::print_stdout, reason = "printing is what this is for")]
 
@@ -25,6 +26,13 @@ fn main() -> anyhow::Result<()> {
     fmt().compact().with_target(false).with_writer(std::io::sink).init();
     let runtime =
         Builder::new_multi_thread().worker_threads(2).thread_name("bench").enable_all().build()?;
-    split::report(&runtime)?;
-    size::report(&runtime)
+    let parts: Vec<_> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if wanted("split") {
+        split::report(&runtime)?;
+    }
+    if wanted("size") {
+        size::report(&runtime)?;
+    }
+    Ok(())
 }

@@ -161,12 +161,12 @@ impl std::fmt::Display for Cost {
         let each = |time: Duration| time.as_secs_f64() * 1e6 / self.changes as f64;
         write!(
             f,
-            "{:.0} µs of the control thread, of which {:.1} µs compiling and publishing \
-             ({} tables), and {:.0} µs of the registry thread",
+            "{:.0} µs of the control thread and {:.0} µs of the registry thread; \
+             {} tables, compiled and published in {:.0} µs each",
             each(self.control),
-            each(self.publishing),
+            each(self.registry),
             self.tables,
-            each(self.registry)
+            self.publishing.as_secs_f64() * 1e6 / self.tables
         )
     }
 }

@@ -9,6 +9,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
@@ -16,9 +17,15 @@ use std::{
 use anyhow::Context;
 use portolan::app::Running;
 use tempfile::TempDir;
-use tokio::{net::TcpStream, runtime::Runtime, task::JoinSet};
+use tokio::{runtime::Runtime, task::JoinSet};
 
-use super::{backend, client::Client, figures::Times, proxy, store::Store};
+use super::{
+    backend,
+    client::Client,
+    figures::{Times, time_of_threads},
+    proxy,
+    store::Store,
+};
 
 /// Services with an instance each that are there before.
 const LOADED: usize = 1000;
@@ -55,16 +62,15 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn start(runtime: &Runtime, parent: &Path, backend: SocketAddr) -> anyhow::Result<Self> {
+    fn start(runtime: &Runtime, parent: &Path, port: u16) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(parent)
             .with_context(|| format!("no folder in {}", parent.display()))?;
         let running = proxy::start(folder.path(), MEASURED)?;
-        let body = body(backend, NONE);
         runtime.block_on(async {
             let mut client = Client::connect(running.admin).await?;
-            for index in 0..LOADED {
-                let path = format!("/api/v1/services/loaded-{index}/instances/a");
-                client.call("PUT", &path, body.clone()).await?;
+            for number in 0..LOADED {
+                let path = format!("/api/v1/services/loaded-{number}/instances/a");
+                client.call("PUT", &path, body(MEASURED + number, port, NONE)).await?;
             }
             anyhow::Ok(())
         })?;
@@ -72,35 +78,48 @@ impl Loaded {
     }
 }
 
-fn body(backend: SocketAddr, health: &str) -> String {
-    format!(r#"{{"address": "http://{backend}", "health": {health}}}"#)
+/// Every instance has an address of its own, as they have in the world.
+fn address(number: usize, port: u16) -> String {
+    format!("127.1.{}.{}:{port}", number / 250, number % 250 + 1)
+}
+
+fn body(number: usize, port: u16, health: &str) -> String {
+    let address = address(number, port);
+    format!(r#"{{"address": "http://{address}", "health": {health}}}"#)
 }
 
 pub(crate) fn report(runtime: &Runtime) -> anyhow::Result<()> {
-    let backend = runtime.block_on(backend::start())?;
-    let disk = Loaded::start(runtime, Path::new(env!("CARGO_TARGET_TMPDIR")), backend)?;
-    let memory = Loaded::start(runtime, Path::new("/dev/shm"), backend)?;
+    let port = runtime.block_on(backend::start())?;
+    let disk = Loaded::start(runtime, Path::new(env!("CARGO_TARGET_TMPDIR")), port)?;
+    let memory = Loaded::start(runtime, Path::new("/dev/shm"), port)?;
     let mut store = Store::open(disk.folder.path())?;
 
     for at_once in [1, 32] {
         println!("\n{MEASURED} registrations beside {LOADED} services, {at_once} at a time");
-        println!("{:38} {:>9} {:>9} {:>9}", "milliseconds", "median", "p99", "max");
-        let mut times: Vec<Times> = WAYS.iter().map(|_| Times::default()).collect();
+        let columns = ["median", "p99", "max", "control µs"];
+        println!(
+            "{:38} {:>9} {:>9} {:>9} {:>11}",
+            "milliseconds", columns[0], columns[1], columns[2], columns[3]
+        );
+        let mut found: Vec<_> = WAYS.iter().map(|_| (Times::default(), Duration::ZERO)).collect();
         let (mut commits, mut probes) = (Times::default(), Times::default());
         for round in 0..ROUNDS {
-            for (way, times) in WAYS.iter().zip(&mut times) {
+            for (way, (times, spent)) in WAYS.iter().zip(&mut found) {
                 let proxy = if way.disk { &disk } else { &memory };
                 let part = round * MEASURED / ROUNDS..(round + 1) * MEASURED / ROUNDS;
-                let task = Task::of(way, &proxy.running, backend);
-                times.extend(runtime.block_on(task.spread(part, at_once))?);
+                let task = Task::of(way, &proxy.running, port);
+                let (more_times, more_spent) = runtime.block_on(task.spread(part, at_once))?;
+                times.extend(more_times);
+                *spent += more_spent;
             }
-            for _ in 0..MEASURED / ROUNDS {
-                commits.extend([store.write(&body(backend, TCP))?]);
-                probes.extend([runtime.block_on(probe(backend))?]);
+            for number in 0..MEASURED / ROUNDS {
+                commits.extend([store.write(&body(number, port, TCP))?]);
+                probes.extend([runtime.block_on(probe(&address(number, port)))?]);
             }
         }
-        for (way, times) in WAYS.iter().zip(&times) {
-            println!("{:38} {}", way.label, times.line());
+        for (way, (times, spent)) in WAYS.iter().zip(&found) {
+            let spent = spent.as_secs_f64() * 1e6 / MEASURED as f64;
+            println!("{:38} {} {spent:11.0}", way.label, times.line());
         }
         println!("{:38} {}", "alone: the commit of one row", commits.line());
         println!("{:38} {}", "alone: connect and GET", probes.line());
@@ -110,11 +129,9 @@ pub(crate) fn report(runtime: &Runtime) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn probe(backend: SocketAddr) -> anyhow::Result<Duration> {
+async fn probe(address: &str) -> anyhow::Result<Duration> {
     let begun = Instant::now();
-    let stream = TcpStream::connect(backend).await?;
-    drop(stream);
-    Client::connect(backend).await?.ask("a").await?;
+    Client::connect(address.parse()?).await?.ask("a").await?;
     Ok(begun.elapsed())
 }
 
@@ -124,50 +141,79 @@ struct Task {
     admin: SocketAddr,
     clients: SocketAddr,
     query: &'static str,
-    body: String,
+    port: u16,
+    health: &'static str,
 }
 
 impl Task {
-    fn of(way: &Way, running: &Running, backend: SocketAddr) -> Self {
+    fn of(way: &Way, running: &Running, port: u16) -> Self {
         let query = if way.wait { "?wait=routable&timeout=10s" } else { "" };
         let (admin, clients) = (running.admin, running.listeners[0]);
-        Self { admin, clients, query, body: body(backend, way.health) }
+        Self { admin, clients, query, port, health: way.health }
     }
 
-    /// Makes the registrations of `part`, `at_once` at a time.
+    /// Makes the registrations of `part`, `at_once` at a time, then checks and
+    /// takes them back. Gives their times, and the time that the control plane
+    /// spent on a processor.
     async fn spread(
         self,
-        part: std::ops::Range<usize>,
+        part: Range<usize>,
         at_once: usize,
-    ) -> anyhow::Result<Vec<Duration>> {
+    ) -> anyhow::Result<(Vec<Duration>, Duration)> {
+        let shares: Vec<_> =
+            (0..at_once).map(|first| part.clone().skip(first).step_by(at_once)).collect();
+        let mut clients = Vec::new();
+        for _ in 0..at_once {
+            clients.push(Client::connect(self.admin).await?);
+        }
+        let before = time_of_threads("control")?;
         let mut tasks = JoinSet::new();
-        for first in 0..at_once {
-            let numbers = part.clone().skip(first).step_by(at_once);
-            tasks.spawn(self.clone().run(numbers));
+        for (client, share) in clients.into_iter().zip(shares.clone()) {
+            tasks.spawn(self.clone().register(client, share));
         }
         let mut all = Vec::new();
         while let Some(times) = tasks.join_next().await {
             all.extend(times??);
         }
-        Ok(all)
+        let spent = time_of_threads("control")? - before;
+        let mut tasks = JoinSet::new();
+        for share in shares {
+            tasks.spawn(self.clone().check(share));
+        }
+        while let Some(checked) = tasks.join_next().await {
+            checked??;
+        }
+        Ok((all, spent))
     }
 
-    async fn run(self, numbers: impl Iterator<Item = usize>) -> anyhow::Result<Vec<Duration>> {
-        let mut admin = Client::connect(self.admin).await?;
-        let mut clients = Client::connect(self.clients).await?;
+    async fn register(
+        self,
+        mut admin: Client,
+        numbers: impl Iterator<Item = usize>,
+    ) -> anyhow::Result<Vec<Duration>> {
         let mut times = Vec::new();
         for number in numbers {
-            let path = format!("/api/v1/services/fresh-{number}/instances/a");
-            let query = self.query;
+            let path = format!("{}{}", path(number), self.query);
+            let body = body(number, self.port, self.health);
             let begun = Instant::now();
-            admin.call("PUT", &format!("{path}{query}"), self.body.clone()).await?;
+            admin.call("PUT", &path, body).await?;
             times.push(begun.elapsed());
-            if !query.is_empty() {
-                // Nothing else serves this host: it was said, and it is so.
-                clients.ask(&format!("fresh-{number}.example")).await?;
-            }
-            admin.call("DELETE", &path, String::new()).await?;
         }
         Ok(times)
     }
+
+    /// Nothing else serves these hosts: what was said to be routed is.
+    async fn check(self, numbers: impl Iterator<Item = usize>) -> anyhow::Result<()> {
+        let mut admin = Client::connect(self.admin).await?;
+        let mut clients = Client::connect(self.clients).await?;
+        for number in numbers {
+            clients.ask(&format!("fresh-{number}.example")).await?;
+            admin.call("DELETE", &path(number), String::new()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn path(number: usize) -> String {
+    format!("/api/v1/services/fresh-{number}/instances/a")
 }
