@@ -21,9 +21,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::{
+    model::SharedGuard,
     routing::Reader,
     telemetry::{AccessLog, Metrics},
-    upstream::{Connection, Pools, SharedGuard},
+    upstream::{Connection, Pools},
 };
 
 pub use body::{BrokenBody, RequestBody, ResponseBody};
