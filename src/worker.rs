@@ -20,7 +20,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     task::spawn_local,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     deadline::{self, TickerHandle},
@@ -113,7 +113,6 @@ async fn run(
     let tidied = Rc::clone(&proxy);
     spawn_local(deadline::sweep(ticker, move || tidied.pools.tidy()));
     spawn_local(acknowledge(Rc::clone(&proxy)));
-    let tracker = TaskTracker::new();
     let listening: RefCell<HashMap<SocketAddr, CancellationToken>> = RefCell::default();
     let all = CancellationToken::new();
     loop {
@@ -121,8 +120,8 @@ async fn run(
             Some(Command::Listen(shared, socket)) => {
                 let stop = all.child_token();
                 listening.borrow_mut().insert(shared.address, stop.clone());
-                let serving = listen(Rc::clone(&proxy), shared, socket, stop, tracker.clone());
-                spawn_local(tracker.track_future(serving));
+                let serving = listen(Rc::clone(&proxy), shared, socket, stop);
+                spawn_local(proxy.tasks.track_future(serving));
             }
             Some(Command::Unlisten(address)) => {
                 if let Some(stop) = listening.borrow_mut().remove(&address) {
@@ -134,9 +133,9 @@ async fn run(
         }
     }
     all.cancel();
-    tracker.close();
+    proxy.tasks.close();
     tokio::select! {
-        () = tracker.wait() => {}
+        () = proxy.tasks.wait() => {}
         () = aborted(&mut commands) => {}
     }
 }
@@ -165,7 +164,6 @@ async fn listen(
     shared: Arc<Listening>,
     socket: TcpListener,
     stop: CancellationToken,
-    tracker: TaskTracker,
 ) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
@@ -181,7 +179,8 @@ async fn listen(
         let client = Client::new(peer, Arc::clone(&settings));
         let service = ClientService::new(Rc::clone(&proxy), client);
         let (proxy, stop, number) = (Rc::clone(&proxy), stop.clone(), shared.number);
-        spawn_local(tracker.track_future(async move {
+        let tasks = proxy.tasks.clone();
+        spawn_local(tasks.track_future(async move {
             let open = Open::begin(proxy, number);
             let answer = |request| service.answer(request);
             let end = http1::serve(stream, &settings, answer, stop.cancelled()).await;

@@ -18,6 +18,8 @@ use crate::deadline::Deadline;
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const BUSY: u8 = 2;
+/// Busy, and the client does not take what it is sent.
+const STALLED: u8 = 3;
 
 /// The phase of one connection. It is only ever used on one thread; it is
 /// made of atomics because hyper wants the socket, which notes the first byte
@@ -44,6 +46,24 @@ impl Activity {
         if self.phase.load(Ordering::Relaxed) == IDLE {
             self.phase.store(HEAD, Ordering::Relaxed);
             self.deadline.set(self.head);
+        }
+    }
+
+    /// The client has not taken all that it was to be sent. It has as long to
+    /// go on as an idle one; without a bound, a client that never reads would
+    /// keep an instance busy for ever.
+    pub(super) fn write_stalled(&self) {
+        if self.phase.load(Ordering::Relaxed) == BUSY {
+            self.phase.store(STALLED, Ordering::Relaxed);
+            self.deadline.set(self.idle);
+        }
+    }
+
+    /// The client takes what it is sent.
+    pub(super) fn written(&self) {
+        if self.phase.load(Ordering::Relaxed) == STALLED {
+            self.phase.store(BUSY, Ordering::Relaxed);
+            self.deadline.clear();
         }
     }
 

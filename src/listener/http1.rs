@@ -83,10 +83,20 @@ where
     .await
 }
 
-/// A socket that notes when bytes come in.
+/// A socket that notes when bytes come in, and when they do not go out.
 struct ClientIo {
     io: TokioIo<TcpStream>,
     activity: Arc<Activity>,
+}
+
+impl ClientIo {
+    fn note_write(&self, outcome: &Poll<io::Result<usize>>) {
+        if outcome.is_pending() {
+            self.activity.write_stalled();
+        } else {
+            self.activity.written();
+        }
+    }
 }
 
 impl Read for ClientIo {
@@ -107,7 +117,9 @@ impl Write for ClientIo {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, data)
+        let outcome = Pin::new(&mut self.io).poll_write(context, data);
+        self.note_write(&outcome);
+        outcome
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -127,7 +139,9 @@ impl Write for ClientIo {
         context: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, data)
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(context, data);
+        self.note_write(&outcome);
+        outcome
     }
 }
 

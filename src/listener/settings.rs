@@ -27,7 +27,8 @@ pub struct ListenerSettings {
     /// From the first byte of a request head to its last. The connection is
     /// closed after it.
     pub head_timeout: HumanDuration,
-    /// Without a request on an open connection.
+    /// Without a request on an open connection, or without the client taking a
+    /// byte of its response.
     pub idle_timeout: HumanDuration,
     /// Bytes of a request head: request line and fields. More gets 431.
     pub max_head_size: ByteSize,

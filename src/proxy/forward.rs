@@ -39,7 +39,7 @@ pub(super) async fn handle(
 ) -> Response<ResponseBody> {
     let mut record = Record::begin(&proxy, &client, &request);
     match forward(&proxy, &client, request, &mut record).await {
-        Ok(Outcome::Answer(answer)) => answer.into_response(record),
+        Ok(Outcome::Answer(answer)) => answer.into_response(&proxy, record),
         Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
         Err(failure) => answer::failure(record, &failure),
     }
@@ -60,7 +60,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn into_response(self, record: Box<Record>) -> Response<ResponseBody> {
+    fn into_response(self, proxy: &Proxy, record: Box<Record>) -> Response<ResponseBody> {
         let (parts, incoming) = self.response.into_parts();
         let Some(client) = self.upgrade else {
             let idle = self.policy.timeouts.idle;
@@ -70,7 +70,8 @@ impl Answer {
         let mut response = Response::from_parts(parts, incoming);
         let instance = hyper::upgrade::on(&mut response);
         let idle = self.policy.timeouts.tunnel_idle;
-        tokio::task::spawn_local(tunnel::run(record, client, instance, idle));
+        let tunnel = tunnel::run(record, client, instance, idle);
+        tokio::task::spawn_local(proxy.tasks.track_future(tunnel));
         response.map(|_| ResponseBody::own(bytes::Bytes::new()))
     }
 }

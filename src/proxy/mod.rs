@@ -19,6 +19,7 @@ use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     model::SharedGuard,
@@ -47,6 +48,8 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// The address rules.
     pub guard: SharedGuard,
+    /// What has to end before the worker does: connections and tunnels.
+    pub tasks: TaskTracker,
     request_ids: request_id::RequestIds,
 }
 
@@ -62,7 +65,8 @@ impl Proxy {
     ) -> Self {
         let request_ids = request_id::RequestIds::default();
         let pools = Pools::default();
-        Self { worker, tables, pools, metrics, access_log, guard, request_ids }
+        let tasks = TaskTracker::new();
+        Self { worker, tables, pools, metrics, access_log, guard, tasks, request_ids }
     }
 }
 
