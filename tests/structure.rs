@@ -4,6 +4,8 @@
 //! there is, no more and no less. It reads the text of the source, so test
 //! code is held to it too.
 
+#![allow(clippy::expect_used, reason = "a test says what it needs by failing without it")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
