@@ -20,15 +20,21 @@ pub(super) fn print(
         }
         tracing::warn!("the admin address is not a loopback address and has no TLS");
     }
-    let (routes, services) = (config.route.len(), config.service.len());
-    tracing::info!("{}: {routes} routes, {services} services", loaded.file);
-    if routes == 0 {
+    let routes = plural(config.route.len(), "route");
+    let services = plural(config.service.len(), "service");
+    tracing::info!("{}: {routes}, {services}", loaded.file);
+    if config.route.is_empty() {
         tracing::warn!("there are no routes yet, so every request is answered with 404");
     }
     let name = config.route.iter().find_map(|route| route.service.as_ref());
-    if let Some(name) = name {
+    if let Some(name) = name.filter(|_| admin.ip().is_loopback()) {
         tracing::info!(
             "next: portolan register {name}/{name}-1 --address 127.0.0.1:3000, portolan status"
         );
     }
+}
+
+fn plural(count: usize, word: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{s}")
 }

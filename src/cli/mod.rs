@@ -79,7 +79,8 @@ struct Global {
     #[arg(hide_env_values = true, default_value = "http://127.0.0.1:9900")]
     admin: AdminUrl,
     /// A file with the token for the admin API [or the variable PORTOLAN_TOKEN]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, env = "PORTOLAN_TOKEN_FILE", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
     token_file: Option<PathBuf>,
     /// When to use colour: auto, always or never
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
