@@ -97,8 +97,7 @@ const LONGEST: usize = 400;
 
 /// Files that are longer, and how long they may be. To be split, not to grow.
 const LONGER: &[(&str, usize)] = &[
-    ("src/control/catalog.rs", 600),
-    ("src/control/show.rs", 500),
+    ("src/control/catalog.rs", 450),
     ("src/registry/tests.rs", 450),
 ];
 
