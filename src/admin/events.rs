@@ -84,7 +84,11 @@ impl Feed {
             last: None,
             _permit: permit,
         };
-        feed.subscribe(after.transpose());
+        let after = after.transpose();
+        feed.subscribe(after);
+        // Where it stands even if it is slow to read the first one.
+        let seen = after.ok().flatten().filter(|seen| !feed.reset && seen.run == feed.run);
+        feed.last = seen.map(|seen| seen.number);
         feed
     }
 

@@ -23,19 +23,15 @@ use super::{
     settings::{AdminSettings, Scope, TokenSettings},
     state::{AdminState, Connection},
 };
-use crate::control::Control;
+use crate::control::testing::TestPlane;
 
 const LOOPBACK: &str = "127.0.0.1:9900";
 const NETWORK: &str = "10.0.0.1:9900";
 const INSTANCE: &str = "/api/v1/services/orders/instances/a";
 
-/// A control plane with nothing registered.
-fn control() -> Control {
-    Control::stub()
-}
-
 /// An admin address that is asked without a socket.
 struct Admin {
+    plane: TestPlane,
     state: AdminState,
     router: Router,
     settings: watch::Sender<Arc<AdminSettings>>,
@@ -89,27 +85,28 @@ fn settings() -> AdminSettings {
 
 impl Admin {
     /// Bound to `local`, and asked from an address beside it.
-    fn at(local: &str, settings: AdminSettings) -> Self {
+    async fn at(local: &str, settings: AdminSettings) -> Self {
         let local: SocketAddr = local.parse().expect("an address");
         let folder = tempfile::tempdir().expect("a folder");
         let audit = folder.path().join("audit.log");
         let (sender, receiver) = watch::channel(Arc::new(settings));
         let log = AuditLog::open(Some(&audit)).expect("an audit log");
-        let state = AdminState::new(control(), receiver, local, log);
+        let plane = TestPlane::start("").await;
+        let state = AdminState::new(plane.control.clone(), receiver, local, log);
         let peer = if local.ip().is_loopback() { "127.0.0.1:5000" } else { "10.0.0.7:5000" };
         let peer = peer.parse().expect("an address");
         let router = router(state.clone());
-        Self { state, router, settings: sender, local, peer, audit, _folder: folder }
+        Self { plane, state, router, settings: sender, local, peer, audit, _folder: folder }
     }
 
     /// On loopback, without tokens: the defaults.
-    fn local() -> Self {
-        Self::at(LOOPBACK, AdminSettings::default())
+    async fn local() -> Self {
+        Self::at(LOOPBACK, AdminSettings::default()).await
     }
 
     /// On the network, with a token of each scope.
-    fn remote() -> Self {
-        Self::at(NETWORK, settings())
+    async fn remote() -> Self {
+        Self::at(NETWORK, settings()).await
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -175,6 +175,7 @@ pub fn start(path: &Path) -> Result<Running, Error> {
         access_log: access_log.clone(),
         prober,
         guard,
+        first: loaded,
     };
     runtime.spawn(reloader.run(reload_requests));
     Ok(Running {

@@ -4,26 +4,34 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use notify::{RecursiveMode, Watcher};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinError,
+};
 
 use super::{Error, allow_loopback, listeners::Listeners};
 use crate::{
     admin::AdminSettings,
-    config::{self, Config},
+    config::{self, Config, Loaded, Report},
     control::{
-        Control,
-        show::{failed, good, refused},
+        Control, Reloaded,
+        diagnosis::{failed, good, refused},
         view::ReloadView,
     },
     health::Prober,
-    model::AddressGuard,
+    model::{AddressGuard, SharedGuard},
     telemetry::AccessLog,
-    upstream::SharedGuard,
     worker::Worker,
 };
 
 /// Editors write a file in several steps.
-const SETTLE: Duration = Duration::from_millis(150);
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// A file that has not changed for this long is not being written.
+const STILL: Duration = Duration::from_millis(50);
+
+/// Who asks for a reload meanwhile does not wait for ever.
+const MOST_READINGS: usize = 20;
 
 /// Carries out reloads, one after the other.
 pub(super) struct Reloader {
@@ -35,6 +43,8 @@ pub(super) struct Reloader {
     pub(super) access_log: AccessLog,
     pub(super) prober: Prober,
     pub(super) guard: SharedGuard,
+    /// What the process was started with.
+    pub(super) first: Arc<Loaded>,
 }
 
 impl Reloader {
@@ -43,22 +53,31 @@ impl Reloader {
         let path = self.control.loaded().file.clone();
         let (changed, mut changes) = mpsc::channel(1);
         let _watcher = watch_file(Path::new(&path), changed);
+        // What the last reload read, whether it took effect or not.
+        let mut seen = Some(self.control.loaded().text.clone());
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(answer) => {
                         let view = self.reload(&path).await;
+                        seen = view.ok.then(|| self.control.loaded().text.clone());
                         let _ = answer.send(view);
                     }
                     None => return,
                 },
                 Some(()) = changes.recv() => {
                     tokio::time::sleep(SETTLE).await;
+                    // Those that come from here on are looked at in turn.
                     while changes.try_recv().is_ok() {}
-                    let text = tokio::fs::read_to_string(&path).await;
-                    // Also what a reload that was asked for has already read.
-                    if text.is_ok_and(|text| text != self.control.loaded().text) {
-                        self.reload(&path).await;
+                    if let Some(text) = written(Path::new(&path)).await
+                        && seen.as_ref() != Some(&text)
+                    {
+                        let read = read(&path).await;
+                        // Else it has just changed again, and we will be told.
+                        if text_of(&read) == Some(&text) {
+                            self.take_over(&path, read).await;
+                            seen = Some(text);
+                        }
                     }
                 }
             }
@@ -66,9 +85,12 @@ impl Reloader {
     }
 
     async fn reload(&mut self, path: &str) -> ReloadView {
-        let file = path.to_owned();
-        let loaded = tokio::task::spawn_blocking(move || config::load(Path::new(&file))).await;
-        let loaded = match loaded {
+        let read = read(path).await;
+        self.take_over(path, read).await
+    }
+
+    async fn take_over(&mut self, path: &str, read: Read) -> ReloadView {
+        let loaded = match read {
             Ok(Ok(loaded)) => Arc::new(loaded),
             Ok(Err(report)) => {
                 let problems = report.render(false);
@@ -98,9 +120,13 @@ impl Reloader {
         self.prober.set_guard(guard.clone());
         self.guard.store(Arc::new(guard));
         self.control.configure(Arc::clone(&loaded)).await;
-        let numbered = self.listeners.numbered().to_vec();
-        self.control.reload_succeeded(Arc::clone(&loaded), numbered);
-        let needs_restart = needs_restart(&old.config, &loaded.config);
+        let needs_restart = needs_restart(&self.first.config, &loaded.config);
+        let reloaded = Reloaded {
+            listeners: self.listeners.addresses().collect(),
+            numbered: self.listeners.numbered().to_vec(),
+            needs_restart: needs_restart.clone(),
+        };
+        self.control.reload_succeeded(Arc::clone(&loaded), reloaded);
         tracing::info!("{path} is loaded: {}", summary(&changes));
         for line in &needs_restart {
             tracing::warn!("{line} takes effect after a restart");
@@ -112,6 +138,22 @@ impl Reloader {
         tracing::error!("{path} is refused, the old one stays: {message}");
         self.control.reload_failed(message.clone(), message.clone());
         failed(path, message)
+    }
+}
+
+/// What came of reading the file.
+type Read = Result<Result<Loaded, Report>, JoinError>;
+
+async fn read(path: &str) -> Read {
+    let file = path.to_owned();
+    tokio::task::spawn_blocking(move || config::load(Path::new(&file))).await
+}
+
+fn text_of(read: &Read) -> Option<&String> {
+    match read {
+        Ok(Ok(loaded)) => Some(&loaded.text),
+        Ok(Err(report)) => Some(&report.text),
+        Err(_) => None,
     }
 }
 
@@ -179,6 +221,22 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     .filter(|(_, same)| !same)
     .map(|(key, _)| key.to_owned())
     .collect()
+}
+
+/// The text of the file once nobody is writing it any more: it is the same in
+/// two readings. None if it cannot be read or keeps changing, which is no
+/// reason to reload: there will be another change.
+async fn written(path: &Path) -> Option<String> {
+    let mut before = None;
+    for _ in 0..MOST_READINGS {
+        let now = tokio::fs::read_to_string(path).await.ok();
+        if now.is_none() || now == before {
+            return now;
+        }
+        before = now;
+        tokio::time::sleep(STILL).await;
+    }
+    None
 }
 
 /// Watches the folder of the file, since editors put a new file in the place

@@ -6,6 +6,11 @@
 //! to be done outside (probes to begin and to end, news to tell) is collected
 //! for the reconciler to carry out.
 
+mod configured;
+mod leaving;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -14,121 +19,23 @@ use std::{
 
 use tokio::time::Instant;
 
+use self::leaving::Leaving;
 use super::{
-    compile::{self, Candidate},
+    compile,
+    entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
 };
 use crate::{
     balance::{Gate, Memory},
     health::{ProbeReport, Target},
     model::{
-        Endpoint, EndpointId, HealthCheck, Instance, InstanceId, InstanceKey, InstanceState,
-        LeaseStatus, Probe, ServiceName, ServicePolicy, ServiceSettings, Verdict,
+        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState, Probe,
+        ServiceName, ServiceSettings, Verdict,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
     telemetry::ServiceMetrics,
 };
-
-/// Where an instance came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Source {
-    /// `endpoints` in the config file.
-    File,
-    /// It registered here.
-    Registry,
-}
-
-impl Source {
-    /// How the source is called.
-    #[must_use]
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "proxy.toml",
-            Self::Registry => "registry",
-        }
-    }
-}
-
-/// Tells the instances of one service apart, whatever their sources.
-pub(super) type EntryId = (InstanceId, Source);
-
-/// Where the lease of an instance stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lease {
-    Unleased,
-    Live { renewed: bool },
-    Expired { at: Instant },
-}
-
-/// What probes have found.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Findings {
-    pub(super) verdict: Verdict,
-    /// Whether a probe has ever passed.
-    pub(super) once_passed: bool,
-    /// Since when the verdict has been a failure.
-    pub(super) failing_since: Option<Instant>,
-    /// Whether the last failure was a refused connection.
-    pub(super) refused: bool,
-}
-
-/// One instance.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) instance: Instance,
-    pub(super) source: Source,
-    pub(super) generation: u64,
-    pub(super) owner: Option<String>,
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) check: HealthCheck,
-    pub(super) findings: Findings,
-    pub(super) lease: Lease,
-    pub(super) draining: bool,
-    /// Another registration has taken over the address.
-    pub(super) claimed: bool,
-    pub(super) state: InstanceState,
-    pub(super) since: Instant,
-    pub(super) routable: bool,
-}
-
-impl Entry {
-    fn lease_status(&self, now: Instant) -> LeaseStatus {
-        match self.lease {
-            Lease::Unleased => LeaseStatus::Unleased,
-            Lease::Live { renewed } => LeaseStatus::Live { renewed },
-            Lease::Expired { .. } if self.claimed => LeaseStatus::Expired(Duration::MAX),
-            Lease::Expired { at } => LeaseStatus::Expired(now.duration_since(at)),
-        }
-    }
-
-    const fn is_probed(&self) -> bool {
-        matches!(self.check.probe, Probe::Http { .. } | Probe::Tcp)
-    }
-
-    fn target(&self) -> Target {
-        Target {
-            endpoint: self.endpoint.id,
-            address: self.endpoint.address.clone(),
-            checked: self.endpoint.checked,
-            check: self.check.clone(),
-        }
-    }
-}
-
-/// One service.
-#[derive(Debug)]
-pub(super) struct ServiceEntry {
-    pub(super) slot: Slot,
-    settings: ServiceSettings,
-    pub(super) policy: Arc<ServicePolicy>,
-    pub(super) state: Arc<ServiceState>,
-    pub(super) entries: BTreeMap<EntryId, Entry>,
-    pub(super) published: Option<Arc<Service>>,
-    pub(super) panic: bool,
-    /// Routes and sections of the config file need it, instances or not.
-    kept: bool,
-}
 
 /// What a change asks of the prober.
 #[derive(Debug)]
@@ -146,8 +53,11 @@ pub(super) struct Catalog {
     slots: Slots,
     pub(super) services: BTreeMap<ServiceName, ServiceEntry>,
     endpoints: HashMap<EndpointId, (ServiceName, EntryId)>,
+    /// The registrations at each address.
+    tenants: HashMap<Address, BTreeSet<(ServiceName, EntryId)>>,
     /// Instances whose state changes by the mere passing of time.
     suspects: BTreeSet<(ServiceName, EntryId)>,
+    leaving: Vec<Leaving>,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -167,7 +77,9 @@ impl Catalog {
             slots: Slots::default(),
             services: BTreeMap::new(),
             endpoints: HashMap::new(),
+            tenants: HashMap::new(),
             suspects: BTreeSet::new(),
+            leaving: Vec::new(),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -203,102 +115,11 @@ impl Catalog {
         self.service(name).slot
     }
 
-    /// Takes over what the config file says of services. `needed` are those
-    /// that its routes lead to.
-    pub(super) fn configure(
-        &mut self,
-        suspect_for: Duration,
-        defaults: &ServiceSettings,
-        sections: &BTreeMap<ServiceName, ServiceSettings>,
-        needed: &BTreeSet<ServiceName>,
-        now: Instant,
-    ) {
-        self.suspect_for = suspect_for;
-        self.defaults = defaults.clone();
-        for name in sections.keys().chain(needed) {
-            self.service(name);
-        }
-        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
-        for name in names {
-            let settings = sections.get(&name).cloned().unwrap_or_default();
-            let service = self.service(&name);
-            service.kept = sections.contains_key(&name) || needed.contains(&name);
-            let policy = settings.resolve(defaults);
-            if policy != *service.policy {
-                service.state.gate.configure(policy.concurrency, policy.queue);
-                service.policy = Arc::new(policy);
-            }
-            service.settings = settings;
-            self.configure_endpoints(&name, now);
-            self.resolve_checks(&name);
-        }
-    }
-
-    /// Makes the instances from the file those that it names now.
-    fn configure_endpoints(&mut self, name: &ServiceName, now: Instant) {
-        let Some(service) = self.services.get(name) else { return };
-        let mut named = BTreeMap::new();
-        for origin in &service.settings.endpoints {
-            let text = origin.address.to_string().replace(['[', ']'], "");
-            if let Ok(id) = text.parse::<InstanceId>() {
-                named.insert(id, origin.clone());
-            }
-        }
-        let gone: Vec<EntryId> = service
-            .entries
-            .keys()
-            .filter(|(id, source)| *source == Source::File && !named.contains_key(id))
-            .cloned()
-            .collect();
-        for id in gone {
-            self.take_out(name, &id);
-        }
-        for (id, origin) in named {
-            let entry_id = (id.clone(), Source::File);
-            if self.services.get(name).is_some_and(|s| s.entries.contains_key(&entry_id)) {
-                continue;
-            }
-            let instance = Instance {
-                service: name.clone(),
-                id,
-                origin,
-                weight: crate::model::Weight::default(),
-                zone: None,
-                version: None,
-                tags: Vec::new(),
-                metadata: BTreeMap::new(),
-                ttl: None,
-                health: crate::model::HealthSettings::default(),
-            };
-            self.put_in(instance, Source::File, 0, None, Lease::Unleased, now);
-        }
-    }
-
-    /// Works out anew how the instances of a service are probed.
-    fn resolve_checks(&mut self, name: &ServiceName) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        for entry in service.entries.values_mut() {
-            let layers = [&entry.instance.health, &service.settings.health, &self.defaults.health];
-            let check = HealthCheck::resolve(&layers);
-            if check == entry.check {
-                continue;
-            }
-            let was_probed = entry.is_probed();
-            entry.check = check;
-            if entry.is_probed() {
-                self.probes.push(ProbeChange::Watch(entry.target()));
-            } else if was_probed {
-                self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
-            }
-        }
-    }
-
     /// Takes over a registration.
     pub(super) fn upsert(&mut self, registration: Registration, restored: bool, now: Instant) {
         let Registration { instance, generation, draining, owner } = registration;
         let (name, id) = (instance.service.clone(), (instance.id.clone(), Source::Registry));
         let leased = instance.ttl.is_some();
-        self.claim(&instance);
         let entry = self.services.get_mut(&name).and_then(|service| service.entries.get_mut(&id));
         if let Some(entry) = entry.filter(|entry| entry.generation == generation) {
             entry.lease = match entry.lease {
@@ -308,9 +129,10 @@ impl Catalog {
             };
             entry.instance = instance;
             entry.owner = owner;
-            entry.draining = draining;
+            let address = entry.endpoint.address.clone();
             self.happened.push(Happening::new("updated", &name, &id.0, "its registration changed"));
             self.touched.insert(name.clone());
+            self.touch_tenants(&address);
             self.resolve_checks(&name);
             return;
         }
@@ -352,7 +174,6 @@ impl Catalog {
             findings: Findings::default(),
             lease,
             draining: false,
-            claimed: false,
             state: InstanceState::Starting,
             since: now,
             routable: false,
@@ -360,33 +181,36 @@ impl Catalog {
         let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
         service.entries.insert(id.clone(), entry);
         self.probes.extend(watch);
+        if source == Source::Registry {
+            let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
+            tenants.insert((name.clone(), id.clone()));
+            self.touch_tenants(&endpoint.address);
+        }
         self.endpoints.insert(endpoint.id, (name, id));
     }
 
     fn take_out(&mut self, name: &ServiceName, id: &EntryId) -> bool {
         let Some(service) = self.services.get_mut(name) else { return false };
         let Some(entry) = service.entries.remove(id) else { return false };
+        let place = (name.clone(), id.clone());
         entry.endpoint.retire();
         self.touched.insert(name.clone());
         self.endpoints.remove(&entry.endpoint.id);
-        self.suspects.remove(&(name.clone(), id.clone()));
+        self.suspects.remove(&place);
+        self.touch_tenants(&entry.endpoint.address);
+        if let Some(tenants) = self.tenants.get_mut(&entry.endpoint.address) {
+            tenants.remove(&place);
+            if tenants.is_empty() {
+                self.tenants.remove(&entry.endpoint.address);
+            }
+        }
         if entry.is_probed() {
             self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
         }
-        true
-    }
-
-    /// Ends the grace of those whose address `instance` takes over.
-    fn claim(&mut self, instance: &Instance) {
-        for (name, id) in &self.suspects {
-            let service = self.services.get_mut(name);
-            let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { continue };
-            let same = *name == instance.service && id.0 == instance.id;
-            if !same && entry.instance.origin.address == instance.origin.address {
-                entry.claimed = true;
-                self.touched.insert(name.clone());
-            }
+        if entry.source == Source::Registry && !entry.draining {
+            self.leave(&entry.endpoint);
         }
+        true
     }
 
     fn registered(&mut self, key: &InstanceKey, generation: u64) -> Option<&mut Entry> {
@@ -400,12 +224,15 @@ impl Catalog {
 
     /// Marks a registration as leaving.
     pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64) {
-        if let Some(entry) = self.registered(key, generation) {
-            entry.draining = true;
-            entry.endpoint.retire();
-            let detail = format!("{} in flight", entry.endpoint.in_flight());
-            self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
+        let Some(entry) = self.registered(key, generation) else { return };
+        if std::mem::replace(&mut entry.draining, true) {
+            return;
         }
+        entry.endpoint.retire();
+        let endpoint = Arc::clone(&entry.endpoint);
+        let detail = format!("{} in flight", endpoint.in_flight());
+        self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
+        self.leave(&endpoint);
     }
 
     /// Forgets a registration.
@@ -419,12 +246,16 @@ impl Catalog {
     /// Notes the first heartbeat, or one that revives.
     pub(super) fn lease_renewed(&mut self, key: &InstanceKey, generation: u64) {
         if let Some(entry) = self.registered(key, generation) {
-            let revived = matches!(entry.lease, Lease::Expired { .. });
-            entry.lease = Lease::Live { renewed: true };
-            entry.claimed = false;
+            let revived = entry.is_expired();
+            // A heartbeat is no lease, but it may be all that is asked for.
+            if entry.lease != Lease::Unleased || entry.check.probe == Probe::Ttl {
+                entry.lease = Lease::Live { renewed: true };
+            }
             if revived {
                 let detail = "a heartbeat came after all";
+                let address = entry.endpoint.address.clone();
                 self.happened.push(Happening::new("lease_renewed", &key.service, &key.id, detail));
+                self.touch_tenants(&address);
             }
         }
     }
@@ -434,7 +265,9 @@ impl Catalog {
         if let Some(entry) = self.registered(key, generation) {
             entry.lease = Lease::Expired { at: now };
             let detail = "no heartbeat within its ttl";
+            let address = entry.endpoint.address.clone();
             self.happened.push(Happening::new("lease_expired", &key.service, &key.id, detail));
+            self.touch_tenants(&address);
         }
     }
 
@@ -444,14 +277,15 @@ impl Catalog {
         let service = self.services.get_mut(name);
         let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
         let findings = &mut entry.findings;
+        let before = (findings.verdict, findings.refused);
         findings.once_passed |= report.outcome.passed;
         findings.refused = report.outcome.refused;
         findings.failing_since = match report.verdict {
             Verdict::Failing => Some(findings.failing_since.unwrap_or(now)),
             Verdict::Passing | Verdict::Unknown => None,
         };
-        if findings.verdict != report.verdict || report.outcome.refused {
-            findings.verdict = report.verdict;
+        findings.verdict = report.verdict;
+        if (findings.verdict, findings.refused) != before {
             self.touched.insert(name.clone());
         }
     }
@@ -459,6 +293,26 @@ impl Catalog {
     /// Touches the services of instances whose state depends on the time.
     pub(super) fn touch_suspects(&mut self) {
         self.touched.extend(self.suspects.iter().map(|(name, _)| name.clone()));
+    }
+
+    /// Touches the services of those at `address`: one coming, leaving,
+    /// expiring or reviving decides over the grace of others.
+    fn touch_tenants(&mut self, address: &Address) {
+        let tenants = self.tenants.get(address).into_iter().flatten();
+        self.touched.extend(tenants.map(|(name, _)| name.clone()));
+    }
+
+    /// Whether somebody younger has registered the address of an instance
+    /// whose lease expired, and still holds it.
+    fn is_claimed(&self, entry: &Entry) -> bool {
+        let Some(tenants) = self.tenants.get(&entry.endpoint.address) else { return false };
+        let tenant = |(name, id): &(ServiceName, EntryId)| {
+            self.services.get(name).and_then(|service| service.entries.get(id))
+        };
+        tenants
+            .iter()
+            .filter_map(tenant)
+            .any(|other| other.generation > entry.generation && !other.is_expired())
     }
 
     /// Registrations without a lease that have failed for longer than
@@ -478,7 +332,7 @@ impl Catalog {
     pub(super) fn refresh(&mut self, now: Instant) -> Vec<Placed> {
         let mut placed = Vec::new();
         for name in std::mem::take(&mut self.touched) {
-            let Some(service) = self.services.get_mut(&name) else { continue };
+            let Some(service) = self.services.get(&name) else { continue };
             if service.entries.is_empty() && !service.kept {
                 let slot = service.slot;
                 self.services.remove(&name);
@@ -486,14 +340,13 @@ impl Catalog {
                 placed.push((slot, None));
                 continue;
             }
-            for (id, entry) in &mut service.entries {
-                let state = InstanceState::of(
-                    &entry.check.probe,
-                    entry.findings.verdict,
-                    entry.lease_status(now),
-                    entry.draining,
-                    self.suspect_for,
-                );
+            let state_of = |entry: &Entry| {
+                let claimed = entry.is_expired() && self.is_claimed(entry);
+                entry.state_at(now, claimed, self.suspect_for)
+            };
+            let states: Vec<InstanceState> = service.entries.values().map(state_of).collect();
+            let Some(service) = self.services.get_mut(&name) else { continue };
+            for ((id, entry), state) in service.entries.iter_mut().zip(states) {
                 if state == entry.state {
                     continue;
                 }
@@ -505,7 +358,7 @@ impl Catalog {
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
-            if let Some(compiled) = Self::compile(&name, service) {
+            if let Some(compiled) = compiled(&name, service) {
                 if service.panic != compiled.panic {
                     service.panic = compiled.panic;
                     self.happened.push(Happening::panic(&name, compiled.panic));
@@ -516,32 +369,6 @@ impl Catalog {
             }
         }
         placed
-    }
-
-    /// The service as the table should have it, unless it has it already.
-    fn compile(name: &ServiceName, service: &mut ServiceEntry) -> Option<Service> {
-        let candidates = service.entries.values().map(|entry| Candidate {
-            endpoint: &entry.endpoint,
-            weight: entry.instance.weight,
-            state: entry.state,
-            once_passed: entry.findings.once_passed,
-            failing_since: entry.findings.failing_since,
-            refused: entry.findings.refused,
-            expired: matches!(entry.lease, Lease::Expired { .. }),
-        });
-        let candidates: Vec<Candidate<'_>> = candidates.collect();
-        let compiled = compile::compile(&candidates, service.policy.panic);
-        let picked: BTreeSet<EndpointId> =
-            compiled.targets.iter().map(|target| target.endpoint.id).collect();
-        for entry in service.entries.values_mut() {
-            entry.routable = picked.contains(&entry.endpoint.id);
-        }
-        let same = service.published.as_ref().is_some_and(|old| {
-            Arc::ptr_eq(&old.policy, &service.policy)
-                && old.panic == compiled.panic
-                && compile::same_targets(old.balancer.targets(), &compiled.targets)
-        });
-        (!same).then(|| compile::service(name, &service.policy, &service.state, compiled))
     }
 
     /// What the prober is to do.
@@ -561,4 +388,21 @@ impl Catalog {
         let of = |source| entries.get(&(key.id.clone(), source));
         of(Source::Registry).or_else(|| of(Source::File))
     }
+}
+
+/// The service as the table should have it, unless it has it already.
+fn compiled(name: &ServiceName, service: &mut ServiceEntry) -> Option<Service> {
+    let candidates: Vec<_> = service.entries.values().map(Entry::candidate).collect();
+    let compiled = compile::compile(&candidates, service.policy.panic);
+    let picked: BTreeSet<EndpointId> =
+        compiled.targets.iter().map(|target| target.endpoint.id).collect();
+    for entry in service.entries.values_mut() {
+        entry.routable = picked.contains(&entry.endpoint.id);
+    }
+    let same = service.published.as_ref().is_some_and(|old| {
+        Arc::ptr_eq(&old.policy, &service.policy)
+            && old.panic == compiled.panic
+            && compile::same_targets(old.balancer.targets(), &compiled.targets)
+    });
+    (!same).then(|| compile::service(name, &service.policy, &service.state, compiled))
 }

@@ -17,21 +17,20 @@ use tokio::{
 
 use super::{
     catalog::Catalog,
+    diagnosis::{failed, good, refused},
     error::ControlError,
     happening::{EventId, EventLog, HistoryGone, Replay},
     reconciler::{Command, Inputs, Reconciler, tell},
     shared::{ConfigState, Shared},
-    show::{failed, good, refused},
     view::{InstanceView, LeavingView, RegisteredView, ReloadView},
 };
 use crate::{
     config::{self, Loaded},
     health::{ProbeReport, Prober},
-    model::{Endpoint, Instance, InstanceKey},
+    model::{Instance, InstanceKey, SharedGuard},
     registry::{Caller, Opened, Registry},
     routing::{Publisher, Watcher},
     telemetry::{AccessLog, Metrics},
-    upstream::SharedGuard,
 };
 
 /// How often a drain looks whether anything is still in flight.
@@ -75,6 +74,17 @@ pub struct Parts {
     pub admin: SocketAddr,
 }
 
+/// What a reload came to.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// The addresses that clients connect to.
+    pub listeners: Vec<SocketAddr>,
+    /// Every address there ever was, by its number in the metrics.
+    pub numbered: Vec<SocketAddr>,
+    /// What the file says that only a restart brings about.
+    pub needs_restart: Vec<String>,
+}
+
 /// A registration asked for.
 #[derive(Clone, Debug)]
 pub struct RegisterRequest {
@@ -100,7 +110,9 @@ impl Control {
             problems: None,
             reloads_ok: 0,
             reloads_failed: 0,
+            numbered: parts.listeners.clone(),
             listeners: parts.listeners,
+            needs_restart: Vec::new(),
             admin: parts.admin,
         };
         let shared = Arc::new(Shared {
@@ -120,7 +132,8 @@ impl Control {
         });
         let watcher = publisher.watcher();
         let inputs = Inputs { commands: receiver, registry: registry.events, probes: prober.1 };
-        let reconciler = Reconciler::new(Arc::clone(&shared), registry.registry.clone(), publisher);
+        let handle = registry.registry.clone();
+        let reconciler = Reconciler::new(Arc::clone(&shared), handle, publisher, &parts.loaded);
         tokio::spawn(reconciler.run(inputs));
         let control = Self {
             shared,
@@ -130,7 +143,8 @@ impl Control {
             commands,
             reloads: parts.reloads,
         };
-        control.configure(parts.loaded).await;
+        let version = control.settle().await;
+        control.watcher.wait_for(version).await;
         control
     }
 
@@ -153,14 +167,15 @@ impl Control {
         self.watcher.wait_for(version).await;
     }
 
-    /// Notes that a config file has taken effect. `listeners` are all
-    /// addresses there ever were, by number.
-    pub fn reload_succeeded(&self, loaded: Arc<Loaded>, listeners: Vec<SocketAddr>) {
+    /// Notes that a config file has taken effect.
+    pub fn reload_succeeded(&self, loaded: Arc<Loaded>, reloaded: Reloaded) {
         let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
         config.loaded = loaded;
         config.loaded_at = Instant::now();
         config.loaded_time = SystemTime::now();
-        config.listeners = listeners;
+        config.listeners = reloaded.listeners;
+        config.numbered = reloaded.numbered;
+        config.needs_restart = reloaded.needs_restart;
         config.problems = None;
         config.reloads_ok += 1;
         tell(&self.shared, "config_reloaded", config.path.clone());
@@ -256,12 +271,12 @@ impl Control {
         caller: &Caller,
         wait: Option<Duration>,
     ) -> Result<LeavingView, ControlError> {
-        let endpoint = self.endpoint(key);
-        self.registry.drain(key, caller).await?;
-        self.left(endpoint, wait).await
+        let generation = self.registry.drain(key, caller).await?;
+        Ok(self.left(key, Some(generation), wait).await)
     }
 
-    /// Removes an instance; it finishes what it has.
+    /// Removes an instance; it finishes what it has. Repeating it is fine, and
+    /// waits for what the first one left behind.
     ///
     /// # Errors
     ///
@@ -272,52 +287,35 @@ impl Control {
         caller: &Caller,
         wait: Option<Duration>,
     ) -> Result<LeavingView, ControlError> {
-        let endpoint = self.endpoint(key);
-        match self.registry.deregister(key, caller).await? {
-            Some(_) => self.left(endpoint, wait).await,
-            None => {
-                let version = self.settle().await;
-                Ok(LeavingView { drained: true, in_flight: 0, completed: 0, version, found: false })
-            }
-        }
+        let generation = self.registry.deregister(key, caller).await?;
+        let view = self.left(key, generation, wait).await;
+        Ok(LeavingView { found: generation.is_some(), ..view })
     }
 
-    fn endpoint(&self, key: &InstanceKey) -> Option<Arc<Endpoint>> {
-        self.shared.catalog().entry(key).map(|entry| Arc::clone(&entry.endpoint))
-    }
-
-    /// Waits until no worker can pick `endpoint` any more, then until nothing
-    /// is in flight on it.
+    /// Waits until no worker can pick `key` any more, then until nothing is in
+    /// flight on it; `generation` alone counts if there is one.
     async fn left(
         &self,
-        endpoint: Option<Arc<Endpoint>>,
+        key: &InstanceKey,
+        generation: Option<u64>,
         wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
+    ) -> LeavingView {
         let version = self.settle().await;
-        let Some(endpoint) = endpoint else {
-            return Ok(LeavingView {
-                drained: true,
-                in_flight: 0,
-                completed: 0,
-                version,
-                found: true,
-            });
-        };
-        let before = endpoint.in_flight();
+        // What is not on this list any more has nothing in flight.
+        let leaving = self.shared.catalog().leaving(key, generation);
+        let in_flight = || leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
         let drained = async {
             // Only now is a count of zero the last word: see `routing::publish`.
             self.watcher.wait_for(version).await;
-            while endpoint.in_flight() > 0 {
+            while in_flight() > 0 {
                 sleep(DRAIN_POLL).await;
             }
         };
-        let drained = match wait {
-            Some(patience) => timeout(patience, drained).await.is_ok(),
-            None => timeout(Duration::ZERO, drained).await.is_ok(),
-        };
-        let in_flight = endpoint.in_flight();
+        let drained = timeout(wait.unwrap_or_default(), drained).await.is_ok();
+        let before: u32 = leaving.iter().map(|leaving| leaving.before).sum();
+        let in_flight = if drained { 0 } else { in_flight() };
         let completed = before.saturating_sub(in_flight);
-        Ok(LeavingView { drained, in_flight, completed, version, found: true })
+        LeavingView { drained, in_flight, completed, version, found: true }
     }
 
     /// Events after `after`, or from now on.

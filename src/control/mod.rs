@@ -3,18 +3,26 @@
 
 mod catalog;
 mod compile;
+pub mod diagnosis;
+mod entry;
 mod error;
 mod explain;
 mod handle;
 mod happening;
 mod reconciler;
 mod routes;
+mod scrape;
 mod shared;
-pub mod show;
+mod show;
+mod status;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use error::ControlError;
 pub use explain::Question;
-pub use handle::{Control, Parts, RegisterRequest};
+pub use handle::{Control, Parts, RegisterRequest, Reloaded};
 pub use happening::{EventId, HistoryGone, Replay};
 pub use show::ServiceFilter;

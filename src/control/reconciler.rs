@@ -24,7 +24,7 @@ use crate::{
     config::Loaded,
     health::ProbeReport,
     registry::{Registry, RegistryEvent, Removal},
-    routing::{Publisher, Table},
+    routing::{Publisher, Table, Watcher},
 };
 
 /// How often states that depend on the time are looked at.
@@ -58,22 +58,35 @@ pub(super) struct Reconciler {
     shared: Arc<Shared>,
     registry: Registry,
     publisher: Publisher,
+    watcher: Watcher,
     table: Table,
     routes: Routes,
     deregister_after: Duration,
 }
 
 impl Reconciler {
-    pub(super) fn new(shared: Arc<Shared>, registry: Registry, publisher: Publisher) -> Self {
+    /// Takes over the config file before anything else: what is restored must
+    /// not be probed, let alone routed to, by defaults that are not its own.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        registry: Registry,
+        publisher: Publisher,
+        loaded: &Arc<Loaded>,
+    ) -> Self {
         let routes = Routes::new(shared.workers);
-        Self {
+        let mut reconciler = Self {
             shared,
             registry,
+            watcher: publisher.watcher(),
             publisher,
             table: Table::default(),
             routes,
-            deregister_after: Duration::from_secs(86_400),
-        }
+            deregister_after: loaded.config.registry.deregister_after.into(),
+        };
+        let (answer, _) = oneshot::channel();
+        let commands = vec![Command::Configure(Arc::clone(loaded), answer)];
+        reconciler.turn(News { commands, ..News::default() });
+        reconciler
     }
 
     fn catalog(&self) -> RwLockWriteGuard<'_, Catalog> {
@@ -96,7 +109,11 @@ impl Reconciler {
                 Some(report) = inputs.probes.recv() => news.probes.push(report),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
-                    self.catalog().touch_suspects();
+                    let acknowledged = self.watcher.acknowledged();
+                    let mut catalog = self.catalog();
+                    catalog.touch_suspects();
+                    catalog.let_go(acknowledged);
+                    drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
                     }
@@ -124,7 +141,8 @@ impl Reconciler {
                 }
             }
         }
-        let (placed, probes, happened) = {
+        let compiling;
+        let (placed, probes, happened, leaving) = {
             let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
             for event in news.registry {
                 apply(&mut catalog, event, now);
@@ -138,11 +156,16 @@ impl Reconciler {
                 configure(&mut catalog, loaded, now);
                 self.table.router = self.routes.build(&mut catalog, loaded);
             }
+            compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
-            (placed, catalog.take_probe_changes(), catalog.take_happened())
+            let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
+            (placed, probes, happened, catalog.is_anybody_leaving())
         };
         if !placed.is_empty() || !configs.is_empty() {
-            self.publish(placed);
+            self.publish(placed, compiling);
+        }
+        if leaving {
+            self.catalog().published(self.table.version);
         }
         for change in probes {
             match change {
@@ -158,8 +181,8 @@ impl Reconciler {
         }
     }
 
-    fn publish(&mut self, placed: Vec<Placed>) {
-        let begun = std::time::Instant::now();
+    /// Publishes a table with what was compiled since `begun`.
+    fn publish(&mut self, placed: Vec<Placed>, begun: std::time::Instant) {
         for (slot, service) in placed {
             self.table.services.set(slot, service);
         }

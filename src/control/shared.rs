@@ -50,7 +50,12 @@ pub(super) struct ConfigState {
     pub(super) problems: Option<String>,
     pub(super) reloads_ok: u64,
     pub(super) reloads_failed: u64,
+    /// The addresses that clients connect to.
     pub(super) listeners: Vec<SocketAddr>,
+    /// Every address there ever was, by its number in the metrics.
+    pub(super) numbered: Vec<SocketAddr>,
+    /// What the running file says that only a restart brings about.
+    pub(super) needs_restart: Vec<String>,
     pub(super) admin: SocketAddr,
 }
 

@@ -27,6 +27,9 @@ use super::{
 /// hyper asks for at least this much.
 const LEAST_HEAD: usize = 8192;
 
+/// The most header fields that hyper takes unless told otherwise.
+const HYPER_FIELDS: usize = 100;
+
 /// How a connection ended.
 #[derive(Debug)]
 pub enum End {
@@ -65,8 +68,14 @@ where
             answer.await.map(|response| response.map(tracked))
         }
     });
-    let connection = http1::Builder::new()
-        .max_headers(settings.max_head_fields.get() as usize)
+    let mut builder = http1::Builder::new();
+    let most_fields = settings.max_head_fields.get() as usize;
+    if most_fields != HYPER_FIELDS {
+        // Asked for even the bound that it has anyway, hyper fills its tables
+        // of fields anew for every request.
+        builder.max_headers(most_fields);
+    }
+    let connection = builder
         .max_buf_size(settings.max_head_size.bytes().max(LEAST_HEAD))
         .serve_connection(io, service)
         .with_upgrades();

@@ -26,6 +26,12 @@ pub enum ParseQuantityError {
         /// What was written.
         text: String,
     },
+    /// A duration beyond [`HumanDuration::MAX`].
+    #[error("{text:?} is too long; a duration is at most 365 days")]
+    TooLong {
+        /// What was written.
+        text: String,
+    },
     /// Not a size.
     #[error("{text:?} is not a size; write one like \"512B\", \"64KiB\" or \"1MiB\"")]
     Size {
@@ -40,6 +46,9 @@ pub enum ParseQuantityError {
 pub struct HumanDuration(pub Duration);
 
 impl HumanDuration {
+    /// The longest one that can be written: any clock can be moved on by it.
+    pub const MAX: Self = Self::from_secs(365 * 86_400);
+
     /// `count` milliseconds.
     #[must_use]
     pub const fn from_millis(count: u64) -> Self {
@@ -60,9 +69,15 @@ impl FromStr for HumanDuration {
             let hint = format!("{text}s");
             return Err(ParseQuantityError::NoUnit { text: text.to_owned(), hint });
         }
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|_| ParseQuantityError::Duration { text: text.to_owned() })
+        let text = text.to_owned();
+        match humantime::parse_duration(&text).map(Self) {
+            Ok(duration) if duration > Self::MAX => Err(ParseQuantityError::TooLong { text }),
+            Ok(duration) => Ok(duration),
+            Err(humantime::DurationError::NumberOverflow) => {
+                Err(ParseQuantityError::TooLong { text })
+            }
+            Err(_) => Err(ParseQuantityError::Duration { text }),
+        }
     }
 }
 
@@ -198,6 +213,16 @@ mod tests {
         assert_eq!(error.to_string(), "\"5\" has no unit; write \"5s\"");
         assert!("fast".parse::<HumanDuration>().is_err());
         assert!("-1s".parse::<HumanDuration>().is_err());
+    }
+
+    #[test]
+    fn durations_end_where_a_clock_could_not_follow() {
+        assert_eq!("365d".parse(), Ok(HumanDuration::MAX));
+        for text in ["365d 1ns", "1000years", "18446744073709551615s", "99999999999999999999s"] {
+            let error = text.parse::<HumanDuration>().expect_err(text);
+            let expected = format!("{text:?} is too long; a duration is at most 365 days");
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[test]

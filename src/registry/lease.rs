@@ -102,7 +102,12 @@ impl Leases {
             owner: registration.owner.clone(),
             draining: registration.draining,
             ttl,
-            renewed: same.is_some_and(|lease| lease.renewed),
+            // Only from lease to lease: whoever follows the events forgets it
+            // where there was none, or is none any more.
+            renewed: ttl.is_some()
+                && same.is_some_and(|lease| {
+                    lease.renewed && matches!(lease.phase, Phase::Live { .. })
+                }),
             phase: match ttl {
                 Some(ttl) => Phase::Live { until: after(now, ttl) },
                 None => Phase::Endless,

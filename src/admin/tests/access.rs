@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn on_loopback_no_token_is_needed() {
-    let admin = Admin::at(LOOPBACK, settings());
+    let admin = Admin::at(LOOPBACK, settings()).await;
     for (call, method, path) in finite_calls() {
         let status = admin.ask(method, &path).await.status;
         assert!(!matches!(status.as_u16(), 401 | 403), "{call:?} {status}");
@@ -16,7 +16,7 @@ async fn on_loopback_no_token_is_needed() {
 #[tokio::test]
 async fn on_the_network_every_call_but_the_probes_needs_a_token() {
     for (call, method, path) in finite_calls() {
-        let answer = Admin::remote().ask(method, &path).await;
+        let answer = Admin::remote().await.ask(method, &path).await;
         if matches!(call.path, "/livez" | "/readyz" | "/healthz") {
             assert_eq!(answer.status, 200, "{call:?}");
         } else {
@@ -24,12 +24,12 @@ async fn on_the_network_every_call_but_the_probes_needs_a_token() {
             assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"portolan\"");
         }
     }
-    let admin = Admin::remote();
+    let admin = Admin::remote().await;
     assert_eq!(admin.ask("GET", "/no/such/path").await.problem(), "unauthorized");
     assert_eq!(admin.ask("PATCH", "/metrics").await.problem(), "unauthorized");
     assert_eq!(admin.ask("GET", "/readyz?verbose").await.problem(), "unauthorized");
     let verbose = admin.ask_as("read", "GET", "/readyz?verbose").await;
-    assert_eq!(verbose.json()["checks"]["store"], "ok");
+    assert_eq!(verbose.json()["checks"]["store"], "writable");
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn every_call_is_held_to_the_scope_in_its_documentation() {
         for (name, scope) in
             [("read", Scope::Read), ("orders", Scope::Register), ("admin", Scope::Admin)]
         {
-            let answer = Admin::remote().ask_as(name, method, &path).await;
+            let answer = Admin::remote().await.ask_as(name, method, &path).await;
             let allowed = call.needs.is_none_or(|needed| scope >= needed);
             assert_eq!(answer.status != 403, allowed, "{name} {call:?} {}", answer.body);
             assert_ne!(answer.status, 401, "{name} {call:?}");
@@ -48,7 +48,7 @@ async fn every_call_is_held_to_the_scope_in_its_documentation() {
 
 #[tokio::test]
 async fn no_call_answers_to_a_foreign_host_or_page() {
-    let admin = Admin::local();
+    let admin = Admin::local().await;
     let others = [("GET", "/no/such/path".to_owned()), ("PATCH", "/livez".to_owned())];
     let calls = CALLS.iter().map(|call| (call.verb.as_str(), path_of(call)));
     for (method, path) in calls.chain(others) {
@@ -72,7 +72,7 @@ async fn no_call_answers_to_a_foreign_host_or_page() {
 
 #[tokio::test]
 async fn failures_are_counted_and_a_good_token_is_taken_all_the_same() {
-    let admin = Admin::remote();
+    let admin = Admin::remote().await;
     for _ in 0..10 {
         assert_eq!(admin.ask_as("wrong", "GET", "/metrics").await.status, 401);
     }
@@ -85,7 +85,7 @@ async fn failures_are_counted_and_a_good_token_is_taken_all_the_same() {
 
 #[tokio::test]
 async fn new_settings_hold_from_the_next_request_on() {
-    let admin = Admin::remote();
+    let admin = Admin::remote().await;
     assert_eq!(admin.ask_as("new", "GET", "/metrics").await.status, 401);
     let mut new = settings();
     new.token = vec![token("new", Scope::Read)];
@@ -96,7 +96,7 @@ async fn new_settings_hold_from_the_next_request_on() {
 
 #[tokio::test]
 async fn a_token_registers_its_services_at_its_address_and_no_others() {
-    let admin = Admin::remote();
+    let admin = Admin::remote().await;
     let port = r#"{"port": 8080, "health": {"kind": "none"}}"#;
     let answer = admin.put_as("orders", INSTANCE, port).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
@@ -117,7 +117,7 @@ async fn a_token_registers_its_services_at_its_address_and_no_others() {
 async fn what_one_token_registered_another_cannot_touch() {
     let mut both = settings();
     both.token.push(token("other", Scope::Register));
-    let admin = Admin::at(NETWORK, both);
+    let admin = Admin::at(NETWORK, both).await;
     assert_eq!(admin.put_as("orders", INSTANCE, r#"{"port": 8080}"#).await.status, 201);
     let put = admin.put_as("other", INSTANCE, r#"{"port": 8080}"#).await;
     assert_eq!(put.problem(), "owned_by_another");

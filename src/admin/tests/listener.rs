@@ -10,17 +10,18 @@ use tokio::{
 use super::*;
 use crate::admin::serve;
 
-async fn started() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+async fn started() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>, TestPlane) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("an address");
     let (_, receiver) = watch::channel(Arc::new(AdminSettings::default()));
     let log = AuditLog::open(None).expect("an audit log");
-    let state = AdminState::new(control(), receiver, address, log);
+    let plane = TestPlane::start("").await;
+    let state = AdminState::new(plane.control.clone(), receiver, address, log);
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(serve(listener, state, async {
         let _ = stopped.await;
     }));
-    (address, stop, served)
+    (address, stop, served, plane)
 }
 
 async fn send(address: SocketAddr, text: &str) -> TcpStream {
@@ -38,7 +39,7 @@ async fn rest(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn requests_are_answered_until_it_is_told_to_stop() {
-    let (address, stop, served) = started().await;
+    let (address, stop, served, _plane) = started().await;
     let get = format!("GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let answer = rest(send(address, &get).await).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -55,7 +56,7 @@ async fn requests_are_answered_until_it_is_told_to_stop() {
 
 #[tokio::test]
 async fn a_port_is_taken_at_the_address_of_the_caller() {
-    let (address, _stop, _served) = started().await;
+    let (address, _stop, _served, _plane) = started().await;
     let body = r#"{"port": 3000}"#;
     let put = format!(
         "PUT {INSTANCE} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
@@ -69,7 +70,7 @@ async fn a_port_is_taken_at_the_address_of_the_caller() {
 
 #[tokio::test]
 async fn an_event_stream_does_not_hold_up_the_end() {
-    let (address, stop, served) = started().await;
+    let (address, stop, served, _plane) = started().await;
     let get = format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut stream = send(address, &get).await;
     let mut head = [0; 15];
@@ -82,7 +83,7 @@ async fn an_event_stream_does_not_hold_up_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_come_ends_the_connection() {
-    let (address, _stop, _served) = started().await;
+    let (address, _stop, _served, _plane) = started().await;
     let start = tokio::time::Instant::now();
     rest(send(address, "GET /livez HTTP/1.1\r\n").await).await;
     assert_eq!(start.elapsed().as_secs(), 10);
@@ -90,7 +91,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let (address, _stop, _served) = started().await;
+    let (address, _stop, _served, _plane) = started().await;
     let put = format!(
         "PUT {INSTANCE} HTTP/1.1\r\nHost: {address}\r\n\
          Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{{"

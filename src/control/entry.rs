@@ -1,0 +1,150 @@
+//! One instance and one service, as the catalog holds them.
+//!
+//! Plain data, and what follows from it alone. Who may change it is the
+//! catalog's business.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::compile::Candidate;
+use crate::{
+    health::Target,
+    model::{
+        Endpoint, HealthCheck, Instance, InstanceId, InstanceState, LeaseStatus, Probe,
+        ServicePolicy, ServiceSettings, Verdict,
+    },
+    routing::{Service, ServiceState, Slot},
+};
+
+/// Where an instance came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Source {
+    /// `endpoints` in the config file.
+    File,
+    /// It registered here.
+    Registry,
+}
+
+impl Source {
+    /// How the source is called.
+    #[must_use]
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "proxy.toml",
+            Self::Registry => "registry",
+        }
+    }
+}
+
+/// Tells the instances of one service apart, whatever their sources.
+pub(super) type EntryId = (InstanceId, Source);
+
+/// Where the lease of an instance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lease {
+    Unleased,
+    Live { renewed: bool },
+    Expired { at: Instant },
+}
+
+/// What probes have found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings {
+    pub(super) verdict: Verdict,
+    /// Whether a probe has ever passed.
+    pub(super) once_passed: bool,
+    /// Since when the verdict has been a failure.
+    pub(super) failing_since: Option<Instant>,
+    /// Whether the last failure was a refused connection.
+    pub(super) refused: bool,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) instance: Instance,
+    pub(super) source: Source,
+    pub(super) generation: u64,
+    pub(super) owner: Option<String>,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) check: HealthCheck,
+    pub(super) findings: Findings,
+    pub(super) lease: Lease,
+    pub(super) draining: bool,
+    pub(super) state: InstanceState,
+    pub(super) since: Instant,
+    pub(super) routable: bool,
+}
+
+impl Entry {
+    pub(super) const fn is_expired(&self) -> bool {
+        matches!(self.lease, Lease::Expired { .. })
+    }
+
+    pub(super) const fn is_probed(&self) -> bool {
+        matches!(self.check.probe, Probe::Http { .. } | Probe::Tcp)
+    }
+
+    /// What the prober is told to watch.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            endpoint: self.endpoint.id,
+            address: self.endpoint.address.clone(),
+            checked: self.endpoint.checked,
+            check: self.check.clone(),
+        }
+    }
+
+    /// The state that follows from what is known. `claimed` says that another
+    /// registration has taken over its address.
+    pub(super) fn state_at(
+        &self,
+        now: Instant,
+        claimed: bool,
+        suspect_for: Duration,
+    ) -> InstanceState {
+        let lease = match self.lease {
+            Lease::Unleased => LeaseStatus::Unleased,
+            Lease::Live { renewed } => LeaseStatus::Live { renewed },
+            Lease::Expired { .. } if claimed => LeaseStatus::Expired(Duration::MAX),
+            Lease::Expired { at } => LeaseStatus::Expired(now.duration_since(at)),
+        };
+        let verdict = self.findings.verdict;
+        InstanceState::of(&self.check.probe, verdict, lease, self.draining, suspect_for)
+    }
+
+    /// What decides whether it gets requests.
+    pub(super) fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            endpoint: &self.endpoint,
+            weight: self.instance.weight,
+            state: self.state,
+            once_passed: self.findings.once_passed,
+            failing_since: self.findings.failing_since,
+            refused: self.findings.refused,
+            expired: self.is_expired(),
+        }
+    }
+}
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct ServiceEntry {
+    pub(super) slot: Slot,
+    pub(super) settings: ServiceSettings,
+    pub(super) policy: Arc<ServicePolicy>,
+    pub(super) state: Arc<ServiceState>,
+    pub(super) entries: BTreeMap<EntryId, Entry>,
+    pub(super) published: Option<Arc<Service>>,
+    pub(super) panic: bool,
+    /// Routes and sections of the config file need it, instances or not.
+    pub(super) kept: bool,
+}
+
+impl ServiceEntry {
+    /// How many instances requests are sent to.
+    pub(super) fn routable(&self) -> usize {
+        self.entries.values().filter(|entry| entry.routable).count()
+    }
+}

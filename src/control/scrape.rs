@@ -1,0 +1,123 @@
+//! What `/metrics` shows, gathered from where it is counted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Control,
+    entry::{Entry, ServiceEntry, Source},
+};
+use crate::{
+    model::{InstanceState, ServiceName},
+    registry::StoreState,
+    routing::{Action, Route},
+    telemetry::metrics::{
+        AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
+        RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape, render,
+    },
+};
+
+/// Per-endpoint series are left out above this many endpoints.
+const MOST_ENDPOINT_SERIES: usize = 1000;
+
+impl Control {
+    /// Metrics in the Prometheus text format, rendered on a thread of its own.
+    pub async fn metrics(&self) -> String {
+        let control = self.clone();
+        let rendered =
+            tokio::task::spawn_blocking(move || render(&control.shared.metrics, control.scrape()));
+        rendered.await.unwrap_or_default()
+    }
+
+    fn scrape(&self) -> Scrape {
+        let shared = &self.shared;
+        let table = self.watcher.table();
+        let route = |route: &Arc<Route>| RouteScrape {
+            route: Arc::clone(&route.name),
+            service: match &route.action {
+                Action::Forward { service, .. } => Some(service.clone()),
+                Action::Redirect { .. } => None,
+            },
+            metrics: Arc::clone(&route.metrics),
+        };
+        let by_state = self.instances_by_state();
+        let catalog = shared.catalog();
+        let endpoint = |entry: &Entry| EndpointScrape {
+            service: entry.instance.service.clone(),
+            id: entry.instance.id.clone(),
+            address: entry.endpoint.address.clone(),
+            state: entry.state,
+            routable: entry.routable,
+            in_flight: entry.endpoint.in_flight().into(),
+            requests: entry.endpoint.requests(),
+            failures: entry.endpoint.failures(),
+        };
+        let entries = || catalog.services.values().flat_map(|service| service.entries.values());
+        let few = entries().count() <= MOST_ENDPOINT_SERIES;
+        let service = |(name, service): (&ServiceName, &ServiceEntry)| ServiceScrape {
+            service: name.clone(),
+            routable: service.routable(),
+            panic: service.panic,
+            metrics: Arc::clone(&service.state.metrics),
+        };
+        let config = shared.config();
+        let probes = shared.prober.counts();
+        let published = shared.publish_nanos.load(Ordering::Relaxed);
+        Scrape {
+            build: BuildScrape {
+                version: env!("CARGO_PKG_VERSION").into(),
+                revision: option_env!("PORTOLAN_REVISION").unwrap_or("unknown").into(),
+            },
+            listeners: config.numbered.iter().map(ToString::to_string).collect(),
+            routes: table.router.routes().iter().map(route).collect(),
+            services: catalog.services.iter().map(service).collect(),
+            endpoints: if few { entries().map(endpoint).collect() } else { Vec::new() },
+            sources: vec![SourceScrape {
+                source: Source::Registry.as_str().to_owned(),
+                up: self.registry.store_state() == StoreState::Writable,
+                last_sync: Some(SystemTime::now()),
+            }],
+            instances: by_state
+                .into_iter()
+                .map(|((source, state), count)| InstancesScrape {
+                    source: source.as_str().to_owned(),
+                    state,
+                    count: count as u64,
+                })
+                .collect(),
+            table: TableScrape {
+                version: table.version,
+                publishes: shared.publishes.load(Ordering::Relaxed),
+                publish_time: Duration::from_nanos(published),
+            },
+            config: ConfigScrape {
+                reloads_ok: config.reloads_ok,
+                reloads_failed: config.reloads_failed,
+                last_reload_ok: config.problems.is_none(),
+                last_success: Some(config.loaded_time),
+            },
+            probes: ProbesScrape {
+                passed: probes.passed,
+                failed: probes.failed,
+                stretch: shared.prober.stretch(),
+            },
+            store_writable: self.registry.store_state() == StoreState::Writable,
+            access_log: AccessLogScrape {
+                dropped: shared.access_log.dropped(),
+                lost: shared.access_log.lost(),
+            },
+        }
+    }
+
+    pub(super) fn instances_by_state(&self) -> BTreeMap<(Source, InstanceState), usize> {
+        let mut counts = BTreeMap::new();
+        let catalog = self.shared.catalog();
+        for entry in catalog.services.values().flat_map(|service| service.entries.values()) {
+            *counts.entry((entry.source, entry.state)).or_default() += 1;
+        }
+        counts
+    }
+}

@@ -1,0 +1,152 @@
+//! The proxy at a glance: whether it is ready, how it is doing, and what needs
+//! a person.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Control,
+    entry::ServiceEntry,
+    show::millis,
+    view::{ConfigView, StatusView},
+};
+use crate::{model::InstanceState, registry::StoreState};
+
+/// How long readiness waits for the probes of restored instances.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Sentences in the list of what needs a person.
+const MOST_SENTENCES: usize = 20;
+
+impl Control {
+    /// What readiness waits for; nothing once ready.
+    #[must_use]
+    pub fn waiting_for(&self) -> Vec<String> {
+        let shared = &self.shared;
+        if shared.draining.load(Ordering::Relaxed) {
+            return vec!["the proxy is shutting down".to_owned()];
+        }
+        if shared.warm.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let unprobed = shared
+            .catalog()
+            .services
+            .values()
+            .flat_map(|service| service.entries.values())
+            .filter(|entry| entry.is_probed() && shared.prober.last(entry.endpoint.id).is_none())
+            .count();
+        if unprobed == 0 || shared.started.elapsed() > WARM_UP {
+            shared.warm.store(true, Ordering::Relaxed);
+            return Vec::new();
+        }
+        vec![format!("the first probes of {unprobed} instances")]
+    }
+
+    /// The proxy at a glance.
+    #[must_use]
+    pub fn status(&self) -> StatusView {
+        let shared = &self.shared;
+        let table = self.watcher.table();
+        let waiting_for = self.waiting_for();
+        let mut instances = BTreeMap::new();
+        for ((_, state), count) in self.instances_by_state() {
+            *instances.entry(state.as_str().to_owned()).or_default() += count;
+        }
+        let requests = shared.metrics.requests_by_reason().into_iter();
+        let requests = requests.filter(|(_, count)| *count > 0);
+        let store = self.registry.store_state();
+        let attention = self.attention(&store);
+        let config = shared.config();
+        StatusView {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: millis(shared.started.elapsed()),
+            version: self.watcher.acknowledged().min(table.version),
+            published_ms: millis(shared.published.borrow().1.elapsed()),
+            workers: shared.workers,
+            listeners: config.listeners.iter().map(ToString::to_string).collect(),
+            admin: config.admin.to_string(),
+            ready: waiting_for.is_empty(),
+            waiting_for,
+            config: ConfigView {
+                path: config.path.clone(),
+                loaded_ms: millis(config.loaded_at.elapsed()),
+                last_reload_ok: config.problems.is_none(),
+                problems: config.problems.clone().unwrap_or_default(),
+            },
+            services: shared.catalog().services.len(),
+            routes: table.router.routes().len(),
+            instances,
+            probe_stretch: shared.prober.stretch(),
+            requests: requests.map(|(reason, count)| (reason.to_string(), count)).collect(),
+            in_flight: shared.metrics.in_flight(),
+            connections: shared.metrics.connections(),
+            store: store.to_string(),
+            attention,
+        }
+    }
+
+    /// What needs a person.
+    fn attention(&self, store: &StoreState) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if *store != StoreState::Writable {
+            sentences.push(format!("the registry takes no writes: {store}"));
+        }
+        if self.shared.config().problems.is_some() {
+            sentences.push("the config file on disk has problems and is not running".to_owned());
+        }
+        let needs_restart = &self.shared.config().needs_restart;
+        if !needs_restart.is_empty() {
+            sentences.push(format!("only a restart brings about {}", needs_restart.join(", ")));
+        }
+        let stretch = self.shared.prober.stretch();
+        if stretch > 1.05 {
+            sentences.push(format!(
+                "probe intervals are {stretch:.1} times as long as configured, see [health]"
+            ));
+        }
+        let catalog = self.shared.catalog();
+        let services = catalog.services.iter();
+        let mut about_services = services.filter_map(|(name, service)| {
+            complaint(service).map(|complaint| format!("{name}: {complaint}"))
+        });
+        let room = MOST_SENTENCES.saturating_sub(sentences.len());
+        sentences.extend(about_services.by_ref().take(room));
+        let left_out = about_services.count();
+        if left_out > 0 {
+            sentences.push(format!("and {left_out} more services"));
+        }
+        sentences
+    }
+
+    /// When the process started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.shared.started
+    }
+}
+
+/// What is wrong with a service, if anything is.
+fn complaint(service: &ServiceEntry) -> Option<String> {
+    let count = |state| service.entries.values().filter(|entry| entry.state == state).count();
+    let (all, down) = (service.entries.len(), count(InstanceState::Unhealthy));
+    let leaving = count(InstanceState::Draining);
+    if service.panic {
+        Some("most instances fail together (panic)".to_owned())
+    } else if all == leaving {
+        // Nobody misses what no route leads to.
+        service.kept.then(|| match all {
+            0 => "nothing has registered".to_owned(),
+            _ => "all instances are leaving".to_owned(),
+        })
+    } else if service.routable() == 0 {
+        Some("no instance is healthy".to_owned())
+    } else if down > 0 {
+        Some(format!("{down} of {all} instances are unhealthy"))
+    } else {
+        None
+    }
+}
