@@ -197,7 +197,7 @@ fn exhausted() -> Scene {
     loop {
         let mut client = scene.portolan.connect();
         client.send("GET /own HTTP/1.1\r\nhost: test\r\n\r\n");
-        if client.is_silent_for(Duration::from_secs(1)) {
+        if client.is_silent_for(Duration::from_secs(3)) {
             // No descriptor is left to accept it with.
             break;
         }

@@ -25,7 +25,7 @@ fn listening(settings: &str, backend: &Backend) -> Portolan {
 #[test]
 fn head_timeout_ends_a_head_that_does_not_end() {
     let backend = Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    let portolan = listening("head_timeout = '300ms'\nidle_timeout = '1h'", &backend);
+    let portolan = listening("head_timeout = '1s'\nidle_timeout = '1h'", &backend);
     let mut nothing = portolan.connect();
     assert_eq!(nothing.wait_for_end(), Ending::Closed);
     let mut half = portolan.connect();
@@ -64,10 +64,10 @@ fn idle_timeout_ends_a_connection_between_two_requests() {
 fn idle_timeout_does_not_end_a_request_that_is_waited_for() {
     let backend = Backend::start(|mut accepted| {
         accepted.request();
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(2));
         accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     });
-    let portolan = listening("head_timeout = '200ms'\nidle_timeout = '200ms'", &backend);
+    let portolan = listening("head_timeout = '500ms'\nidle_timeout = '500ms'", &backend);
     assert_eq!(portolan.exchange(GET).status(), 200);
 }
 
@@ -111,12 +111,11 @@ fn response_timeout_begins_when_the_request_has_been_sent() {
         accepted.request();
         accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     });
-    let portolan =
-        Portolan::with("timeouts = { response = '300ms', idle = '1h' }", backend.address);
+    let portolan = Portolan::with("timeouts = { response = '2s', idle = '1h' }", backend.address);
     let mut client = portolan.connect();
     client.send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 3\r\n\r\n");
     for byte in ["a", "b", "c"] {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(900));
         client.send(byte);
     }
     assert_eq!(client.read_response().status(), 200);
@@ -149,11 +148,11 @@ fn idle_does_not_end_a_response_body_that_comes_slowly() {
         accepted.request();
         accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
         for _ in 0..5 {
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(800));
             accepted.send("a");
         }
     });
-    let portolan = Portolan::with("timeouts = { idle = '1s' }", backend.address);
+    let portolan = Portolan::with("timeouts = { idle = '3s' }", backend.address);
     assert!(portolan.get("/").complete);
 }
 
@@ -161,7 +160,7 @@ fn idle_does_not_end_a_response_body_that_comes_slowly() {
 fn request_ends_a_request_before_its_head_and_after() {
     for head in ["", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"] {
         let backend = stalling(head);
-        let portolan = Portolan::with("timeouts = { request = '300ms' }", backend.address);
+        let portolan = Portolan::with("timeouts = { request = '1s' }", backend.address);
         let answer = portolan.get("/");
         if head.is_empty() {
             assert_eq!((answer.status(), &*answer.reason()), (504, "request_timeout"));
@@ -184,15 +183,15 @@ fn tunnel_idle_ends_a_tunnel_and_traffic_keeps_it() {
             accepted.send(bytes);
         }
     });
-    let portolan = Portolan::with("timeouts = { tunnel_idle = '1s' }", backend.address);
+    let portolan = Portolan::with("timeouts = { tunnel_idle = '3s' }", backend.address);
     let mut client = portolan.connect();
     client
         .send("GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
     assert_eq!(client.read_head().expect("a head").status(), 101);
-    for _ in 0..8 {
+    for _ in 0..5 {
         client.send("ping");
         assert_eq!(client.read_exact(4), Ok(b"ping".to_vec()));
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(800));
     }
     client.wait_for_end();
     portolan.logged_reason("tunnel_idle_timeout");
