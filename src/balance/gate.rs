@@ -120,6 +120,14 @@ impl Gate {
     }
 }
 
+impl Permit {
+    /// Whether it is room behind `gate`.
+    #[must_use]
+    pub fn is_of(&self, gate: &Arc<Gate>) -> bool {
+        Arc::ptr_eq(&self.gate, gate)
+    }
+}
+
 struct Waiting<'a>(&'a Gate);
 
 impl Drop for Waiting<'_> {
