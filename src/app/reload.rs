@@ -18,9 +18,8 @@ use crate::{
         view::ReloadView,
     },
     health::Prober,
-    model::AddressGuard,
+    model::{AddressGuard, SharedGuard},
     telemetry::AccessLog,
-    upstream::SharedGuard,
     worker::Worker,
 };
 

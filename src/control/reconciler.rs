@@ -141,6 +141,7 @@ impl Reconciler {
                 }
             }
         }
+        let compiling;
         let (placed, probes, happened, leaving) = {
             let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
             for event in news.registry {
@@ -155,12 +156,13 @@ impl Reconciler {
                 configure(&mut catalog, loaded, now);
                 self.table.router = self.routes.build(&mut catalog, loaded);
             }
+            compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
             (placed, probes, happened, catalog.is_anybody_leaving())
         };
         if !placed.is_empty() || !configs.is_empty() {
-            self.publish(placed);
+            self.publish(placed, compiling);
         }
         if leaving {
             self.catalog().published(self.table.version);
@@ -179,8 +181,8 @@ impl Reconciler {
         }
     }
 
-    fn publish(&mut self, placed: Vec<Placed>) {
-        let begun = std::time::Instant::now();
+    /// Publishes a table with what was compiled since `begun`.
+    fn publish(&mut self, placed: Vec<Placed>, begun: std::time::Instant) {
         for (slot, service) in placed {
             self.table.services.set(slot, service);
         }

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -20,6 +20,12 @@ const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 /// Busy, and the client does not take what it is sent.
 const STALLED: u8 = 3;
+/// All is said, and the client may still be sending.
+const LINGERING: u8 = 4;
+
+/// How long a client that goes on sending is listened to after the last
+/// answer.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The phase of one connection. It is only ever used on one thread; it is
 /// made of atomics because hyper wants the socket, which notes the first byte
@@ -27,6 +33,10 @@ const STALLED: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: AtomicU8,
+    /// The last request came with a body, which may be coming still.
+    uploading: AtomicBool,
+    /// A response broke off in a way that only a reset can show.
+    broken: AtomicBool,
     deadline: Deadline,
     head: Duration,
     idle: Duration,
@@ -38,7 +48,8 @@ impl Activity {
     pub(super) fn new(head: Duration, idle: Duration) -> Arc<Self> {
         let deadline = Deadline::new();
         deadline.set(head);
-        Arc::new(Self { phase: AtomicU8::new(HEAD), deadline, head, idle })
+        let (uploading, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { phase: AtomicU8::new(HEAD), uploading, broken, deadline, head, idle })
     }
 
     /// Bytes came in.
@@ -67,11 +78,41 @@ impl Activity {
         }
     }
 
-    /// A request has begun; its own deadlines hold from here on.
-    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+    /// A request has begun, `with_body` or without; its own deadlines hold
+    /// from here on.
+    pub(super) fn begin(self: &Arc<Self>, with_body: bool) -> Busy {
         self.phase.store(BUSY, Ordering::Relaxed);
+        self.uploading.store(with_body, Ordering::Relaxed);
         self.deadline.clear();
         Busy(Arc::clone(self))
+    }
+
+    /// A response has broken off and has no other way to say so.
+    pub(super) fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has to end with a reset.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// The connection is to end; if nothing is in progress, at once.
+    pub(super) fn leave(&self) {
+        if self.phase.load(Ordering::Relaxed) == IDLE {
+            self.uploading.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the client has to be listened to before the connection is
+    /// closed: what it is still sending would be answered with a reset, which
+    /// may take the last answer with it (RFC 9112 section 9.6).
+    pub(super) fn linger(&self) -> bool {
+        let uploading = self.uploading.load(Ordering::Relaxed);
+        if uploading && self.phase.swap(LINGERING, Ordering::Relaxed) != LINGERING {
+            self.deadline.set(LINGER);
+        }
+        uploading
     }
 
     /// Ready when the connection has been in its phase for too long.
@@ -83,6 +124,12 @@ impl Activity {
 /// A request is being answered, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Activity>);
+
+impl Busy {
+    pub(super) fn activity(&self) -> &Activity {
+        &self.0
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {

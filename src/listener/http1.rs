@@ -8,11 +8,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
-    rt::{Read, ReadBufCursor, Write},
+    rt::{Read, ReadBuf, ReadBufCursor, Write},
     server::conn::http1,
     service::service_fn,
 };
@@ -26,6 +26,9 @@ use super::{
 
 /// hyper asks for at least this much.
 const LEAST_HEAD: usize = 8192;
+
+/// The most header fields that hyper takes unless told otherwise.
+const HYPER_FIELDS: usize = 100;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -56,13 +59,23 @@ where
 {
     let activity = Activity::new(settings.head_timeout.into(), settings.idle_timeout.into());
     let io = ClientIo { io: TokioIo::new(stream), activity: Arc::clone(&activity) };
-    let service = service_fn(|request| {
-        let busy = activity.begin();
+    let service = service_fn(|request: Request<Incoming>| {
+        let busy = activity.begin(!request.body().is_end_stream());
+        let only_reset_tells = request.version() == Version::HTTP_10;
         let answer = service(request);
-        async move { answer.await.map(|response| response.map(|body| Tracked { body, _busy: busy })) }
+        async move {
+            let tracked = |body| Tracked { body, busy, only_reset_tells };
+            answer.await.map(|response| response.map(tracked))
+        }
     });
-    let connection = http1::Builder::new()
-        .max_headers(settings.max_head_fields.get() as usize)
+    let mut builder = http1::Builder::new();
+    let most_fields = settings.max_head_fields.get() as usize;
+    if most_fields != HYPER_FIELDS {
+        // Asked for even the bound that it has anyway, hyper fills its tables
+        // of fields anew for every request.
+        builder.max_headers(most_fields);
+    }
+    let connection = builder
         .max_buf_size(settings.max_head_size.bytes().max(LEAST_HEAD))
         .serve_connection(io, service)
         .with_upgrades();
@@ -72,6 +85,7 @@ where
     poll_fn(|context| {
         if !leaving && shutdown.as_mut().poll(context).is_ready() {
             leaving = true;
+            activity.leave();
             connection.as_mut().graceful_shutdown();
         }
         match connection.as_mut().poll(context) {
@@ -127,7 +141,16 @@ impl Write for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
+        while self.activity.linger() {
+            let mut unread = [0; 4096];
+            let mut unread = ReadBuf::new(&mut unread);
+            ready!(Pin::new(&mut self.io).poll_read(context, unread.unfilled()))?;
+            if unread.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,10 +168,21 @@ impl Write for ClientIo {
     }
 }
 
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.activity.is_broken() {
+            let _ = self.io.inner().set_zero_linger();
+        }
+    }
+}
+
 /// A response body that keeps its connection busy.
 struct Tracked<B> {
     body: B,
-    _busy: Busy,
+    busy: Busy,
+    /// To HTTP/1.0 a goodbye is how a response without a length ends, also one
+    /// that broke off (RFC 9112 section 8).
+    only_reset_tells: bool,
 }
 
 impl<B: Body + Unpin> Body for Tracked<B> {
@@ -159,7 +193,11 @@ impl<B: Body + Unpin> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if self.only_reset_tells && matches!(frame, Poll::Ready(Some(Err(_)))) {
+            self.busy.activity().break_off();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

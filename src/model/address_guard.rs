@@ -28,6 +28,9 @@ pub struct AddressGuard {
     own: Arc<[SocketAddr]>,
 }
 
+/// The rules that all workers of a process, and its control plane, go by.
+pub type SharedGuard = Arc<arc_swap::ArcSwap<AddressGuard>>;
+
 impl AddressGuard {
     /// `own` are the addresses this process listens on.
     #[must_use]

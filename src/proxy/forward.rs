@@ -236,11 +236,17 @@ fn attach_body(
         let detail = "the request body is longer than the service allows";
         return Err(Failure::new(Reason::RequestTooLarge, detail));
     }
-    if promised.is_none() {
-        // hyper drops a body of unknown length from methods that seldom have one.
-        request.headers_mut().remove(CONTENT_LENGTH);
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+    let headers = request.headers_mut();
+    match promised {
+        // Written anew: not everybody reads "010" as ten.
+        Some(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
+        None => {
+            // hyper drops a body of unknown length from methods that seldom
+            // have one.
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+        }
+    };
     let hold = admitted.fields.expect_continue.then(|| {
         let hold = Arc::new(Hold::default());
         let released = Arc::clone(&hold);

@@ -125,7 +125,10 @@ async fn attempt(
             Err((failure, retry)) => return Err(Lost { failure, retry, request: Some(request) }),
         },
     };
-    record.deadline.set(policy.timeouts.response);
+    // The instance's time to answer begins when it has the whole request.
+    let uploading = record.upload.as_ref().is_some_and(|upload| !upload.complete.get());
+    let timeouts = &policy.timeouts;
+    record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
     record.sent = Some(Instant::now());
     let sent = record.deadline.limit(connection.try_send_request(request)).await;
     let mut error = match sent {
