@@ -13,6 +13,7 @@ mod support;
 mod body_limits;
 mod broken_responses;
 mod clients_leave;
+mod control;
 mod expect_continue;
 mod header_rules;
 mod keep_alive;

@@ -154,6 +154,18 @@ impl Portolan {
         self.admin("POST", "/api/v1/config/reload", "")
     }
 
+    /// Writes the config `text`, filled in as by [`Self::start`], in place of
+    /// the old one, and leaves it to the proxy to notice.
+    #[track_caller]
+    pub(crate) fn write(&self, text: &str) {
+        write_config(self.folder.path(), text);
+    }
+
+    /// The config file.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        config_path(self.folder.path())
+    }
+
     /// A call of the admin API; `body` is JSON, or empty.
     #[track_caller]
     pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> Message {
