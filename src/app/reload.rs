@@ -94,7 +94,11 @@ impl Reloader {
         changes.extend(bound.iter().map(|(_, address, _)| format!("+ listener {address}")));
         changes.extend(self.listeners.update(&loaded.config.listener, &self.workers));
         self.listeners.open(bound, &self.workers);
-        self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
+        // A new admin address takes a restart. Until then its tokens, or that
+        // it needs none, must not open the old one.
+        if loaded.config.admin.address == self.settings.borrow().address {
+            self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
+        }
         self.prober.configure(&loaded.config.health);
         let own = self.listeners.addresses().chain([self.admin]).collect();
         let guard = AddressGuard::new(allow_loopback(&loaded, self.admin), own);

@@ -83,3 +83,19 @@ fn a_client_that_does_not_wait_is_served_all_the_same() {
     client.read_body(&mut answer, false);
     assert_eq!((answer.status(), answer.text()), (200, "hello".to_owned()));
 }
+
+#[test]
+fn a_body_that_nobody_asked_for_is_not_taken_for_the_next_request() {
+    let backend = Backend::start(|mut accepted| {
+        while accepted.head().is_some() {
+            accepted.send("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let portolan = Portolan::before(backend.address);
+    let mut client = portolan.connect();
+    client
+        .send("POST / HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+    let answer = client.read_response();
+    assert_eq!((answer.status(), answer.field("connection")), (401, Some("close")));
+    assert_eq!(client.wait_for_end(), crate::support::Ending::Closed);
+}

@@ -173,6 +173,42 @@ fn request_ends_a_request_before_its_head_and_after() {
 }
 
 #[test]
+fn request_ends_a_response_that_the_client_takes_too_slowly() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 268435456\r\n\r\n";
+    let backend = Backend::start(move |mut accepted| {
+        accepted.head();
+        accepted.send(head);
+        while accepted.connection.try_send([b'x'; 65_536]).is_ok() {}
+    });
+    let portolan = Portolan::start(&format!(
+        "[[listener]]\nidle_timeout = '1h'\n\
+         [service.app]\nendpoints = ['{}']\ntimeouts = {{ request = '1s', idle = '1h' }}\n\
+         [[route]]\nservice = 'app'",
+        backend.address
+    ));
+    let mut client = portolan.connect();
+    client.shrink_buffers();
+    client.send(GET);
+    eventually(|| portolan.ended("request_timeout") == 1.0);
+    assert_eq!(portolan.in_flight("app"), 0);
+}
+
+#[test]
+fn a_bound_of_zero_on_a_route_is_none() {
+    let backend = Backend::start(|mut accepted| {
+        accepted.head();
+        std::thread::sleep(Duration::from_millis(600));
+        accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    });
+    let portolan = Portolan::start(&format!(
+        "[service.app]\nendpoints = ['{}']\ntimeouts = {{ request = '200ms' }}\n\
+         [[route]]\nservice = 'app'\ntimeout = '0s'",
+        backend.address
+    ));
+    assert_eq!(portolan.get("/").status(), 200);
+}
+
+#[test]
 fn tunnel_idle_ends_a_tunnel_and_traffic_keeps_it() {
     let backend = Backend::start(|mut accepted| {
         accepted.head();

@@ -208,3 +208,19 @@ fn only_a_plain_request_for_websocket_asks_for_a_switch() {
         }
     }
 }
+
+#[test]
+fn the_bound_of_a_request_is_none_for_a_tunnel() {
+    let backend = echoing();
+    let portolan = Portolan::start(&format!(
+        "[service.app]\nendpoints = ['{}']\n\
+         [[route]]\nservice = 'app'\ntimeout = '300ms'",
+        backend.address
+    ));
+    let mut client = upgraded(&portolan);
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_millis(150));
+        client.send("still here");
+        assert_eq!(client.read_exact(10).expect("an echo"), b"still here");
+    }
+}
