@@ -94,6 +94,7 @@ impl Catalog {
             let settings = ServiceSettings::default();
             let policy = settings.resolve(&self.defaults);
             let state = ServiceState {
+                name: name.clone(),
                 gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
                 memory: Memory::default(),
                 metrics: ServiceMetrics::new(self.workers),
@@ -306,7 +307,7 @@ impl Catalog {
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
-            if let Some(compiled) = compiled(&name, service) {
+            if let Some(compiled) = compiled(service) {
                 if service.panic != compiled.panic {
                     service.panic = compiled.panic;
                     self.happened.push(Happening::panic(&name, compiled.panic));
@@ -339,7 +340,7 @@ impl Catalog {
 }
 
 /// The service as the table should have it, unless it has it already.
-fn compiled(name: &ServiceName, service: &mut ServiceEntry) -> Option<Service> {
+fn compiled(service: &mut ServiceEntry) -> Option<Service> {
     let candidates: Vec<_> = service.entries.values().map(Entry::candidate).collect();
     let compiled = compile::compile(&candidates, service.policy.panic);
     let picked: BTreeSet<EndpointId> =
@@ -352,5 +353,5 @@ fn compiled(name: &ServiceName, service: &mut ServiceEntry) -> Option<Service> {
             && old.panic == compiled.panic
             && compile::same_targets(old.balancer.targets(), &compiled.targets)
     });
-    (!same).then(|| compile::service(name, &service.policy, &service.state, compiled))
+    (!same).then(|| compile::service(&service.policy, &service.state, compiled))
 }

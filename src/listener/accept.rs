@@ -1,11 +1,19 @@
 //! The accept loop of one worker on one socket.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::coop::unconstrained,
 };
 
 /// How long accepting pauses when no descriptor is left.
@@ -32,10 +40,11 @@ pub async fn accept(
             serve(stream, peer, permit);
             continue;
         }
-        match std::future::poll_fn(|context| std::task::Poll::Ready(listener.poll_accept(context)))
-            .await
-        {
-            std::task::Poll::Ready(Ok((stream, peer))) => serve(stream, peer, permit),
+        // Not held to the budget of a task, or some would be left behind.
+        let next = poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
+        match unconstrained(next).await {
+            Poll::Ready(Ok((stream, peer))) => serve(stream, peer, permit),
+            Poll::Ready(Err(error)) if !is_exhausted(&error) => {}
             _ => return,
         }
     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Remaining};
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
@@ -72,9 +72,22 @@ impl Activity {
 
     /// The client takes what it is sent.
     pub(super) fn written(&self) {
-        if self.phase.load(Ordering::Relaxed) == STALLED {
-            self.phase.store(BUSY, Ordering::Relaxed);
-            self.deadline.clear();
+        match self.phase.load(Ordering::Relaxed) {
+            STALLED => {
+                self.phase.store(BUSY, Ordering::Relaxed);
+                self.deadline.clear();
+            }
+            // The tail of a response that has left our hands.
+            IDLE => self.deadline.set(self.idle),
+            _ => {}
+        }
+    }
+
+    /// Bounds the rest of the request, if it is bounded as a whole: the body is
+    /// not asked for more while the client does not take what it has.
+    pub(super) fn bound(&self, rest: Option<Remaining>) {
+        if let Some(Remaining(rest)) = rest {
+            self.deadline.set_total(rest);
         }
     }
 
@@ -135,5 +148,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.phase.store(IDLE, Ordering::Relaxed);
         self.0.deadline.set(self.0.idle);
+        self.0.deadline.clear_total();
     }
 }

@@ -19,6 +19,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::deadline::Remaining;
+
 use super::{
     ListenerSettings,
     activity::{Activity, Busy},
@@ -64,8 +66,11 @@ where
         let only_reset_tells = request.version() == Version::HTTP_10;
         let answer = service(request);
         async move {
-            let tracked = |body| Tracked { body, busy, only_reset_tells };
-            answer.await.map(|response| response.map(tracked))
+            answer.await.map(|response| {
+                let bound = response.extensions().get::<Remaining>().copied();
+                busy.activity().bound(bound);
+                response.map(|body| Tracked { body, busy, only_reset_tells })
+            })
         }
     });
     let mut builder = http1::Builder::new();
@@ -83,12 +88,15 @@ where
     let mut shutdown = pin!(shutdown);
     let mut leaving = false;
     poll_fn(|context| {
-        if !leaving && shutdown.as_mut().poll(context).is_ready() {
+        let mut outcome = connection.as_mut().poll(context);
+        // Only then: a request that is there already is to be answered.
+        if outcome.is_pending() && !leaving && shutdown.as_mut().poll(context).is_ready() {
             leaving = true;
             activity.leave();
             connection.as_mut().graceful_shutdown();
+            outcome = connection.as_mut().poll(context);
         }
-        match connection.as_mut().poll(context) {
+        match outcome {
             Poll::Ready(Ok(())) => Poll::Ready(End::Closed),
             Poll::Ready(Err(error)) => Poll::Ready(End::Broken(error)),
             Poll::Pending => activity.poll_over(context).map(|()| End::TimedOut),
