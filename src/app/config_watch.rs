@@ -65,10 +65,11 @@ impl Shared {
 }
 
 impl ConfigWatch {
-    /// Watches the file at `path` from now on. Where that is not possible it
-    /// never tells of a change.
+    /// Watches the file at `path` from now on, and takes it for changed: it may
+    /// have been since it was read. Where it cannot be watched that is all
+    /// that is told.
     pub(super) fn start(path: &Path) -> Self {
-        let state = State { changes: 0, last: Instant::now(), writing: false };
+        let state = State { changes: 1, last: Instant::now(), writing: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), told: Notify::new() });
         let watched = watcher(path, Arc::clone(&shared));
         if let Err(error) = &watched {
@@ -176,6 +177,7 @@ mod tests {
         let path = folder.path().join("proxy.toml");
         fs::write(&path, "0").expect("written");
         let mut watch = ConfigWatch::start(&path);
+        assert_eq!(changed(&mut watch).await, "0", "it may have been written before");
         fs::write(&path, "1").expect("written");
         assert_eq!(changed(&mut watch).await, "1");
         fs::write(folder.path().join("new"), "2").expect("written");
@@ -195,6 +197,7 @@ mod tests {
         let path = folder.path().join("proxy.toml");
         fs::write(&path, "old").expect("written");
         let mut watch = ConfigWatch::start(&path);
+        assert_eq!(changed(&mut watch).await, "old");
         let mut file = fs::File::create(&path).expect("opened");
         file.write_all(b"one ").expect("written");
         let early = timeout(Duration::from_millis(500), watch.changed()).await;

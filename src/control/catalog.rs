@@ -7,6 +7,7 @@
 //! for the reconciler to carry out.
 
 mod configured;
+mod leases;
 mod leaving;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use crate::{
     balance::{Gate, Memory},
     health::{ProbeReport, Target},
     model::{
-        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState, Probe,
+        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
         ServiceName, ServiceSettings, Verdict,
     },
     registry::Registration,
@@ -244,34 +245,6 @@ impl Catalog {
         }
     }
 
-    /// Notes the first heartbeat, or one that revives.
-    pub(super) fn lease_renewed(&mut self, key: &InstanceKey, generation: u64) {
-        if let Some(entry) = self.registered(key, generation) {
-            let revived = entry.is_expired();
-            // A heartbeat is no lease, but it may be all that is asked for.
-            if entry.lease != Lease::Unleased || entry.check.probe == Probe::Ttl {
-                entry.lease = Lease::Live { renewed: true };
-            }
-            if revived {
-                let detail = "a heartbeat came after all";
-                let address = entry.endpoint.address.clone();
-                self.happened.push(Happening::new("lease_renewed", &key.service, &key.id, detail));
-                self.touch_tenants(&address);
-            }
-        }
-    }
-
-    /// Notes that the lease ran out.
-    pub(super) fn lease_expired(&mut self, key: &InstanceKey, generation: u64, now: Instant) {
-        if let Some(entry) = self.registered(key, generation) {
-            entry.lease = Lease::Expired { at: now };
-            let detail = "no heartbeat within its ttl";
-            let address = entry.endpoint.address.clone();
-            self.happened.push(Happening::new("lease_expired", &key.service, &key.id, detail));
-            self.touch_tenants(&address);
-        }
-    }
-
     /// Takes over what a probe found.
     pub(super) fn probed(&mut self, report: &ProbeReport, now: Instant) {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
@@ -289,31 +262,6 @@ impl Catalog {
         if (findings.verdict, findings.refused) != before {
             self.touched.insert(name.clone());
         }
-    }
-
-    /// Touches the services of instances whose state depends on the time.
-    pub(super) fn touch_suspects(&mut self) {
-        self.touched.extend(self.suspects.iter().map(|(name, _)| name.clone()));
-    }
-
-    /// Touches the services of those at `address`: one coming, leaving,
-    /// expiring or reviving decides over the grace of others.
-    fn touch_tenants(&mut self, address: &Address) {
-        let tenants = self.tenants.get(address).into_iter().flatten();
-        self.touched.extend(tenants.map(|(name, _)| name.clone()));
-    }
-
-    /// Whether somebody younger has registered the address of an instance
-    /// whose lease expired, and still holds it.
-    fn is_claimed(&self, entry: &Entry) -> bool {
-        let Some(tenants) = self.tenants.get(&entry.endpoint.address) else { return false };
-        let tenant = |(name, id): &(ServiceName, EntryId)| {
-            self.services.get(name).and_then(|service| service.entries.get(id))
-        };
-        tenants
-            .iter()
-            .filter_map(tenant)
-            .any(|other| other.generation > entry.generation && !other.is_expired())
     }
 
     /// Registrations without a lease that have failed for longer than

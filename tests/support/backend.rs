@@ -105,10 +105,15 @@ impl Backend {
         })
     }
 
-    /// An address that refuses connections: one that was just given back.
+    /// An address that refuses connections: it is bound, so that nobody else
+    /// gets it, and not listened on.
     pub(crate) fn refusing() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("an address")
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        // For as long as the tests run.
+        std::mem::forget(socket);
+        address.as_socket().expect("an IP address")
     }
 
     /// Connections accepted so far.

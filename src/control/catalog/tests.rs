@@ -5,7 +5,7 @@ mod random;
 use super::*;
 use crate::{
     health::Outcome,
-    model::{HealthSettings, HumanDuration, Weight},
+    model::{HealthSettings, HumanDuration, Probe, Weight},
 };
 
 fn at(seconds: u64) -> Instant {

@@ -13,7 +13,10 @@ mod restart;
 mod steered;
 mod storm;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -64,17 +67,21 @@ impl Portolan {
         self.admin("GET", "/api/v1/status", "").json()
     }
 
-    /// The kinds of what has happened, oldest first, and the details.
+    /// The kinds of what has happened to an instance by now, oldest first, and
+    /// the details.
     #[track_caller]
     fn happened(&self, instance: &str) -> Vec<(String, String)> {
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
+        // Whatever has happened by now comes before the mark.
+        let mark = format!("mark{}", MARKS.fetch_add(1, Ordering::Relaxed));
+        let name = format!("mark/{mark}");
+        assert_eq!(self.put(&name, "", r#"{"port": 1, "health": {"kind": "ttl"}}"#).status(), 201);
+        assert_eq!(self.delete(&name, "").status(), 200);
         let mut stream = events::Stream::open(self, Some("0-0"));
-        let last = self.put("marker/m", "", r#"{"port": 1, "health": {"kind": "ttl"}}"#);
-        assert!(matches!(last.status(), 200 | 201), "{last:?}");
-        assert_eq!(self.delete("marker/m", "").status(), 200);
         let mut happened = Vec::new();
         loop {
             let event = stream.next();
-            if event.data["service"] == "marker" && event.kind == "deregistered" {
+            if event.data["instance"] == *mark {
                 return happened;
             }
             if event.data["instance"] == instance {
