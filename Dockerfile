@@ -13,9 +13,11 @@ ARG PROFILE=dist
 
 # The dependencies alone, so that a change of ours does not build them again.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
+RUN mkdir -p src tests/alone benches && touch src/lib.rs \
+    && for main in src/main.rs tests/alone/main.rs tests/structure.rs benches/table.rs benches/registration.rs; do \
+        echo 'fn main() {}' >"$main"; done \
     && cargo build --locked --profile "$PROFILE" --bin portolan \
-    && rm -r src
+    && rm -r src tests benches
 
 COPY . .
 # Cargo goes by the time of the file, which may be before that of the stub.

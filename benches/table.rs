@@ -181,9 +181,8 @@ mod publish {
     const SERVICES: [usize; 3] = [10, 1000, 10_000];
     const INSTANCES: usize = 10;
 
-    fn service(name: &str, state: Arc<ServiceState>, targets: Vec<Target>) -> Arc<Service> {
+    fn service(state: Arc<ServiceState>, targets: Vec<Target>) -> Arc<Service> {
         Arc::new(Service {
-            name: name.parse().expect("a name"),
             policy: Arc::new(ServiceSettings::default().resolve(&ServiceSettings::default())),
             balancer: Balancer::new(BalancePolicy::LeastRequest, targets),
             panic: false,
@@ -195,11 +194,12 @@ mod publish {
         let (mut slots, mut services) = (Slots::default(), Services::default());
         let taken = (0..count).map(|index| {
             let state = Arc::new(ServiceState {
+                name: format!("service-{index}").parse().expect("a name"),
                 gate: Arc::new(Gate::new(None, 0)),
                 memory: Memory::default(),
                 metrics: ServiceMetrics::new(2),
             });
-            let service = service(&format!("service-{index}"), state, targets(INSTANCES, true));
+            let service = service(state, targets(INSTANCES, true));
             let slot = slots.take();
             services.set(slot, Some(service));
             slot
@@ -217,7 +217,7 @@ mod publish {
             let slot = *turn.next().expect("endless");
             let old = table.services.get(slot).expect("a service");
             let state = Arc::clone(&old.state);
-            let new = service(old.name.as_str(), state, old.balancer.targets().to_vec());
+            let new = service(state, old.balancer.targets().to_vec());
             table.services.set(slot, Some(new));
             table.version += 1;
             publisher.publish(Arc::new(table.clone()));

@@ -87,11 +87,11 @@ impl Deadlines {
         self.now.get().saturating_add(millis)
     }
 
-    fn sweep(&self) {
+    fn sweep(&self, keep_ticking: impl FnOnce() -> bool) {
         self.refresh();
         let now = self.now.get();
         let mut entries = self.entries.borrow_mut();
-        if entries.is_empty() {
+        if entries.is_empty() && !keep_ticking() {
             self.pulse.wanted.store(false, Ordering::Relaxed);
             return;
         }
@@ -113,6 +113,11 @@ pub enum Elapsed {
     /// The bound of the whole.
     Total,
 }
+
+/// How long the rest of a request may take: from whoever bounds the whole of it
+/// to whoever sees its last byte go out, as an extension of the response.
+#[derive(Clone, Copy, Debug)]
+pub struct Remaining(pub Duration);
 
 /// Two bounds in time that can be moved: one for the phase that something is
 /// in, one for the whole of it. Neither is set at first.
@@ -141,6 +146,20 @@ impl Deadline {
     /// Lets the whole end in `after` from now.
     pub fn set_total(&self, after: Duration) {
         self.edit(|all, entry| entry.total = all.due(after));
+    }
+
+    /// Lets the whole go on for ever.
+    pub fn clear_total(&self) {
+        self.edit(|_, entry| entry.total = NEVER);
+    }
+
+    /// Whether the bound of the whole is over.
+    #[must_use]
+    pub fn is_total_over(&self) -> bool {
+        DEADLINES.with(|all| {
+            let entries = all.entries.borrow();
+            entries.get(self.index).is_some_and(|entry| entry.total <= all.now.get())
+        })
     }
 
     fn edit(&self, edit: impl FnOnce(&Deadlines, &mut Entry)) {
@@ -259,15 +278,20 @@ pub struct TickerHandle {
 }
 
 /// Fires the deadlines of this thread, and calls `housekeeping` about once a
-/// second while there are any. Runs for ever; each worker has one.
-pub async fn sweep(ticker: TickerHandle, mut housekeeping: impl FnMut()) {
+/// second while there are any, or `is_needed` says that it is needed all the
+/// same. Runs for ever; each worker has one.
+pub async fn sweep(
+    ticker: TickerHandle,
+    is_needed: impl Fn() -> bool,
+    mut housekeeping: impl FnMut(),
+) {
     let pulse = DEADLINES.with(|all| Arc::clone(&all.pulse));
     let _ = ticker.register.send(Arc::clone(&pulse));
     drop(ticker);
     let mut ticks = 0_u32;
     loop {
         pulse.tick.notified().await;
-        DEADLINES.with(Deadlines::sweep);
+        DEADLINES.with(|all| all.sweep(&is_needed));
         ticks += 1;
         if ticks.is_multiple_of(20) {
             housekeeping();
@@ -285,7 +309,7 @@ mod tests {
         let ticker = Ticker::start().expect("a thread");
         let runtime = LocalRuntime::new().expect("a runtime");
         runtime.block_on(async {
-            let sweeper = tokio::task::spawn_local(sweep(ticker.handle(), || {}));
+            let sweeper = tokio::task::spawn_local(sweep(ticker.handle(), || false, || {}));
             let output = test().await;
             sweeper.abort();
             output

@@ -110,8 +110,9 @@ async fn run(
     ticker: TickerHandle,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let tidied = Rc::clone(&proxy);
-    spawn_local(deadline::sweep(ticker, move || tidied.pools.tidy()));
+    let (idling, tidied) = (Rc::clone(&proxy), Rc::clone(&proxy));
+    let is_needed = move || !idling.pools.is_empty();
+    spawn_local(deadline::sweep(ticker, is_needed, move || tidied.pools.tidy()));
     spawn_local(acknowledge(Rc::clone(&proxy)));
     let listening: RefCell<HashMap<SocketAddr, CancellationToken>> = RefCell::default();
     let all = CancellationToken::new();

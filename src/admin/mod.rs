@@ -1,9 +1,9 @@
 //! The admin address: native API, authorisation, metrics and probes of our own.
 //!
-//! A request goes through [`router`]'s gate (is it meant for us, who asks, may
-//! they), then to the handler that [`calls`] names, which puts the question to
+//! A request goes through `router`'s gate (is it meant for us, who asks, may
+//! they), then to the handler that `calls` names, which puts the question to
 //! the control plane and answers with a view of it. Changes go on when the
-//! caller hangs up, and each leaves a line in the [`audit`] log.
+//! caller hangs up, and each leaves a line in the `audit` log.
 
 mod attempts;
 mod audit;

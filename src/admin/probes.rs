@@ -68,18 +68,19 @@ pub(super) async fn readyz(
     if verbose && !reader {
         return Err(Problem::new(Kind::Unauthorized, "?verbose needs a token"));
     }
-    let status = admin.control().status();
-    let checks = ChecksView {
-        version: status.version,
-        store: status.store,
-        config: status.config.last_reload_ok,
-        attention: status.attention,
-    };
-    let view = ReadyView {
-        ready: status.ready,
-        waiting_for: if reader { status.waiting_for } else { Vec::new() },
-        checks: verbose.then_some(checks),
-    };
+    let waiting_for = admin.control().waiting_for();
+    let checks = verbose.then(|| {
+        let status = admin.control().status();
+        ChecksView {
+            version: status.version,
+            store: status.store,
+            config: status.config.last_reload_ok,
+            attention: status.attention,
+        }
+    });
+    let ready = waiting_for.is_empty();
+    let view =
+        ReadyView { ready, waiting_for: if reader { waiting_for } else { Vec::new() }, checks };
     let code = if view.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok((code, Json(view)).into_response())
 }

@@ -5,6 +5,7 @@
 //! [`Running::stop`] takes it all down again. [`run`] is both with signals in
 //! between.
 
+mod config_watch;
 mod descriptors;
 mod error;
 mod greeting;

@@ -1,15 +1,14 @@
 //! Reloading the config file: read and checked as a whole, then taken over, or
 //! not at all.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use notify::{RecursiveMode, Watcher};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinError,
 };
 
-use super::{Error, allow_loopback, listeners::Listeners};
+use super::{Error, allow_loopback, config_watch::ConfigWatch, listeners::Listeners};
 use crate::{
     admin::AdminSettings,
     config::{self, Config, Loaded, Report},
@@ -19,20 +18,10 @@ use crate::{
         view::ReloadView,
     },
     health::Prober,
-    model::AddressGuard,
+    model::{AddressGuard, SharedGuard},
     telemetry::AccessLog,
-    upstream::SharedGuard,
     worker::Worker,
 };
-
-/// Editors write a file in several steps.
-const SETTLE: Duration = Duration::from_millis(100);
-
-/// A file that has not changed for this long is not being written.
-const STILL: Duration = Duration::from_millis(50);
-
-/// Who asks for a reload meanwhile does not wait for ever.
-const MOST_READINGS: usize = 20;
 
 /// Carries out reloads, one after the other.
 pub(super) struct Reloader {
@@ -52,42 +41,33 @@ impl Reloader {
     /// Serves `requests`, and reloads by itself when the file changes.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<ReloadView>>) {
         let path = self.control.loaded().file.clone();
-        let (changed, mut changes) = mpsc::channel(1);
-        let _watcher = watch_file(Path::new(&path), changed);
+        let mut watch = ConfigWatch::start(Path::new(&path));
         // What the last reload read, whether it took effect or not.
         let mut seen = Some(self.control.loaded().text.clone());
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(answer) => {
-                        let view = self.reload(&path).await;
-                        seen = view.ok.then(|| self.control.loaded().text.clone());
+                        let read = read(&path).await;
+                        seen = text_of(&read).cloned();
+                        let view = self.take_over(&path, read).await;
                         let _ = answer.send(view);
                     }
                     None => return,
                 },
-                Some(()) = changes.recv() => {
-                    tokio::time::sleep(SETTLE).await;
-                    // Those that come from here on are looked at in turn.
-                    while changes.try_recv().is_ok() {}
-                    if let Some(text) = written(Path::new(&path)).await
-                        && seen.as_ref() != Some(&text)
-                    {
-                        let read = read(&path).await;
-                        // Else it has just changed again, and we will be told.
-                        if text_of(&read) == Some(&text) {
-                            self.take_over(&path, read).await;
-                            seen = Some(text);
-                        }
+                text = watch.changed() => {
+                    if seen.as_ref() == Some(&text) {
+                        continue;
+                    }
+                    let read = read(&path).await;
+                    // Else it has just changed again, and we will be told.
+                    if text_of(&read) == Some(&text) {
+                        self.take_over(&path, read).await;
+                        seen = Some(text);
                     }
                 }
             }
         }
-    }
-
-    async fn reload(&mut self, path: &str) -> ReloadView {
-        let read = read(path).await;
-        self.take_over(path, read).await
     }
 
     async fn take_over(&mut self, path: &str, read: Read) -> ReloadView {
@@ -114,7 +94,11 @@ impl Reloader {
         changes.extend(bound.iter().map(|(_, address, _)| format!("+ listener {address}")));
         changes.extend(self.listeners.update(&loaded.config.listener, &self.workers));
         self.listeners.open(bound, &self.workers);
-        self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
+        // A new admin address takes a restart. Until then its tokens, or that
+        // it needs none, must not open the old one.
+        if loaded.config.admin.address == self.settings.borrow().address {
+            self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
+        }
         self.prober.configure(&loaded.config.health);
         let own = self.listeners.addresses().chain([self.admin]).collect();
         let guard = AddressGuard::new(allow_loopback(&loaded, self.admin), own);
@@ -222,51 +206,4 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     .filter(|(_, same)| !same)
     .map(|(key, _)| key.to_owned())
     .collect()
-}
-
-/// The text of the file once nobody is writing it any more: it is the same in
-/// two readings. None if it cannot be read or keeps changing, which is no
-/// reason to reload: there will be another change.
-async fn written(path: &Path) -> Option<String> {
-    let mut before = None;
-    for _ in 0..MOST_READINGS {
-        let now = tokio::fs::read_to_string(path).await.ok();
-        if now.is_none() || now == before {
-            return now;
-        }
-        before = now;
-        tokio::time::sleep(STILL).await;
-    }
-    None
-}
-
-/// Watches the folder of the file, since editors put a new file in the place
-/// of the old one.
-fn watch_file(path: &Path, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let name = path.file_name()?.to_owned();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let told = move |event: notify::Result<notify::Event>| {
-        let concerns = |event: notify::Event| {
-            !event.kind.is_access()
-                && event.paths.iter().any(|path| path.file_name() == Some(&name))
-        };
-        if event.is_ok_and(concerns) {
-            // One that is waiting already is enough.
-            let _ = changed.try_send(());
-        }
-    };
-    let watched = notify::recommended_watcher(told).and_then(|mut watcher| {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    match watched {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            tracing::warn!(%error, "changes of the config file are not noticed; send SIGHUP");
-            None
-        }
-    }
 }

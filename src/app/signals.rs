@@ -64,7 +64,9 @@ pub(super) async fn until_told(control: &Control, access_log: &AccessLog) -> Tol
         tokio::select! {
             name = stops.next() => return Told { name, stops: Some(stops) },
             _ = hangup.recv() => {
-                control.reload().await;
+                // On the side, so that a slow one does not keep from stopping.
+                let control = control.clone();
+                tokio::spawn(async move { control.reload().await });
             }
             _ = reopen.recv() => access_log.reopen(),
         }

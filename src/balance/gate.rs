@@ -71,8 +71,11 @@ impl Gate {
             let taken = self.permits.forget_permits(old - new);
             self.owed.fetch_add(old - new - taken, Ordering::Relaxed);
             if limit == 0 {
-                // Nobody counts any more: let all who wait in.
-                self.permits.add_permits(self.waiting.load(Ordering::Relaxed) as usize);
+                // Nobody counts any more: let all who wait in, and do not
+                // count them once they come out.
+                let waiting = self.waiting.load(Ordering::Relaxed) as usize;
+                self.owed.fetch_add(waiting, Ordering::Relaxed);
+                self.permits.add_permits(waiting);
             }
         }
     }
@@ -114,6 +117,14 @@ impl Gate {
     #[must_use]
     pub fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Permit {
+    /// Whether it is room behind `gate`.
+    #[must_use]
+    pub fn is_of(&self, gate: &Arc<Gate>) -> bool {
+        Arc::ptr_eq(&self.gate, gate)
     }
 }
 
@@ -184,6 +195,29 @@ mod tests {
         assert!(gate.try_enter().is_err());
         gate.configure(NonZeroU32::new(2), 0);
         let _second = enter(&gate);
+        assert!(gate.try_enter().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_was_off_for_a_while_holds_again() {
+        let gate = gate(2, 5);
+        let mut inside = vec![enter(&gate), enter(&gate)];
+        let waiters: Vec<_> = (0..5)
+            .map(|_| {
+                let gate = Arc::clone(&gate);
+                tokio::spawn(async move { gate.enter().await.expect("never closed") })
+            })
+            .collect();
+        while gate.waiting() < 5 {
+            tokio::task::yield_now().await;
+        }
+        gate.configure(None, 0);
+        for waiter in waiters {
+            inside.push(waiter.await.expect("no panic"));
+        }
+        gate.configure(NonZeroU32::new(2), 0);
+        drop(inside);
+        let _both = (enter(&gate), enter(&gate));
         assert!(gate.try_enter().is_err());
     }
 

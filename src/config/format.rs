@@ -7,8 +7,7 @@
 use ipnet::IpNet;
 
 use crate::{
-    listener::ListenAddress,
-    model::{ByteSize, HumanDuration, Origin, ServiceName, StatusSet},
+    model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
 };
 

@@ -7,6 +7,7 @@
 //! for the reconciler to carry out.
 
 mod configured;
+mod leases;
 mod leaving;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use crate::{
     balance::{Gate, Memory},
     health::{ProbeReport, Target},
     model::{
-        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState, Probe,
+        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
         ServiceName, ServiceSettings, Verdict,
     },
     registry::Registration,
@@ -94,6 +95,7 @@ impl Catalog {
             let settings = ServiceSettings::default();
             let policy = settings.resolve(&self.defaults);
             let state = ServiceState {
+                name: name.clone(),
                 gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
                 memory: Memory::default(),
                 metrics: ServiceMetrics::new(self.workers),
@@ -244,34 +246,6 @@ impl Catalog {
         }
     }
 
-    /// Notes the first heartbeat, or one that revives.
-    pub(super) fn lease_renewed(&mut self, key: &InstanceKey, generation: u64) {
-        if let Some(entry) = self.registered(key, generation) {
-            let revived = entry.is_expired();
-            // A heartbeat is no lease, but it may be all that is asked for.
-            if entry.lease != Lease::Unleased || entry.check.probe == Probe::Ttl {
-                entry.lease = Lease::Live { renewed: true };
-            }
-            if revived {
-                let detail = "a heartbeat came after all";
-                let address = entry.endpoint.address.clone();
-                self.happened.push(Happening::new("lease_renewed", &key.service, &key.id, detail));
-                self.touch_tenants(&address);
-            }
-        }
-    }
-
-    /// Notes that the lease ran out.
-    pub(super) fn lease_expired(&mut self, key: &InstanceKey, generation: u64, now: Instant) {
-        if let Some(entry) = self.registered(key, generation) {
-            entry.lease = Lease::Expired { at: now };
-            let detail = "no heartbeat within its ttl";
-            let address = entry.endpoint.address.clone();
-            self.happened.push(Happening::new("lease_expired", &key.service, &key.id, detail));
-            self.touch_tenants(&address);
-        }
-    }
-
     /// Takes over what a probe found.
     pub(super) fn probed(&mut self, report: &ProbeReport, now: Instant) {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
@@ -289,37 +263,6 @@ impl Catalog {
         if (findings.verdict, findings.refused) != before {
             self.touched.insert(name.clone());
         }
-    }
-
-    /// Touches the services of instances whose grace is over.
-    pub(super) fn touch_suspects(&mut self, now: Instant) {
-        let over = |at: Instant| now.duration_since(at) >= self.suspect_for;
-        let suspects = self.suspects.iter().filter(|(_, at)| over(**at));
-        self.touched.extend(suspects.map(|((name, _), _)| name.clone()));
-    }
-
-    /// Touches the services of those at `address` whose lease has expired: one
-    /// coming, leaving, expiring or reviving decides over their grace.
-    fn touch_tenants(&mut self, address: &Address) {
-        let expired = |(name, id): &&(ServiceName, EntryId)| {
-            let entry = self.services.get(name).and_then(|service| service.entries.get(id));
-            entry.is_some_and(Entry::is_expired)
-        };
-        let tenants = self.tenants.get(address).into_iter().flatten().filter(expired);
-        self.touched.extend(tenants.map(|(name, _)| name.clone()));
-    }
-
-    /// Whether somebody younger has registered the address of an instance
-    /// whose lease expired, and still holds it.
-    fn is_claimed(&self, entry: &Entry) -> bool {
-        let Some(tenants) = self.tenants.get(&entry.endpoint.address) else { return false };
-        let tenant = |(name, id): &(ServiceName, EntryId)| {
-            self.services.get(name).and_then(|service| service.entries.get(id))
-        };
-        tenants
-            .iter()
-            .filter_map(tenant)
-            .any(|other| other.generation > entry.generation && !other.is_expired())
     }
 
     /// Registrations without a lease that have failed for longer than
@@ -365,7 +308,7 @@ impl Catalog {
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
-            if let Some(compiled) = compiled(&name, service) {
+            if let Some(compiled) = compiled(service) {
                 if service.panic != compiled.panic {
                     service.panic = compiled.panic;
                     self.happened.push(Happening::panic(&name, compiled.panic));
@@ -398,7 +341,7 @@ impl Catalog {
 }
 
 /// The service as the table should have it, unless it has it already.
-fn compiled(name: &ServiceName, service: &mut ServiceEntry) -> Option<Service> {
+fn compiled(service: &mut ServiceEntry) -> Option<Service> {
     let candidates: Vec<_> = service.entries.values().map(Entry::candidate).collect();
     let compiled = compile::compile(&candidates, service.policy.panic);
     let picked: BTreeSet<EndpointId> =
@@ -411,5 +354,5 @@ fn compiled(name: &ServiceName, service: &mut ServiceEntry) -> Option<Service> {
             && old.panic == compiled.panic
             && compile::same_targets(old.balancer.targets(), &compiled.targets)
     });
-    (!same).then(|| compile::service(name, &service.policy, &service.state, compiled))
+    (!same).then(|| compile::service(&service.policy, &service.state, compiled))
 }

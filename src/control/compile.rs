@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     balance::{Balancer, Target},
-    model::{Endpoint, InstanceState, ServiceName, ServicePolicy, Weight},
+    model::{Endpoint, InstanceState, ServicePolicy, Weight},
     routing::{Service, ServiceState},
 };
 
@@ -90,13 +90,11 @@ pub(super) fn same_targets(old: &[Target], new: &[Target]) -> bool {
 
 /// The service as the table has it.
 pub(super) fn service(
-    name: &ServiceName,
     policy: &Arc<ServicePolicy>,
     state: &Arc<ServiceState>,
     compiled: Compiled,
 ) -> Service {
     Service {
-        name: name.clone(),
         policy: Arc::clone(policy),
         balancer: Balancer::new(policy.balance, compiled.targets),
         panic: compiled.panic,

@@ -27,11 +27,10 @@ use super::{
 use crate::{
     config::{self, Loaded},
     health::{ProbeReport, Prober},
-    model::{Instance, InstanceKey},
+    model::{Instance, InstanceKey, SharedGuard},
     registry::{Caller, Opened, Registry},
     routing::{Publisher, Watcher},
     telemetry::{AccessLog, Metrics},
-    upstream::SharedGuard,
 };
 
 /// How often a drain looks whether anything is still in flight.

@@ -43,7 +43,10 @@ impl Control {
             shared.warm.store(true, Ordering::Relaxed);
             return Vec::new();
         }
-        vec![format!("the first probes of {unprobed} instances")]
+        vec![match unprobed {
+            1 => "the first probe of 1 instance".to_owned(),
+            _ => format!("the first probes of {unprobed} instances"),
+        }]
     }
 
     /// The proxy at a glance.

@@ -1,36 +1,50 @@
 //! The accept loop of one worker on one socket.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::coop::unconstrained,
 };
 
 /// How long accepting pauses when no descriptor is left.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections and hands them to `serve` until `stop` is done, then
-/// what is still in the queue. `room` bounds the connections that are open at
-/// once; the others wait in the queue of the kernel.
+/// what is still in the queue. `room` bounds the connections that are served
+/// at once; one waits here for room, the others in the queue of the kernel.
 pub async fn accept(
     listener: TcpListener,
     room: Arc<Semaphore>,
     stop: impl Future<Output = ()>,
     mut serve: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
+    let mut waiting = None;
     tokio::select! {
         biased;
         () = stop => {}
-        () = accept_all(&listener, &room, &mut serve) => {}
+        () = accept_all(&listener, &room, &mut waiting, &mut serve) => {}
     }
     // Whoever is in the queue has been told that the connection is open.
     while let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
-        match std::future::poll_fn(|context| std::task::Poll::Ready(listener.poll_accept(context)))
-            .await
-        {
-            std::task::Poll::Ready(Ok((stream, peer))) => serve(stream, peer, permit),
+        if let Some((stream, peer)) = waiting.take() {
+            serve(stream, peer, permit);
+            continue;
+        }
+        // Not held to the budget of a task, or some would be left behind.
+        let next = poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
+        match unconstrained(next).await {
+            Poll::Ready(Ok((stream, peer))) => serve(stream, peer, permit),
+            Poll::Ready(Err(error)) if !is_exhausted(&error) => {}
             _ => return,
         }
     }
@@ -39,14 +53,20 @@ pub async fn accept(
 async fn accept_all(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    waiting: &mut Option<(TcpStream, SocketAddr)>,
     serve: &mut impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
     loop {
-        let Ok(permit) = Arc::clone(room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let _ = stream.set_nodelay(true);
-                serve(stream, peer, permit);
+            Ok(accepted) => {
+                let _ = accepted.0.set_nodelay(true);
+                *waiting = Some(accepted);
+                // Only now: the room of a worker that has nobody to serve
+                // would be missing elsewhere.
+                let Ok(permit) = Arc::clone(room).acquire_owned().await else { return };
+                if let Some((stream, peer)) = waiting.take() {
+                    serve(stream, peer, permit);
+                }
             }
             Err(error) if is_exhausted(&error) => {
                 tracing::warn!(%error, "cannot accept; trying again");

@@ -8,16 +8,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
-    rt::{Read, ReadBufCursor, Write},
+    rt::{Read, ReadBuf, ReadBufCursor, Write},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use crate::deadline::Remaining;
 
 use super::{
     ListenerSettings,
@@ -59,10 +61,17 @@ where
 {
     let activity = Activity::new(settings.head_timeout.into(), settings.idle_timeout.into());
     let io = ClientIo { io: TokioIo::new(stream), activity: Arc::clone(&activity) };
-    let service = service_fn(|request| {
-        let busy = activity.begin();
+    let service = service_fn(|request: Request<Incoming>| {
+        let busy = activity.begin(!request.body().is_end_stream());
+        let only_reset_tells = request.version() == Version::HTTP_10;
         let answer = service(request);
-        async move { answer.await.map(|response| response.map(|body| Tracked { body, _busy: busy })) }
+        async move {
+            answer.await.map(|response| {
+                let bound = response.extensions().get::<Remaining>().copied();
+                busy.activity().bound(bound);
+                response.map(|body| Tracked { body, busy, only_reset_tells })
+            })
+        }
     });
     let mut builder = http1::Builder::new();
     let most_fields = settings.max_head_fields.get() as usize;
@@ -79,11 +88,15 @@ where
     let mut shutdown = pin!(shutdown);
     let mut leaving = false;
     poll_fn(|context| {
-        if !leaving && shutdown.as_mut().poll(context).is_ready() {
+        let mut outcome = connection.as_mut().poll(context);
+        // Only then: a request that is there already is to be answered.
+        if outcome.is_pending() && !leaving && shutdown.as_mut().poll(context).is_ready() {
             leaving = true;
+            activity.leave();
             connection.as_mut().graceful_shutdown();
+            outcome = connection.as_mut().poll(context);
         }
-        match connection.as_mut().poll(context) {
+        match outcome {
             Poll::Ready(Ok(())) => Poll::Ready(End::Closed),
             Poll::Ready(Err(error)) => Poll::Ready(End::Broken(error)),
             Poll::Pending => activity.poll_over(context).map(|()| End::TimedOut),
@@ -136,7 +149,16 @@ impl Write for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
+        while self.activity.linger() {
+            let mut unread = [0; 4096];
+            let mut unread = ReadBuf::new(&mut unread);
+            ready!(Pin::new(&mut self.io).poll_read(context, unread.unfilled()))?;
+            if unread.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -154,10 +176,21 @@ impl Write for ClientIo {
     }
 }
 
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.activity.is_broken() {
+            let _ = self.io.inner().set_zero_linger();
+        }
+    }
+}
+
 /// A response body that keeps its connection busy.
 struct Tracked<B> {
     body: B,
-    _busy: Busy,
+    busy: Busy,
+    /// To HTTP/1.0 a goodbye is how a response without a length ends, also one
+    /// that broke off (RFC 9112 section 8).
+    only_reset_tells: bool,
 }
 
 impl<B: Body + Unpin> Body for Tracked<B> {
@@ -168,7 +201,11 @@ impl<B: Body + Unpin> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if self.only_reset_tells && matches!(frame, Poll::Ready(Some(Err(_)))) {
+            self.busy.activity().break_off();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,5 +8,5 @@ mod settings;
 mod socket;
 
 pub use accept::accept;
-pub use settings::{ListenAddress, ListenerSettings, Network};
+pub use settings::ListenerSettings;
 pub use socket::bind_set;

@@ -28,6 +28,9 @@ pub struct AddressGuard {
     own: Arc<[SocketAddr]>,
 }
 
+/// The rules that all workers of a process, and its control plane, go by.
+pub type SharedGuard = Arc<arc_swap::ArcSwap<AddressGuard>>;
+
 impl AddressGuard {
     /// `own` are the addresses this process listens on.
     #[must_use]
@@ -61,10 +64,13 @@ impl AddressGuard {
     /// Says that it is.
     pub fn check_own(&self, address: SocketAddr) -> Result<(), AddressDenied> {
         let ip = plain(address.ip());
+        // Connecting to the unspecified address reaches this machine.
+        let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified() || is_local(ip);
         let is_own = self.own.iter().any(|own| {
             own.port() == address.port()
                 && (plain(own.ip()) == ip
-                    || (own.ip().is_unspecified() && (ip.is_loopback() || is_local(ip))))
+                    || (own.ip().is_unspecified() && here(ip))
+                    || ip.is_unspecified())
         });
         let why = "the proxy itself listens there";
         if is_own { Err(AddressDenied { address, why }) } else { Ok(()) }
@@ -72,30 +78,56 @@ impl AddressGuard {
 }
 
 fn forbidden(ip: IpAddr) -> Option<&'static str> {
-    const AWS_METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    const ALIBABA_METADATA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+    const METADATA: &str = "it is the metadata service of a cloud";
     match ip {
         _ if ip.is_unspecified() => Some("the unspecified address names no host"),
         _ if ip.is_multicast() => Some("it is a multicast address"),
         IpAddr::V4(ip) if ip.is_broadcast() => Some("it is the broadcast address"),
         IpAddr::V4(ip) if ip.octets()[0] == 0 => Some("0.0.0.0/8 names no host"),
         IpAddr::V4(ip) if ip.is_link_local() => Some("it is a link-local address"),
+        IpAddr::V4(ip) if METADATA_V4.contains(&ip) => Some(METADATA),
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("it is a link-local address"),
-        IpAddr::V4(ALIBABA_METADATA) | IpAddr::V6(AWS_METADATA_V6) => {
-            Some("it is the metadata service of a cloud")
+        IpAddr::V6(ip) if METADATA_V6.contains(&[ip.segments()[0], ip.segments()[1]]) => {
+            Some(METADATA)
         }
         _ => None,
     }
 }
 
-/// IPv4 in IPv6 clothes (`::ffff:127.0.0.1`) is IPv4.
-const fn plain(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
+/// Alibaba, Azure and Oracle; the others are link-local.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+
+/// The networks of AWS and Google.
+const METADATA_V6: [[u16; 2]; 2] = [[0xfd00, 0xec2], [0xfd20, 0xce]];
+
+/// IPv4 in IPv6 clothes is IPv4: mapped (`::ffff:0:0/96`, RFC 4291), through
+/// NAT64 (`64:ff9b::/96`, RFC 6052) and 6to4 (`2002::/16`, RFC 3056).
+fn plain(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
+    let octets = v6.octets();
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+            Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]).into()
+        }
+        [0x2002, ..] => Ipv4Addr::new(octets[2], octets[3], octets[4], octets[5]).into(),
+        _ => v6.into(),
+    }
 }
 
-/// Only an address of this machine can be bound to.
+/// Whether `ip` is an address of this machine: the kernel answers from it when
+/// it talks to it. Asking this way holds where `ip_nonlocal_bind` lets
+/// anything be bound.
 fn is_local(ip: IpAddr) -> bool {
-    std::net::UdpSocket::bind((ip, 0)).is_ok()
+    let any: IpAddr =
+        if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let Ok(socket) = std::net::UdpSocket::bind((any, 0)) else { return true };
+    // Connecting a UDP socket sends nothing.
+    let own = socket.connect((ip, 9)).and_then(|()| socket.local_addr());
+    own.is_ok_and(|own| own.ip() == ip)
 }
 
 #[cfg(test)]
@@ -130,6 +162,10 @@ mod tests {
             "255.255.255.255:80",
             "100.100.100.200:80",
             "[fd00:ec2::254]:80",
+            "[fd00:ec2::23]:80",
+            "168.63.129.16:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[2002:a9fe:a9fe::1]:80",
         ] {
             assert!(!allowed(&guard, bad), "{bad}");
         }
@@ -147,5 +183,7 @@ mod tests {
         assert!(!allowed(&guard, "[::ffff:127.0.0.1]:8080"));
         let own: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
         assert!(guard.check_own(own).is_err());
+        let anywhere: SocketAddr = "0.0.0.0:9900".parse().expect("an address");
+        assert!(guard.check_own(anywhere).is_err());
     }
 }

@@ -10,18 +10,20 @@ mod endpoint;
 mod health;
 mod instance;
 mod name;
+mod network;
 mod policy;
 mod quantity;
 mod reason;
 
 pub use address::{Address, Host, Origin, ParseAddressError};
-pub use address_guard::{AddressDenied, AddressGuard};
+pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Endpoint, EndpointId, InFlight};
 pub use health::{
     HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
+pub use network::{ListenAddress, Network};
 pub use policy::{
     BalancePolicy, LimitSettings, ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
 };

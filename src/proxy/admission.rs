@@ -49,6 +49,8 @@ impl Admitted {
 #[allow(clippy::struct_excessive_bools, reason = "a set of facts, not a state")]
 pub(super) struct Fields {
     hosts: u8,
+    /// Bytes of all of them.
+    size: usize,
     /// `Connection`.
     pub(super) connection: bool,
     /// A field that is hop-by-hop without being listed in `Connection`.
@@ -91,6 +93,10 @@ pub(super) fn admit<B>(request: &Request<B>, client: &Client) -> Result<Admitted
         (None, Some(_)) => return Err(Failure::invalid("the target does not begin with '/'")),
     };
     let fields = scan(request.headers(), request.version())?;
+    // hyper looks at the size of a head only while it is incomplete.
+    if target.len() + fields.size > client.settings.max_head_size.bytes() {
+        return Err(Failure::new(Reason::HeadTooLarge, "the head of the request is too large"));
+    }
     if fields.hosts > 1 || (fields.hosts == 0 && request.version() != Version::HTTP_10) {
         return Err(Failure::invalid("a request has exactly one Host field"));
     }
@@ -116,12 +122,17 @@ pub(super) fn admit<B>(request: &Request<B>, client: &Client) -> Result<Admitted
 
 fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
     let mut fields = Fields::default();
+    let mut upgrade = false;
     let mut upgrade_websocket = false;
     let mut passages = 0;
     for (name, value) in headers {
+        fields.size += name.as_str().len() + value.len() + ": \r\n".len();
         match name.as_str() {
             "host" => fields.hosts = fields.hosts.saturating_add(1),
-            "connection" => fields.connection = true,
+            "connection" => {
+                fields.connection = true;
+                upgrade |= has_token(value, "upgrade");
+            }
             "transfer-encoding" => {
                 if fields.transfer_encoding || version == Version::HTTP_10 {
                     return Err(Failure::invalid("more than one transfer coding"));
@@ -170,7 +181,7 @@ fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
         let detail = "the request has passed through this proxy too often";
         return Err(Failure::new(Reason::LoopDetected, detail));
     }
-    fields.websocket = upgrade_websocket && version == Version::HTTP_11 && fields.connection;
+    fields.websocket = upgrade_websocket && upgrade && version == Version::HTTP_11;
     Ok(fields)
 }
 

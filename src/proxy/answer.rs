@@ -13,7 +13,8 @@ use crate::model::Reason;
 /// how to find the request in the log.
 pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<ResponseBody> {
     let Failure { reason, detail } = failure;
-    let status = reason.status().unwrap_or(500);
+    // Without a status there is nobody left to read this.
+    let status = reason.status().unwrap_or(400);
     let id = record.request_id.to_str().unwrap_or_default();
     let body = format!(
         "{{\"status\":{status},\"reason\":\"{reason}\",\"detail\":\"{detail}\",\"request_id\":\"{id}\"}}\n"
@@ -31,7 +32,7 @@ pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<Re
     if closes(*reason) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    record.status = status;
+    record.status = reason.status().unwrap_or(0);
     record.end(*reason);
     response
 }

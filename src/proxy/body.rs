@@ -8,6 +8,7 @@
 use std::{
     cell::Cell,
     fmt,
+    io::ErrorKind,
     pin::Pin,
     rc::Rc,
     sync::{
@@ -46,6 +47,12 @@ pub(super) struct Upload {
     pub(super) starved: Cell<bool>,
     /// Why it broke off.
     pub(super) failure: Cell<Option<Reason>>,
+    /// The head of the answer has come.
+    pub(super) answered: Cell<bool>,
+    /// The instance was asked whether it wants the body, and has not said yet.
+    pub(super) held: Cell<bool>,
+    /// The answer is complete: the rest of the body is of no use to anybody.
+    pub(super) abandoned: Cell<bool>,
 }
 
 /// Holds an upload back until the instance wants it (RFC 9110 section 10.1.1).
@@ -103,6 +110,7 @@ impl RequestBody {
         let hold = bounds.hold.map(|hold| {
             let patience = Deadline::new();
             patience.set(HOLD);
+            upload.held.set(true);
             (hold, patience)
         });
         Self(Some(Box::new(Uploading {
@@ -125,6 +133,7 @@ impl Uploading {
                 return Poll::Pending;
             }
             self.hold = None;
+            self.upload.held.set(false);
         }
         Poll::Ready(())
     }
@@ -137,7 +146,7 @@ impl Uploading {
     fn complete(&self) {
         self.upload.complete.set(true);
         // From here on it is the instance's turn.
-        self.deadline.set(self.response);
+        self.deadline.set(if self.upload.answered.get() { self.idle } else { self.response });
     }
 }
 
@@ -150,6 +159,9 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        if body.upload.abandoned.get() {
+            return Poll::Ready(Some(Err(BrokenBody)));
+        }
         ready!(body.poll_hold(context));
         body.upload.starved.set(true);
         let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
@@ -160,7 +172,7 @@ impl Body for RequestBody {
                 body.complete();
                 Poll::Ready(None)
             }
-            Some(Err(_)) => body.fail(Reason::ClientGone),
+            Some(Err(error)) => body.fail(blame(&error)),
             Some(Ok(mut frame)) => {
                 if let Some(data) = frame.data_ref() {
                     let bytes = body.upload.bytes.get() + data.len() as u64;
@@ -185,6 +197,15 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.0.as_ref().map_or(SizeHint::with_exact(0), |body| body.incoming.size_hint())
+    }
+}
+
+/// Why a client's body broke off: it left, or what it sent is not a body.
+fn blame(error: &hyper::Error) -> Reason {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    match cause.map(std::io::Error::kind) {
+        Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) => Reason::RequestInvalid,
+        _ => Reason::ClientGone,
     }
 }
 
@@ -219,6 +240,9 @@ impl ResponseBody {
         idle: Duration,
     ) -> Self {
         record.deadline.set(idle);
+        if let Some(upload) = &record.upload {
+            upload.answered.set(true);
+        }
         let connection = Some(connection);
         let mut body = Forwarded { incoming, record: Some(record), connection, idle };
         if body.incoming.is_end_stream() {
@@ -231,10 +255,16 @@ impl ResponseBody {
 impl Forwarded {
     fn end(&mut self, reason: Reason) {
         let Some(record) = self.record.take() else { return };
-        if reason == Reason::Ok
-            && let Some(connection) = self.connection.take()
-        {
-            record.keep(connection);
+        let connection = self.connection.take();
+        match &record.upload {
+            // An exchange that is half done leaves no connection behind.
+            Some(upload) if !upload.complete.get() => upload.abandoned.set(true),
+            _ if reason == Reason::Ok => {
+                if let Some(connection) = connection {
+                    record.keep(connection);
+                }
+            }
+            _ => {}
         }
         record.end(reason);
     }
@@ -281,7 +311,12 @@ impl Forwarded {
 impl Drop for Forwarded {
     fn drop(&mut self) {
         // hyper does not ask again once it has what the length promised.
-        let reason = if self.incoming.is_end_stream() { Reason::Ok } else { Reason::ClientGone };
+        let is_over = self.record.as_ref().is_some_and(|record| record.deadline.is_total_over());
+        let reason = match (self.incoming.is_end_stream(), is_over) {
+            (true, _) => Reason::Ok,
+            (false, true) => Reason::RequestTimeout,
+            (false, false) => Reason::ClientGone,
+        };
         self.end(reason);
     }
 }

@@ -21,12 +21,13 @@ use super::{
     body::{Hold, RequestBody, ResponseBody, Upload, UploadBounds},
     client::Client,
     failure::{Failure, elapsed},
-    headers,
+    headers::{self, X_REQUEST_ID},
     record::Record,
     send, tunnel,
 };
 use crate::{
     balance::{Gate, GateRefusal},
+    deadline::Remaining,
     model::{InFlight, Reason, ServicePolicy},
     routing::{Action, Lookup, Route, Table, join},
 };
@@ -96,7 +97,8 @@ async fn forward(
             return Ok(Outcome::Redirect { status, location });
         }
     };
-    if let Some(total) = route.timeout.or(policy.timeouts.request) {
+    let total = route.timeout.or(policy.timeouts.request).filter(|total| !total.is_zero());
+    if let Some(total) = total {
         record.deadline.set_total(total);
     }
     let mut request =
@@ -106,8 +108,16 @@ async fn forward(
     }
     let (mut response, connection) = send::send(proxy, request, &route, &policy, record).await?;
     record.answered(response.status().as_u16());
+    if let Some(total) = total {
+        let rest = total.saturating_sub(record.elapsed());
+        response.extensions_mut().insert(Remaining(rest));
+    }
     let upgrade = accept_switch(&mut response, upgrade)?;
     route.response_edits.apply(response.headers_mut());
+    if record.upload.as_ref().is_some_and(|upload| upload.held.get()) {
+        // The client may or may not send the body that was not asked for.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(Outcome::Answer(Box::new(Answer { response, connection, policy, upgrade })))
 }
 
@@ -170,10 +180,14 @@ fn step(
     };
     let none = Failure::new(Reason::NoHealthyInstance, "no instance of the service is healthy");
     let Some(service) = table.services.get(slot) else { return Err(none) };
-    record.service = Some(Arc::clone(service));
+    record.service = Some(Arc::clone(&service.state));
     let Some(endpoint) = service.balancer.pick(&service.state.memory, &[]) else {
         return Err(none);
     };
+    // A newer table may lead to another service than the one waited for.
+    if record.permit.as_ref().is_some_and(|permit| !permit.is_of(&service.state.gate)) {
+        record.permit = None;
+    }
     if record.permit.is_none() {
         match service.state.gate.try_enter() {
             Ok(permit) => record.permit = permit,
@@ -197,7 +211,7 @@ fn rewrite(
     target: &PathAndQuery,
     client: &Client,
     route: &Route,
-    record: &Record,
+    record: &mut Record,
 ) -> Result<Request<()>, Failure> {
     let path = admitted.path(target);
     let target = match route.rewrite(path) {
@@ -211,6 +225,11 @@ fn rewrite(
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         headers.insert(HOST, host);
+    }
+    if client.trusted
+        && let Some(id) = headers.get(X_REQUEST_ID)
+    {
+        record.request_id = id.clone();
     }
     headers::to_instance(&mut headers, admitted.fields, client, &record.request_id);
     route.request_edits.apply(&mut headers);
@@ -236,11 +255,17 @@ fn attach_body(
         let detail = "the request body is longer than the service allows";
         return Err(Failure::new(Reason::RequestTooLarge, detail));
     }
-    if promised.is_none() {
-        // hyper drops a body of unknown length from methods that seldom have one.
-        request.headers_mut().remove(CONTENT_LENGTH);
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
+    let headers = request.headers_mut();
+    match promised {
+        // Written anew: not everybody reads "010" as ten.
+        Some(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
+        None => {
+            // hyper drops a body of unknown length from methods that seldom
+            // have one.
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+        }
+    };
     let hold = admitted.fields.expect_continue.then(|| {
         let hold = Arc::new(Hold::default());
         let released = Arc::clone(&hold);

@@ -171,8 +171,13 @@ pub(super) fn to_client(headers: &mut HeaderMap) -> Result<(), Failure> {
                 coding = true;
                 hop_by_hop = true;
             }
-            "content-length" if length => return Err(ambiguous()),
-            "content-length" => length = true,
+            "content-length" => {
+                // One length, and nothing but digits.
+                if length || !value.as_bytes().iter().all(u8::is_ascii_digit) {
+                    return Err(ambiguous());
+                }
+                length = true;
+            }
             "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "upgrade" => {
                 hop_by_hop = true;
             }
@@ -334,6 +339,8 @@ mod tests {
         };
         assert!(answer(&[("content-length", "1"), ("transfer-encoding", "chunked")]).is_err());
         assert!(answer(&[("content-length", "1"), ("content-length", "1")]).is_err());
+        assert!(answer(&[("content-length", "1, 1")]).is_err());
+        assert!(answer(&[("content-length", "+1")]).is_err());
         assert!(answer(&[("transfer-encoding", "gzip, chunked")]).is_err());
         let fields = [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "1")];
         let headers = answer(&fields).expect("plain");

@@ -22,9 +22,10 @@ use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    model::SharedGuard,
     routing::Reader,
     telemetry::{AccessLog, Metrics},
-    upstream::{Connection, Pools, SharedGuard},
+    upstream::{Connection, Pools},
 };
 
 pub use body::{BrokenBody, RequestBody, ResponseBody};

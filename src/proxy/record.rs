@@ -17,7 +17,7 @@ use crate::{
     balance::Permit,
     deadline::Deadline,
     model::{InFlight, Reason},
-    routing::{Route, Service},
+    routing::{Route, ServiceState},
     telemetry::AccessRecord,
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Record {
     /// The route that matched.
     pub(super) route: Option<Arc<Route>>,
     /// The service of the route.
-    pub(super) service: Option<Arc<Service>>,
+    pub(super) service: Option<Arc<ServiceState>>,
     /// The place on the endpoint.
     pub(super) in_flight: Option<InFlight>,
     /// The place in the service.
@@ -110,8 +110,13 @@ impl Record {
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
         if let Some(service) = &self.service {
-            service.state.metrics.upstream(self.proxy.worker, status, first_byte);
+            service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
+    }
+
+    /// Time since the request began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Why the upload broke off, if it did.

@@ -17,6 +17,7 @@ use super::{
     record::Record,
 };
 use crate::{
+    deadline::Elapsed,
     model::{EndpointId, InFlight, Reason, ServicePolicy},
     routing::{Action, Route},
     upstream::{self, ConnectError},
@@ -51,10 +52,11 @@ pub(super) async fn send(
     record: &mut Record,
 ) -> Result<Answered, Failure> {
     let replay = Replay::of(&request);
+    let own_host = policy.preserve_host && request.headers().contains_key(HOST);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
     loop {
-        let lost = match attempt(proxy, request, policy, fresh, record).await {
+        let lost = match attempt(proxy, request, policy, own_host, fresh, record).await {
             Ok(answered) => return Ok(answered),
             Err(lost) => lost,
         };
@@ -74,7 +76,7 @@ pub(super) async fn send(
         }
         proxy.metrics.worker(proxy.worker).retried();
         if let Some(service) = &record.service {
-            service.state.metrics.retried(proxy.worker);
+            service.metrics.retried(proxy.worker);
         }
     }
 }
@@ -86,22 +88,24 @@ fn pick_other(
     tried: &mut Vec<EndpointId>,
     record: &Record,
 ) -> Option<InFlight> {
-    if let Some(last) = &record.in_flight {
-        last.endpoint().record_failure();
-        tried.push(last.endpoint().id);
-    }
+    let last = record.in_flight.as_ref()?.endpoint();
+    tried.push(last.id);
     let Action::Forward { service: name, slot } = &route.action else { return None };
-    proxy.tables.with(|table| {
+    let other = proxy.tables.with(|table| {
         // A newer table may have given the slot to another service.
-        let service = table.services.get(*slot).filter(|service| service.name == *name)?;
+        let service = table.services.get(*slot).filter(|service| service.state.name == *name)?;
         service.balancer.pick(&service.state.memory, tried).map(InFlight::begin)
-    })
+    })?;
+    // If there is no other, its failure is that of the request.
+    last.record_failure();
+    Some(other)
 }
 
 async fn attempt(
     proxy: &Proxy,
     mut request: Request<RequestBody>,
     policy: &ServicePolicy,
+    own_host: bool,
     fresh: bool,
     record: &mut Record,
 ) -> Result<Answered, Lost> {
@@ -111,9 +115,7 @@ async fn attempt(
     };
     let endpoint = Arc::clone(in_flight.endpoint());
     record.attempts = record.attempts.saturating_add(1);
-    if (!policy.preserve_host || !request.headers().contains_key(HOST))
-        && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string())
-    {
+    if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
         request.headers_mut().insert(HOST, host);
     }
     let idle = if fresh { None } else { proxy.pools.take(endpoint.id) };
@@ -125,7 +127,10 @@ async fn attempt(
             Err((failure, retry)) => return Err(Lost { failure, retry, request: Some(request) }),
         },
     };
-    record.deadline.set(policy.timeouts.response);
+    // The instance's time to answer begins when it has the whole request.
+    let uploading = record.upload.as_ref().is_some_and(|upload| !upload.complete.get());
+    let timeouts = &policy.timeouts;
+    record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
     record.sent = Some(Instant::now());
     let sent = record.deadline.limit(connection.try_send_request(request)).await;
     let mut error = match sent {
@@ -192,7 +197,7 @@ async fn connect(
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
     if let Some(service) = &record.service {
-        service.state.metrics.connect(proxy.worker, connected);
+        service.metrics.connect(proxy.worker, connected);
     }
     match opened {
         Ok(Ok(connection)) => Ok(connection),
@@ -201,7 +206,8 @@ async fn connect(
         Err(over) => {
             let detail = "the connection to the instance was not open in time";
             let failure = elapsed(over, Failure::new(Reason::ConnectTimeout, detail));
-            Err((failure, Retry::Elsewhere))
+            let retry = if over == Elapsed::Phase { Retry::Elsewhere } else { Retry::Never };
+            Err((failure, retry))
         }
     }
 }

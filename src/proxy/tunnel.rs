@@ -27,7 +27,8 @@ pub(super) async fn run(
 ) {
     // What was needed to route is not needed to carry bytes.
     record.permit = None;
-    let deadline = Rc::clone(&record.deadline);
+    // The bound of a request is not one for a conversation.
+    let deadline = Rc::new(Deadline::new());
     deadline.set(idle);
     let upgraded = async { tokio::try_join!(client, instance) };
     let Ok(Ok((client, instance))) = deadline.limit(upgraded).await else {

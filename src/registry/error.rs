@@ -58,9 +58,20 @@ pub enum RegistryError {
         /// How many were given.
         found: usize,
     },
-    /// A TTL that is too short to keep or too long to mean anything.
-    #[error("a ttl is between 1s and 24h, this one is {}", humantime::format_duration(*.found))]
-    TtlOutOfRange {
+    /// A time that is too short to keep or too long to mean anything.
+    #[error(
+        "{what} is between {} and {}, this one is {}",
+        humantime::format_duration(*.least),
+        humantime::format_duration(*.most),
+        humantime::format_duration(*.found)
+    )]
+    OutOfRange {
+        /// Which time: `ttl`, `health.interval`, `health.timeout`.
+        what: &'static str,
+        /// The shortest allowed.
+        least: std::time::Duration,
+        /// The longest allowed.
+        most: std::time::Duration,
         /// What was given.
         found: std::time::Duration,
     },
@@ -92,7 +103,7 @@ impl RegistryError {
             | Self::TooManyInstances { .. }
             | Self::TooMany { .. }
             | Self::TooLong { .. }
-            | Self::TtlOutOfRange { .. } => true,
+            | Self::OutOfRange { .. } => true,
             Self::StoreFull | Self::StoreFailed { .. } | Self::Closed => false,
         }
     }

@@ -3,10 +3,10 @@
 //! Restored instances are not held to these: a limit that was lowered must
 //! not keep the proxy from starting.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::RegistryError;
-use crate::model::Instance;
+use crate::model::{HumanDuration, Instance};
 
 const METADATA_KEYS: usize = 64;
 const METADATA_KEY: usize = 128;
@@ -14,8 +14,14 @@ const METADATA_VALUE: usize = 512;
 const TAGS: usize = 64;
 const TEXT: usize = 128;
 const PROBE_TEXT: usize = 1024;
-const TTL: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+const STATUSES: usize = 512;
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+/// Probes of all services share slots and a rate: one registrant must not be
+/// able to take them all.
+const PROBE_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3600);
+const PROBE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
 
 /// Checks everything about `instance` that its types do not.
 pub(super) fn check(instance: &Instance) -> Result<(), RegistryError> {
@@ -41,16 +47,26 @@ pub(super) fn check(instance: &Instance) -> Result<(), RegistryError> {
     length("health.path", health.path.as_deref().unwrap_or_default(), PROBE_TEXT)?;
     length("health.host", health.host.as_deref().unwrap_or_default(), PROBE_TEXT)?;
     length("health.expect_body", health.expect_body.as_deref().unwrap_or_default(), PROBE_TEXT)?;
-    match instance.ttl.map(Duration::from) {
-        Some(found) if !TTL.contains(&found) => Err(RegistryError::TtlOutOfRange { found }),
+    let statuses = health.expect_status.as_ref().map(ToString::to_string).unwrap_or_default();
+    length("health.expect_status", &statuses, STATUSES)?;
+    let within = |what, range: RangeInclusive<Duration>, found: Option<HumanDuration>| match found
+        .map(Duration::from)
+    {
+        Some(found) if !range.contains(&found) => {
+            let (least, most) = range.into_inner();
+            Err(RegistryError::OutOfRange { what, least, most, found })
+        }
         _ => Ok(()),
-    }
+    };
+    within("health.interval", PROBE_INTERVAL, health.interval)?;
+    within("health.timeout", PROBE_TIMEOUT, health.timeout)?;
+    within("ttl", TTL, instance.ttl)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::HumanDuration, registry::tests::instance};
+    use crate::registry::tests::instance;
 
     fn refused(edit: impl FnOnce(&mut Instance)) -> RegistryError {
         let mut instance = instance("orders/a", "10.0.0.1:80");
@@ -94,7 +110,7 @@ mod tests {
     fn a_ttl_is_neither_tiny_nor_endless() {
         for bad in [0, 999, 86_400_001] {
             let error = refused(|i| i.ttl = Some(HumanDuration::from_millis(bad)));
-            assert!(matches!(error, RegistryError::TtlOutOfRange { .. }), "{bad}");
+            assert!(matches!(error, RegistryError::OutOfRange { .. }), "{bad}");
         }
     }
 }

@@ -43,6 +43,7 @@ pub struct RouteSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_prefix: Option<PathPrefix>,
     /// For the whole request, in place of the service's `timeouts.request`.
+    /// "0s" means no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
     /// Edits of the request on its way to the service.

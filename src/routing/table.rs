@@ -16,6 +16,8 @@ use crate::{
 /// What a service keeps across tables.
 #[derive(Debug)]
 pub struct ServiceState {
+    /// Its name.
+    pub name: ServiceName,
     /// Bounds the requests in flight.
     pub gate: Arc<Gate>,
     /// What the balancer remembers.
@@ -27,8 +29,6 @@ pub struct ServiceState {
 /// A service as one table sees it.
 #[derive(Debug)]
 pub struct Service {
-    /// Its name.
-    pub name: ServiceName,
     /// How it is treated.
     pub policy: Arc<ServicePolicy>,
     /// Its routable endpoints.
@@ -110,12 +110,12 @@ mod tests {
     fn service(name: &str) -> Arc<Service> {
         let policy = ServiceSettings::default().resolve(&ServiceSettings::default());
         let state = ServiceState {
+            name: name.parse().expect("a name"),
             gate: Arc::new(Gate::new(None, 0)),
             memory: Memory::default(),
             metrics: ServiceMetrics::new(1),
         };
         Arc::new(Service {
-            name: name.parse().expect("a name"),
             policy: Arc::new(policy),
             balancer: Balancer::new(BalancePolicy::Random, Vec::new()),
             panic: false,
@@ -133,8 +133,8 @@ mod tests {
         }
         let mut new = old.clone();
         new.set(taken[0], Some(service("new")));
-        assert_eq!(new.get(taken[0]).map(|s| s.name.as_str()), Some("new"));
-        assert_eq!(old.get(taken[0]).map(|s| s.name.as_str()), Some("old"));
+        assert_eq!(new.get(taken[0]).map(|s| s.state.name.as_str()), Some("new"));
+        assert_eq!(old.get(taken[0]).map(|s| s.state.name.as_str()), Some("old"));
         assert!(!Arc::ptr_eq(&old.chunks[0], &new.chunks[0]));
         assert!(Arc::ptr_eq(&old.chunks[1], &new.chunks[1]));
         new.set(taken[0], None);

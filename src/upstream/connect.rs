@@ -1,6 +1,6 @@
 //! Opening a connection to an endpoint.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
 use http_body::Body;
 use hyper::client::conn::http1;
@@ -129,6 +129,3 @@ where
     tokio::task::spawn_local(connection.with_upgrades());
     Ok(sender)
 }
-
-/// Shares the rules for addresses among all workers of a process.
-pub type SharedGuard = Arc<arc_swap::ArcSwap<AddressGuard>>;

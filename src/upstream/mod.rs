@@ -3,5 +3,5 @@
 mod connect;
 mod pool;
 
-pub use connect::{ConnectError, SharedGuard, connect, open};
+pub use connect::{ConnectError, connect, open};
 pub use pool::{Connection, Pools};

@@ -10,4 +10,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod body_limits;
+mod broken_responses;
+mod clients_leave;
+mod control;
+mod expect_continue;
+mod header_rules;
 mod keep_alive;
+mod limits;
+mod reasons;
+mod responses_without_body;
+mod retries;
+mod routes;
+mod streaming;
+mod timeouts;
+mod trailers;
+mod tunnels;

@@ -3,11 +3,14 @@
 use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
+
+use socket2::{Domain, Socket, Type};
 
 use super::{Connection, Message};
 
@@ -25,7 +28,7 @@ struct Shared {
     stopped: AtomicBool,
     connections: AtomicUsize,
     open: AtomicUsize,
-    streams: Mutex<Vec<TcpStream>>,
+    streams: Mutex<Vec<Weak<TcpStream>>>,
     requests: Mutex<Vec<Message>>,
 }
 
@@ -78,16 +81,15 @@ impl Backend {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                if let Ok(clone) = stream.try_clone() {
-                    accepting.streams.lock().expect("no panic").push(clone);
-                }
+                let connection = Connection::new(stream);
+                accepting.streams.lock().expect("no panic").push(connection.weak());
                 let number = accepting.connections.fetch_add(1, Ordering::SeqCst) + 1;
                 accepting.open.fetch_add(1, Ordering::SeqCst);
                 let (shared, script) = (Arc::clone(&accepting), Arc::clone(&script));
                 let open = Open(Arc::clone(&shared));
                 thread::spawn(move || {
                     let _open = open;
-                    script(Accepted { connection: Connection::new(stream), number, shared });
+                    script(Accepted { connection, number, shared });
                 });
             }
         });
@@ -103,10 +105,15 @@ impl Backend {
         })
     }
 
-    /// An address that refuses connections: one that was just given back.
+    /// An address that refuses connections: it is bound, so that nobody else
+    /// gets it, and not listened on.
     pub(crate) fn refusing() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("an address")
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        // For as long as the tests run.
+        std::mem::forget(socket);
+        address.as_socket().expect("an IP address")
     }
 
     /// Connections accepted so far.
@@ -133,6 +140,33 @@ impl Backend {
     }
 }
 
+/// An address at which connections are neither accepted nor refused, until
+/// this is dropped: its queue is full.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    /// The address.
+    pub(crate) address: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl Silence {
+    /// Opens one.
+    pub(crate) fn start() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let address = address.as_socket().expect("an IP address");
+        let mut queue = Vec::new();
+        let patience = Duration::from_millis(500);
+        while let Ok(stream) = TcpStream::connect_timeout(&address, patience) {
+            queue.push(stream);
+        }
+        Self { address, _listener: listener, _queue: queue }
+    }
+}
+
 struct Open(Arc<Shared>);
 
 impl Drop for Open {
@@ -147,7 +181,9 @@ impl Drop for Backend {
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.address);
         for stream in self.shared.streams.lock().expect("no panic").drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+            if let Some(stream) = stream.upgrade() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
     }
 }

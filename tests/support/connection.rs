@@ -4,6 +4,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -26,7 +27,8 @@ pub(crate) enum Ending {
 /// One end of a TCP connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    /// Shared only weakly: dropping this closes the connection.
+    stream: Arc<TcpStream>,
     /// Read but not yet asked for.
     buffer: Vec<u8>,
 }
@@ -42,13 +44,18 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("a socket");
-        Self { stream, buffer: Vec::new() }
+        Self { stream: Arc::new(stream), buffer: Vec::new() }
+    }
+
+    /// A way to cut the connection while it is open.
+    pub(super) fn weak(&self) -> Weak<TcpStream> {
+        Arc::downgrade(&self.stream)
     }
 
     /// The bytes beneath, for protocols that have a library.
     pub(crate) fn into_stream(self) -> TcpStream {
         assert!(self.buffer.is_empty(), "bytes would be lost");
-        self.stream
+        self.stream.try_clone().expect("a descriptor")
     }
 
     /// The address of this end.
@@ -63,7 +70,7 @@ impl Connection {
 
     /// Sends `bytes`, and says whether they could be sent.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        (&*self.stream).write_all(bytes.as_ref())
     }
 
     /// Sends zeros for as long as the other side takes them: `most` bytes, or
@@ -73,7 +80,7 @@ impl Connection {
         self.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a timeout");
         let mut taken = 0;
         while taken < most {
-            match self.stream.write(&CHUNK[..CHUNK.len().min(most - taken)]) {
+            match (&*self.stream).write(&CHUNK[..CHUNK.len().min(most - taken)]) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => taken += count,
             }
@@ -89,12 +96,12 @@ impl Connection {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+        SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 
     /// Makes the buffers of the kernel small, so that little is hidden there.
     pub(crate) fn shrink_buffers(&self) {
-        let socket = SockRef::from(&self.stream);
+        let socket = SockRef::from(&*self.stream);
         socket.set_recv_buffer_size(16 * 1024).expect("a socket");
         socket.set_send_buffer_size(16 * 1024).expect("a socket");
     }
@@ -116,7 +123,7 @@ impl Connection {
     fn fill(&mut self) -> Result<(), Ending> {
         let mut chunk = [0; 64 * 1024];
         loop {
-            match self.stream.read(&mut chunk) {
+            match (&*self.stream).read(&mut chunk) {
                 Ok(0) => return Err(Ending::Closed),
                 Ok(count) => {
                     self.buffer.extend_from_slice(&chunk[..count]);

@@ -16,7 +16,7 @@ mod portolan;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::{
-    backend::Backend,
+    backend::{Accepted, Backend, Silence},
     connection::{Connection, Ending},
     echo::Echo,
     message::Message,

@@ -3,8 +3,10 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
 };
 
 use portolan::app::{self, Running};
@@ -21,14 +23,21 @@ pub(crate) struct Portolan {
     pub(crate) listeners: Vec<SocketAddr>,
     /// The admin address.
     pub(crate) admin: SocketAddr,
-    running: Option<Running>,
+    life: Life,
     folder: TempDir,
+}
+
+#[derive(Debug)]
+enum Life {
+    Here(Box<Running>),
+    Apart(Child),
+    Over,
 }
 
 impl Portolan {
     /// Starts the proxy with the config `text`, in which what is not said is
     /// filled in for a test: addresses on port 0, two workers, a data folder,
-    /// an access log with every request, and no health probes unless
+    /// an access log with every request, and no probes unless
     /// `[defaults]` or the service asks for them.
     #[track_caller]
     pub(crate) fn start(text: &str) -> Self {
@@ -53,12 +62,40 @@ impl Portolan {
 
     #[track_caller]
     fn start_in(folder: TempDir) -> Self {
+        // What the proxy logs is shown beside the test that fails.
+        let _ = tracing_subscriber::fmt().with_test_writer().without_time().compact().try_init();
         // `start` makes runtimes, which a thread of a runtime must not.
         let path = config_path(folder.path());
         let started = std::thread::spawn(move || app::start(&path)).join().expect("no panic");
         let running = started.unwrap_or_else(|error| panic!("{error}"));
         let (listeners, admin) = (running.listeners.clone(), running.admin);
-        Self { listeners, admin, running: Some(running), folder }
+        Self { listeners, admin, life: Life::Here(Box::new(running)), folder }
+    }
+
+    /// As [`Self::start`], in a process of its own that may open `descriptors`
+    /// files and connections at once.
+    #[track_caller]
+    pub(crate) fn apart(text: &str, descriptors: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_config(folder.path(), text);
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
+            .args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"])
+            .arg(config_path(folder.path()))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let mut said = |mark: &str| {
+            let line = log.find_map(|line| Some(line.ok()?.split_once(mark)?.1.to_owned()));
+            let address = line.unwrap_or_else(|| panic!("it did not say {mark:?}"));
+            address.trim_end_matches("/api/v1").parse().expect("an address")
+        };
+        let listeners = vec![said("clients connect to http://")];
+        let admin = said("services register at http://");
+        // A full pipe would stop it.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { listeners, admin, life: Life::Apart(child), folder }
     }
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
@@ -70,9 +107,14 @@ impl Portolan {
     }
 
     fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
+        match std::mem::replace(&mut self.life, Life::Over) {
             // It blocks, which a thread of a runtime must not.
-            let _ = std::thread::spawn(move || running.stop()).join();
+            Life::Here(running) => drop(std::thread::spawn(move || running.stop()).join()),
+            Life::Apart(mut child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Life::Over => {}
         }
     }
 
@@ -110,6 +152,18 @@ impl Portolan {
     pub(crate) fn reload(&self, text: &str) -> Message {
         write_config(self.folder.path(), text);
         self.admin("POST", "/api/v1/config/reload", "")
+    }
+
+    /// Writes the config `text`, filled in as by [`Self::start`], in place of
+    /// the old one, and leaves it to the proxy to notice.
+    #[track_caller]
+    pub(crate) fn write(&self, text: &str) {
+        write_config(self.folder.path(), text);
+    }
+
+    /// The config file.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        config_path(self.folder.path())
     }
 
     /// A call of the admin API; `body` is JSON, or empty.

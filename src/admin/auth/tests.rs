@@ -1,3 +1,5 @@
+//! Who is let in, with which token, to do what.
+
 use http::HeaderValue;
 
 use super::*;

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::{Catalog, ProbeChange};
 use crate::{
-    control::entry::{EntryId, Lease, Source},
+    control::entry::{EntryId, Findings, Lease, Source},
     model::{
         Address, HealthCheck, HealthSettings, Instance, InstanceId, ServiceName, ServiceSettings,
-        Weight,
+        Verdict, Weight,
     },
 };
 
@@ -98,10 +98,22 @@ impl Catalog {
             }
             let was_probed = entry.is_probed();
             entry.check = check;
-            if entry.is_probed() {
-                self.probes.push(ProbeChange::Watch(entry.target()));
-            } else if was_probed {
-                self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
+            match (was_probed, entry.is_probed()) {
+                (true, true) => self.probes.push(ProbeChange::Watch(entry.target())),
+                (false, true) => {
+                    // What served until now goes on until a probe says
+                    // otherwise.
+                    if entry.state.is_routable() {
+                        entry.findings.verdict = Verdict::Passing;
+                        entry.findings.once_passed = true;
+                    }
+                    self.probes.push(ProbeChange::Watch(entry.target()));
+                }
+                (true, false) => {
+                    entry.findings = Findings::default();
+                    self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
+                }
+                (false, false) => {}
             }
         }
     }

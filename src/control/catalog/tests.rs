@@ -5,7 +5,7 @@ mod random;
 use super::*;
 use crate::{
     health::Outcome,
-    model::{HealthSettings, HumanDuration, Weight},
+    model::{HealthSettings, HumanDuration, Probe, Weight},
 };
 
 fn at(seconds: u64) -> Instant {
@@ -343,6 +343,37 @@ fn a_changed_check_is_told_to_the_prober_and_keeps_the_verdict() {
     assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
     configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
     assert!(matches!(&catalog.take_probe_changes()[..], [ProbeChange::Unwatch(_)]));
+}
+
+#[test]
+fn an_instance_that_served_unprobed_serves_on_until_a_probe_says_otherwise() {
+    let mut catalog = Catalog::new(1);
+    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
+    let mut plain = registration("orders/a", 80, 1);
+    plain.instance.health = HealthSettings::default();
+    catalog.upsert(plain, false, at(0));
+    catalog.refresh(at(0));
+    assert_eq!(catalog.targets("orders").len(), 1);
+    configured(&mut catalog, "[service.orders]\nhealth = { path = '/up' }\n");
+    catalog.refresh(at(1));
+    assert_eq!(catalog.targets("orders").len(), 1);
+    catalog.probes("orders/a", false, false, at(2));
+    catalog.refresh(at(2));
+    assert_eq!(catalog.targets("orders"), []);
+}
+
+#[test]
+fn who_is_not_probed_any_more_is_not_held_to_what_probes_found() {
+    let mut catalog = Catalog::new(1);
+    let mut endless = registration("orders/a", 80, 1);
+    endless.instance.ttl = None;
+    endless.instance.health = HealthSettings::default();
+    catalog.upsert(endless, false, at(0));
+    catalog.probes("orders/a", false, true, at(0));
+    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
+    catalog.refresh(at(1));
+    assert_eq!(catalog.targets("orders").len(), 1);
+    assert_eq!(catalog.given_up(Duration::from_secs(60), at(1000)), []);
 }
 
 #[test]

@@ -57,7 +57,34 @@ struct Known {
     once_passed: bool,
     failing_since: Option<Instant>,
     refused: bool,
+    /// The state at the last refresh.
+    shown: InstanceState,
     endpoint: Arc<Endpoint>,
+}
+
+impl Known {
+    fn is_probed(&self) -> bool {
+        let check = HealthCheck::resolve(&[&self.registration.instance.health]);
+        matches!(check.probe, Probe::Http { .. } | Probe::Tcp)
+    }
+
+    fn forget_probes(&mut self) {
+        (self.verdict, self.once_passed) = (Verdict::Unknown, false);
+        (self.failing_since, self.refused) = (None, false);
+    }
+
+    /// What an edit makes of what probes have found.
+    fn edited(&self, registration: Registration) -> Self {
+        let mut edited = Self { registration, expired: None, ..self.clone() };
+        match (self.is_probed(), edited.is_probed()) {
+            (true, false) => edited.forget_probes(),
+            (false, true) if self.shown.is_routable() => {
+                (edited.verdict, edited.once_passed) = (Verdict::Passing, true);
+            }
+            _ => {}
+        }
+        edited
+    }
 }
 
 #[derive(Debug, Default)]
@@ -157,10 +184,11 @@ proptest! {
                         once_passed: false,
                         failing_since: None,
                         refused: false,
+                        shown: InstanceState::Starting,
                         endpoint,
                     };
                     let known = match same {
-                        Some(same) => Known { registration, expired: None, ..same.clone() },
+                        Some(same) => same.edited(registration),
                         None => fresh,
                     };
                     model.known.insert(key, known);
@@ -228,6 +256,11 @@ proptest! {
                 let published = entry.published.as_ref().expect("published");
                 let in_table = table.get(entry.slot).expect("in the table");
                 prop_assert!(Arc::ptr_eq(published, in_table));
+            }
+            let states: Vec<_> =
+                model.known.values().map(|known| model.state(known, now)).collect();
+            for (known, state) in model.known.values_mut().zip(states) {
+                known.shown = state;
             }
             for (key, known) in &model.known {
                 let entry = catalog.entry(key).expect("known");

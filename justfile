@@ -1,0 +1,36 @@
+# What people type. `just` lists it; .ci/run is what a change must pass.
+
+_list:
+    @just --list --unsorted
+
+# Put the source into shape
+fmt:
+    cargo fmt
+
+# Warnings are errors
+lint:
+    cargo clippy --all-targets --all-features -- -D warnings
+
+# The tests that need nothing outside
+test *ARGS:
+    cargo test {{ ARGS }}
+
+# Every test, installing what they need; or some of: rust readme compose
+test-all *PARTS:
+    ./scripts/test {{ PARTS }}
+
+# The micro benchmarks
+bench *ARGS:
+    cargo bench {{ ARGS }}
+
+# The API documentation, opened in a browser
+doc:
+    cargo doc --no-deps --open
+
+# A proxy with three toy instances, and what to try
+demo:
+    cargo run --release -- demo
+
+# What a change must pass
+ci:
+    ./.ci/run

@@ -1,0 +1,82 @@
+//! Leases that run out and come back, and who takes over an address meanwhile.
+//!
+//! An expired lease costs an instance its traffic at once, or after a grace if
+//! its HTTP probes pass; the grace ends when somebody younger holds the same
+//! address, since it is then the younger one that passes.
+
+use tokio::time::Instant;
+
+use super::Catalog;
+use crate::{
+    control::{
+        entry::{Entry, EntryId, Lease},
+        happening::Happening,
+    },
+    model::{Address, InstanceKey, Probe, ServiceName},
+};
+
+impl Catalog {
+    /// Notes the first heartbeat, or one that revives.
+    pub(in crate::control) fn lease_renewed(&mut self, key: &InstanceKey, generation: u64) {
+        if let Some(entry) = self.registered(key, generation) {
+            let revived = entry.is_expired();
+            // A heartbeat is no lease, but it may be all that is asked for.
+            if entry.lease != Lease::Unleased || entry.check.probe == Probe::Ttl {
+                entry.lease = Lease::Live { renewed: true };
+            }
+            if revived {
+                let detail = "a heartbeat came after all";
+                let address = entry.endpoint.address.clone();
+                self.happened.push(Happening::new("lease_renewed", &key.service, &key.id, detail));
+                self.touch_tenants(&address);
+            }
+        }
+    }
+
+    /// Notes that the lease ran out.
+    pub(in crate::control) fn lease_expired(
+        &mut self,
+        key: &InstanceKey,
+        generation: u64,
+        now: Instant,
+    ) {
+        if let Some(entry) = self.registered(key, generation) {
+            entry.lease = Lease::Expired { at: now };
+            let detail = "no heartbeat within its ttl";
+            let address = entry.endpoint.address.clone();
+            self.happened.push(Happening::new("lease_expired", &key.service, &key.id, detail));
+            self.touch_tenants(&address);
+        }
+    }
+
+    /// Touches the services of instances whose grace is over.
+    pub(in crate::control) fn touch_suspects(&mut self, now: Instant) {
+        let over = |at: Instant| now.duration_since(at) >= self.suspect_for;
+        let suspects = self.suspects.iter().filter(|(_, at)| over(**at));
+        self.touched.extend(suspects.map(|((name, _), _)| name.clone()));
+    }
+
+    /// Touches the services of those at `address` whose lease has expired: one
+    /// coming, leaving, expiring or reviving decides over their grace.
+    pub(super) fn touch_tenants(&mut self, address: &Address) {
+        let expired = |(name, id): &&(ServiceName, EntryId)| {
+            let entry = self.services.get(name).and_then(|service| service.entries.get(id));
+            entry.is_some_and(Entry::is_expired)
+        };
+        let tenants = self.tenants.get(address).into_iter().flatten().filter(expired);
+        self.touched.extend(tenants.map(|(name, _)| name.clone()));
+    }
+
+    /// Whether somebody younger has registered the address of an instance
+    /// whose lease expired, and still holds it.
+    pub(super) fn is_claimed(&self, entry: &Entry) -> bool {
+        let Some(tenants) = self.tenants.get(&entry.endpoint.address) else { return false };
+        let tenant = |(name, id): &(ServiceName, EntryId)| {
+            self.services.get(name).and_then(|service| service.entries.get(id))
+        };
+        tenants
+            .iter()
+            .filter_map(tenant)
+            .any(|other| other.generation > entry.generation && !other.is_expired())
+    }
+}

@@ -1,0 +1,122 @@
+//! A client that leaves takes its request with it.
+
+use std::sync::{Arc, Barrier, mpsc};
+
+use crate::support::{Backend, Portolan, eventually};
+
+/// An instance that tells when its connection has ended; `answer` is what it
+/// sends before.
+fn watching(answer: &'static str) -> (Backend, mpsc::Receiver<()>) {
+    let (ended, endings) = mpsc::channel();
+    let backend = Backend::start(move |mut accepted| {
+        accepted.head();
+        accepted.send(answer);
+        accepted.connection.wait_for_end();
+        let _ = ended.send(());
+    });
+    (backend, endings)
+}
+
+#[test]
+fn a_request_whose_client_left_before_the_head_is_cancelled() {
+    for reset in [false, true] {
+        let (backend, endings) = watching("");
+        let portolan = Portolan::before(backend.address);
+        let mut client = portolan.connect();
+        client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+        eventually(|| portolan.in_flight("app") == 1);
+        if reset {
+            client.reset()
+        } else {
+            drop(client)
+        }
+        endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+        let line = portolan.logged_reason("client_gone");
+        assert_eq!((&line["status"], &line["service"]), (&0.into(), &"app".into()));
+        eventually(|| portolan.in_flight("app") == 0);
+        assert_eq!(portolan.ended("client_gone"), 1.0);
+    }
+}
+
+#[test]
+fn a_response_whose_client_left_is_cancelled() {
+    let (backend, endings) =
+        watching("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegin\r\n");
+    let portolan = Portolan::before(backend.address);
+    let mut client = portolan.connect();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    client.read_until(b"begin").expect("a chunk");
+    drop(client);
+    endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+    assert_eq!(portolan.logged_reason("client_gone")["status"], 200);
+    eventually(|| portolan.in_flight("app") == 0);
+}
+
+#[test]
+fn an_upload_whose_client_left_is_cancelled_and_never_looks_complete() {
+    for framing in ["content-length: 100", "transfer-encoding: chunked"] {
+        let backend = Backend::start(|mut accepted| {
+            let _ = accepted.request();
+        });
+        let portolan = Portolan::before(backend.address);
+        let mut client = portolan.connect();
+        client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{framing}\r\n\r\n5\r\nbegin\r\n"));
+        eventually(|| portolan.in_flight("app") == 1);
+        drop(client);
+        eventually(|| !backend.requests().is_empty());
+        let request = backend.only_request();
+        assert!(!request.complete, "{request:?}");
+        portolan.logged_reason("client_gone");
+        eventually(|| portolan.in_flight("app") == 0);
+    }
+}
+
+#[test]
+fn a_request_whose_client_left_the_queue_is_never_sent() {
+    let go_on = Arc::new(Barrier::new(2));
+    let backend = Backend::start({
+        let go_on = Arc::clone(&go_on);
+        move |mut accepted| {
+            while accepted.request().is_some() {
+                go_on.wait();
+                accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+        }
+    });
+    let portolan = Portolan::with(
+        "limits = { concurrency = 1 }\ntimeouts = { queue = '60s' }",
+        backend.address,
+    );
+    let mut first = portolan.connect();
+    first.send("GET /first HTTP/1.1\r\nhost: test\r\n\r\n");
+    eventually(|| backend.requests().len() == 1);
+    let mut second = portolan.connect();
+    second.send("GET /second HTTP/1.1\r\nhost: test\r\n\r\n");
+    eventually(|| portolan.metric("portolan_requests_in_flight") == 2.0);
+    drop(second);
+    portolan.logged_reason("client_gone");
+    go_on.wait();
+    assert_eq!(first.read_response().status(), 200);
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn the_connection_of_a_cancelled_request_is_not_used_again() {
+    let backend = Backend::start(|mut accepted| {
+        accepted.request();
+        if accepted.number == 1 {
+            // An answer that comes too late must not become somebody else's.
+            accepted.connection.wait_for_end();
+            accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate");
+        } else {
+            accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmine");
+        }
+    });
+    let portolan = Portolan::before(backend.address);
+    let mut client = portolan.connect();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    eventually(|| portolan.in_flight("app") == 1);
+    drop(client);
+    portolan.logged_reason("client_gone");
+    assert_eq!(portolan.get("/").text(), "mine");
+}
