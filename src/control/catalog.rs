@@ -290,8 +290,16 @@ impl Catalog {
                 placed.push((slot, None));
                 continue;
             }
+            // Asked once for each address: many may have expired at one.
+            let mut holders: HashMap<&Address, u64> = HashMap::new();
             let state_of = |entry: &Entry| {
-                let claimed = entry.is_expired() && self.is_claimed(entry);
+                let claimed = entry.is_expired() && {
+                    let address = &entry.endpoint.address;
+                    let youngest = self.tenants.get_key_value(address).map_or(0, |(address, _)| {
+                        *holders.entry(address).or_insert_with(|| self.youngest_holder(address))
+                    });
+                    youngest > entry.generation
+                };
                 entry.state_at(now, claimed, self.suspect_for)
             };
             let states: Vec<InstanceState> = service.entries.values().map(state_of).collect();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 
@@ -32,6 +32,9 @@ use crate::{
     routing::{Publisher, Watcher},
     telemetry::{AccessLog, Metrics},
 };
+
+/// Calls with `wait` at once.
+const MOST_WAITS: usize = 4096;
 
 /// How often a drain looks whether anything is still in flight.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -127,6 +130,7 @@ impl Control {
             publishes: AtomicU64::new(0),
             publish_nanos: AtomicU64::new(0),
             config: RwLock::new(config),
+            waits: Semaphore::new(MOST_WAITS),
             draining: AtomicBool::new(false),
             warm: AtomicBool::new(registry.restored == 0),
         });
@@ -201,6 +205,19 @@ impl Control {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whoever waits, waits on after the caller has hung up, so that what was
+    /// begun is ended; hence a bound.
+    fn place_to_wait(
+        &self,
+        wait: Option<Duration>,
+    ) -> Result<Option<SemaphorePermit<'_>>, ControlError> {
+        let place = wait.map(|_| self.shared.waits.try_acquire()).transpose();
+        place.map_err(|_| {
+            let detail = format!("{MOST_WAITS} calls are waiting already; ask without wait");
+            ControlError::LimitReached(detail)
+        })
+    }
+
     /// Registers or updates an instance. When it returns, the registration is
     /// on disk; with a `wait`, also either routable for every worker, or it
     /// says what is missing.
@@ -213,6 +230,7 @@ impl Control {
         if let Some(address) = instance.origin.address.socket_addr() {
             self.guard.load().check(address)?;
         }
+        let _place = self.place_to_wait(wait)?;
         let key = instance.key();
         let registered = self.registry.register(instance, caller).await?;
         self.settle().await;
@@ -274,6 +292,7 @@ impl Control {
         caller: &Caller,
         wait: Option<Duration>,
     ) -> Result<LeavingView, ControlError> {
+        let _place = self.place_to_wait(wait)?;
         let generation = self.registry.drain(key, caller).await?;
         Ok(self.left(key, Some(generation), wait).await)
     }
@@ -290,6 +309,7 @@ impl Control {
         caller: &Caller,
         wait: Option<Duration>,
     ) -> Result<LeavingView, ControlError> {
+        let _place = self.place_to_wait(wait)?;
         let generation = self.registry.deregister(key, caller).await?;
         let view = self.left(key, generation, wait).await;
         Ok(LeavingView { found: generation.is_some(), ..view })

@@ -9,7 +9,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{catalog::Catalog, happening::EventLog};
 use crate::{
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) publishes: AtomicU64,
     pub(super) publish_nanos: AtomicU64,
     pub(super) config: RwLock<ConfigState>,
+    /// Calls that may wait at once.
+    pub(super) waits: Semaphore,
     pub(super) draining: AtomicBool,
     /// Whether every instance known at the start has been probed, or enough
     /// time has passed.

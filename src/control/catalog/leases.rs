@@ -67,16 +67,14 @@ impl Catalog {
         self.touched.extend(tenants.map(|(name, _)| name.clone()));
     }
 
-    /// Whether somebody younger has registered the address of an instance
-    /// whose lease expired, and still holds it.
-    pub(super) fn is_claimed(&self, entry: &Entry) -> bool {
-        let Some(tenants) = self.tenants.get(&entry.endpoint.address) else { return false };
+    /// The youngest registration of `address` whose lease has not expired; 0 if
+    /// there is none. An expired one that is older has lost the address to it.
+    pub(super) fn youngest_holder(&self, address: &Address) -> u64 {
         let tenant = |(name, id): &(ServiceName, EntryId)| {
             self.services.get(name).and_then(|service| service.entries.get(id))
         };
-        tenants
-            .iter()
-            .filter_map(tenant)
-            .any(|other| other.generation > entry.generation && !other.is_expired())
+        let tenants = self.tenants.get(address).into_iter().flatten().filter_map(tenant);
+        let holders = tenants.filter(|entry| !entry.is_expired());
+        holders.map(|entry| entry.generation).max().unwrap_or(0)
     }
 }
