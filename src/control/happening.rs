@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -10,6 +11,9 @@ use tokio::sync::broadcast;
 
 use super::view::EventView;
 use crate::model::{InstanceId, InstanceState, ServiceName};
+
+/// Lines in the log for what happened at once.
+const MOST_LINES: usize = 50;
 
 /// Events that can be asked for again.
 const HISTORY: usize = 2000;
@@ -55,6 +59,19 @@ impl Happening {
     /// Something about the process as a whole.
     pub(super) const fn general(kind: &'static str, detail: String) -> Self {
         Self { kind, service: None, instance: None, detail }
+    }
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)?;
+        if let Some(service) = &self.service {
+            write!(f, " {service}")?;
+        }
+        if let Some(instance) = &self.instance {
+            write!(f, "/{instance}")?;
+        }
+        write!(f, ": {}", self.detail)
     }
 }
 
@@ -108,14 +125,27 @@ impl EventLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells of what happened at once. The log has the first of many: a start
+    /// with 100,000 instances is not 100,000 lines.
+    pub(super) fn tell_all(&self, happened: Vec<Happening>) {
+        let rest = happened.len().saturating_sub(MOST_LINES);
+        for (index, happening) in happened.into_iter().enumerate() {
+            if index < MOST_LINES {
+                tracing::info!(target: "portolan::events", "{happening}");
+            }
+            self.keep(happening);
+        }
+        if rest > 0 {
+            tracing::info!(target: "portolan::events", "and {rest} more events at once");
+        }
+    }
+
     pub(super) fn tell(&self, happening: Happening) {
+        self.tell_all(vec![happening]);
+    }
+
+    fn keep(&self, happening: Happening) {
         let Happening { kind, service, instance, detail } = happening;
-        let whose = match (&service, &instance) {
-            (Some(service), Some(instance)) => format!(" {service}/{instance}"),
-            (Some(service), None) => format!(" {service}"),
-            _ => String::new(),
-        };
-        tracing::info!(target: "portolan::events", "{kind}{whose}: {detail}");
         let mut state = self.state();
         state.last += 1;
         let event = EventView {

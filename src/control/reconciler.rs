@@ -173,9 +173,7 @@ impl Reconciler {
                 ProbeChange::Unwatch(endpoint) => self.shared.prober.unwatch(endpoint),
             }
         }
-        for happening in happened {
-            self.shared.events.tell(happening);
-        }
+        self.shared.events.tell_all(happened);
         for answer in answers {
             let _ = answer.send(self.table.version);
         }
