@@ -1,7 +1,7 @@
 //! From a request to its handler: the gate that each passes, and the answers
 //! where there is no handler.
 
-use std::{convert::Infallible, time::Instant};
+use std::{convert::Infallible, panic::AssertUnwindSafe, time::Instant};
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, header};
 use percent_encoding::percent_decode_str;
 
@@ -73,14 +74,15 @@ async fn gate(
         }
     };
     let Some(entry) = entry else { return answer.await };
+    let broken =
+        || Problem::new(Kind::Internal, "the change broke off; look at its state").into_response();
     let change = tokio::spawn(async move {
-        let answer = answer.await;
+        // Also one that panics leaves a line.
+        let answer = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| broken());
         record(&admin, AuditEntry { who, ..entry }, &answer);
         answer
     });
-    change.await.unwrap_or_else(|_| {
-        Problem::new(Kind::Internal, "the change broke off; look at its state").into_response()
-    })
+    change.await.unwrap_or_else(|_| broken())
 }
 
 /// Who sent this request: nobody that needs to be known, if nothing is needed
