@@ -11,7 +11,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, HealthSettings, HumanDuration, Origin};
+use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
 
 /// The policy that picks an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
