@@ -1,0 +1,69 @@
+//! Ratios of the same round, and how they spread.
+
+use std::fmt::Write;
+
+/// What one slice of one target came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    /// Nanoseconds of processor time for each request.
+    pub(crate) cost: f64,
+    /// Requests answered a second.
+    pub(crate) rate: f64,
+    /// Microseconds.
+    pub(crate) p50: u32,
+    pub(crate) p99: u32,
+}
+
+/// Median and quartiles.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let last = values.len().saturating_sub(1) as f64;
+            values.get((last * share).round() as usize).copied().unwrap_or(f64::NAN)
+        };
+        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
+    }
+}
+
+/// The rounds of one scenario: for each, a slice of each target.
+pub(crate) fn table(
+    scenario: &str,
+    labels: &[String],
+    rounds: &[Vec<Slice>],
+    baseline: usize,
+) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "\n## {scenario}: {} rounds\n\n| | CPU of {} | quartiles | µs each | requests/s | p50 µs | p99 µs |\n| --- | --- | --- | --- | --- | --- | --- |",
+        rounds.len(),
+        labels[baseline],
+    );
+    for (index, label) in labels.iter().enumerate() {
+        let of = |pick: fn(&Slice) -> f64| {
+            Spread::of(rounds.iter().map(|round| pick(&round[index])).collect()).median
+        };
+        let ratios = rounds.iter().map(|round| round[index].cost / round[baseline].cost);
+        let ratio = Spread::of(ratios.collect());
+        let _ = writeln!(
+            text,
+            "| {label} | {:.2} | {:.2}-{:.2} | {:.1} | {:.0} | {:.0} | {:.0} |",
+            ratio.median,
+            ratio.low,
+            ratio.high,
+            of(|slice| slice.cost) / 1000.0,
+            of(|slice| slice.rate),
+            of(|slice| slice.p50.into()),
+            of(|slice| slice.p99.into()),
+        );
+    }
+    text
+}
