@@ -11,9 +11,12 @@ use super::{
     Control,
     entry::ServiceEntry,
     show::millis,
-    view::{ConfigView, StatusView},
+    view::{ConfigView, StatusView, StoreView},
 };
-use crate::{model::InstanceState, registry::StoreState};
+use crate::{
+    model::InstanceState,
+    registry::{StoreReport, StoreState},
+};
 
 /// How long readiness waits for the probes of restored instances.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -61,7 +64,7 @@ impl Control {
         }
         let requests = shared.metrics.requests_by_reason().into_iter();
         let requests = requests.filter(|(_, count)| *count > 0);
-        let store = self.registry.store_state();
+        let store = self.registry.store_report();
         let attention = self.attention(&store);
         let config = shared.config();
         StatusView {
@@ -87,16 +90,19 @@ impl Control {
             requests: requests.map(|(reason, count)| (reason.to_string(), count)).collect(),
             in_flight: shared.metrics.in_flight(),
             connections: shared.metrics.connections(),
-            store: store.to_string(),
+            store: store_view(&store),
             attention,
         }
     }
 
     /// What needs a person.
-    fn attention(&self, store: &StoreState) -> Vec<String> {
+    fn attention(&self, store: &StoreReport) -> Vec<String> {
         let mut sentences = Vec::new();
-        if *store != StoreState::Writable {
-            sentences.push(format!("the registry takes no writes: {store}"));
+        if store.state != StoreState::Writable {
+            sentences.push(format!("the registry takes no writes: {}", store.state));
+        }
+        if let Some(failure) = &store.snapshots.failure {
+            sentences.push(format!("the last snapshot of the registry failed: {failure}"));
         }
         if self.shared.config().problems.is_some() {
             sentences.push("the config file on disk has problems and is not running".to_owned());
@@ -129,6 +135,20 @@ impl Control {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.shared.started
+    }
+}
+
+fn store_view(store: &StoreReport) -> StoreView {
+    let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let newest = store.snapshots.newest;
+    StoreView {
+        state: store.state.to_string(),
+        instances: store.instances,
+        commit_p50_us: store.commits.map(|times| micros(times.median)),
+        commit_p99_us: store.commits.map(|times| micros(times.p99)),
+        // A clock that was moved back makes it one that was taken just now.
+        snapshot_ms: newest.map(|(taken, _)| millis(taken.elapsed().unwrap_or_default())),
+        snapshot_instances: newest.map(|(_, instances)| instances),
     }
 }
 

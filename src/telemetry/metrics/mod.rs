@@ -13,6 +13,7 @@ mod process;
 mod route;
 mod scrape;
 mod service;
+mod store;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -21,7 +22,8 @@ pub use exposition::{CONTENT_TYPE, ENDPOINT_SERIES_MAX, render};
 pub use route::RouteMetrics;
 pub use scrape::{
     AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
-    RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape,
+    RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
 };
 pub use service::ServiceMetrics;
+pub use store::StoreMetrics;
 pub use worker::{Metrics, WorkerMetrics};
