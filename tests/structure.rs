@@ -86,8 +86,9 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "cli",
-        &["admin settings", "app", "config", "control", "model"],
-        "speaks the admin API, whose answers are the views of control",
+        &["admin settings", "app", "config", "control", "model", "registry"],
+        "speaks the admin API, whose answers are the views of control; mends the store of a \
+         proxy that does not run",
     ),
     ("main", &["cli"], ""),
 ];

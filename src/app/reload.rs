@@ -192,9 +192,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         let registry = &config.registry;
         (registry.forget_after, registry.max_services, registry.max_instances_per_service)
     };
-    let snapshots = |config: &Config| {
-        (config.registry.snapshot_every, config.registry.snapshots_kept)
-    };
+    let snapshots =
+        |config: &Config| (config.registry.snapshot_every, config.registry.snapshots_kept);
     let queue = |config: &Config| config.telemetry.access_log.queue;
     [
         ("workers", old.workers == new.workers),

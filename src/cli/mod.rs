@@ -19,6 +19,7 @@ mod help;
 mod leave;
 mod output;
 mod register;
+mod registry;
 mod reload;
 mod routes;
 mod run;
@@ -129,6 +130,9 @@ Exit code 1 if --wait was given and no request can reach it yet.")]
     /// Drain an instance and take it out of the registry
     #[command(after_help = "Exit code 1 if --wait was given and requests are still in flight.")]
     Deregister(leave::LeaveArgs),
+    /// Check, carry away, fill or restore the store of the registry
+    #[command(subcommand)]
+    Registry(registry::RegistryVerb),
     /// Have the running proxy read its config file again
     Reload(reload::ReloadArgs),
     /// Exit with 0 if the proxy is ready and with 1 if it is not
@@ -213,6 +217,7 @@ impl Cli {
             Verb::Drain(args) => self.ask(async |client| args.drain(client).await),
             Verb::Deregister(args) => self.ask(async |client| args.deregister(client).await),
             Verb::Reload(args) => self.ask(async |client| args.ask(client).await),
+            Verb::Registry(verb) => verb.perform(self.global.config_file()),
             Verb::Healthcheck => self.ask(healthcheck::ask),
             Verb::Config(verb) => verb.perform(),
             Verb::Token(args) => args.perform(),

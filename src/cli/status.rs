@@ -3,9 +3,7 @@
 use super::{
     client::Client,
     output::{FormatArgs, Output},
-    text::{
-        BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled,
-    },
+    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
 use crate::{
     control::view::{StatusView, StoreView},

@@ -41,7 +41,9 @@ pub enum ExportError {
         why: String,
     },
     /// The header knows of another number of lines.
-    #[error("its header promises {promised} instances, and {found} follow: it is cut off or mixed up")]
+    #[error(
+        "its header promises {promised} instances, and {found} follow: it is cut off or mixed up"
+    )]
     Count {
         /// What the header says.
         promised: u64,

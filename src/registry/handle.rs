@@ -287,6 +287,11 @@ impl Registry {
         answered.await.map_err(|_| RegistryError::Closed)?
     }
 
+    #[cfg(test)]
+    pub(super) fn shared_snapshots(&self) -> &Snapshots {
+        &self.shared.snapshots
+    }
+
     /// Runs `tamper` on the store, in the writer and in turn.
     #[cfg(test)]
     pub(super) async fn tamper(&self, tamper: impl FnOnce(&mut Store) + Send + 'static) {

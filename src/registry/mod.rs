@@ -45,7 +45,7 @@ pub use offline::{
 pub use pace::CommitTimes;
 pub use registration::{Caller, Registered, Registration, Renewed};
 pub use settings::RegistrySettings;
-pub use snapshot::SnapshotReport;
+pub use snapshot::{SnapshotError, SnapshotReport};
 
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,9 @@ pub enum OfflineError {
     /// The store took no write.
     #[error("nothing was imported: {0}")]
     Store(StoreFault),
+    /// There is no snapshot of what would be replaced.
+    #[error("nothing was imported, as there is no snapshot of what would be replaced: {0}")]
+    Snapshot(super::SnapshotError),
     /// There is nothing to restore from.
     #[error("{path} holds no snapshot that is whole; name an export with --from")]
     NoSnapshot {
@@ -117,7 +120,8 @@ pub fn export_readable(data_dir: &Path) -> Result<(Export, Vec<OpenError>), Open
         Ok(state) => {
             let found = registrations.len() + wrong.len();
             if state.instances != found as u64 {
-                let found = format!("it should hold {} instances, and {found} show", state.instances);
+                let found =
+                    format!("it should hold {} instances, and {found} show", state.instances);
                 wrong.push(OpenError::Damaged { path: store::path(data_dir), found });
             }
             state.last_generation.max(highest)
@@ -146,7 +150,8 @@ pub struct Imported {
 }
 
 /// Adds what `export` holds to the store in `data_dir`, or puts it in the
-/// place of what is there. All of it, or nothing.
+/// place of what is there, of which it makes a snapshot first. All of it, or
+/// nothing.
 ///
 /// # Errors
 ///
@@ -157,6 +162,9 @@ pub fn import(data_dir: &Path, export: &Export, replace: bool) -> Result<Importe
         true => replaced(&present, export),
         false => merged(&present, export),
     };
+    if replace && !present.registrations.is_empty() {
+        snapshot::take(data_dir).map_err(OfflineError::Snapshot)?;
+    }
     store.replace(&contents).map_err(OfflineError::Store)?;
     Ok(imported)
 }

@@ -30,7 +30,8 @@ impl Pace {
     pub(super) fn times(&self) -> Option<CommitTimes> {
         let mut sorted: Vec<_> = self.0.iter().copied().collect();
         sorted.sort_unstable();
-        let quantile = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1);
+        let quantile =
+            |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1);
         Some(CommitTimes { median: *quantile(50)?, p99: *quantile(99)? })
     }
 }

@@ -47,13 +47,26 @@ pub struct SnapshotReport {
 
 /// Why there is no new snapshot.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SnapshotError {
+pub enum SnapshotError {
+    /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file, or their folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It could be what fills the disk.
     #[error("the disk has too little room: {free} bytes are free, and {needed} have to be")]
-    NoRoom { free: u64, needed: u64 },
+    NoRoom {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that have to be.
+        needed: u64,
+    },
 }
 
 /// The snapshots of an open store.

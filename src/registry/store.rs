@@ -132,7 +132,8 @@ impl Store {
         self.commit(|connection, commits| {
             let mut rows = 0;
             for Outcome { registration, change } in outcomes.clone() {
-                let key = (registration.instance.service.as_str(), registration.instance.id.as_str());
+                let key =
+                    (registration.instance.service.as_str(), registration.instance.id.as_str());
                 match change {
                     None => continue,
                     Some(Change::Removed(_)) => connection

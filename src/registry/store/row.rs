@@ -40,7 +40,7 @@ fn sum<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> i64 {
     hash.finalize().iter().take(8).fold(0, |sum, byte| sum << 8 | i64::from(*byte))
 }
 
-fn row_sum(
+pub(super) fn row_sum(
     key: [&str; 2],
     generation: i64,
     draining: bool,
@@ -97,7 +97,8 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<Contents, Ope
         Ok(())
     })?;
     if registrations.len() as u64 != state.instances {
-        let found = format!("it should hold {} instances, {}", state.instances, registrations.len());
+        let found =
+            format!("it should hold {} instances, {}", state.instances, registrations.len());
         return Err(damaged(format!("{found} are there")));
     }
     let last = state.last_generation;

@@ -77,11 +77,11 @@ impl Exposition {
             series.integer(&[], u64::from(store.writable))
         })?;
         let help = "Time to write a batch of changes to the disk and flush it.";
-        page.histogram("portolan_registry_commit_seconds", help, |series| {
-            match Distribution::of([&store.metrics.commits].into_iter()) {
-                Some(commits) => series.distribution(&[], &commits),
-                None => Ok(()),
-            }
+        page.histogram("portolan_registry_commit_seconds", help, |series| match Distribution::of(
+            [&store.metrics.commits].into_iter(),
+        ) {
+            Some(commits) => series.distribution(&[], &commits),
+            None => Ok(()),
         })?;
         let help = "Snapshots of the store, by result.";
         page.counter("portolan_registry_snapshots_total", help, |series| {
