@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
@@ -147,7 +147,8 @@ fn store_view(store: &StoreReport) -> StoreView {
         commit_p50_us: store.commits.map(|times| micros(times.median)),
         commit_p99_us: store.commits.map(|times| micros(times.p99)),
         // A clock that was moved back makes it one that was taken just now.
-        snapshot_ms: newest.map(|(taken, _)| millis(taken.elapsed().unwrap_or_default())),
+        snapshot_ms: newest
+            .map(|(taken, _)| millis(SystemTime::now().duration_since(taken).unwrap_or_default())),
         snapshot_instances: newest.map(|(_, instances)| instances),
     }
 }
