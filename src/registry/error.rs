@@ -297,7 +297,7 @@ pub enum OpenError {
     /// SQLite cannot keep a write-ahead log beside the database.
     #[error(
         "{path} cannot have a write-ahead log (its journal mode stays {mode}); \
-         put registry.data_dir on a local disk"
+         put registry.data_dir on a local disk that is well"
     )]
     NoLog {
         /// The database.

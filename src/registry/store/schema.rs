@@ -55,7 +55,7 @@ pub(super) fn build(
     contents: &Contents,
 ) -> Result<PathBuf, OpenError> {
     let path = folder.create(unfinished)?;
-    let build = || -> rusqlite::Result<()> {
+    let build = || -> rusqlite::Result<String> {
         let mut connection = Connection::open_with_flags(&path, flags())?;
         connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
         let transaction = connection.transaction()?;
@@ -68,12 +68,14 @@ pub(super) fn build(
         }
         row::put_state(&transaction, &contents.state())?;
         transaction.commit()?;
-        connection.execute_batch("PRAGMA journal_mode = WAL")?;
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         // Takes its log with it: there is one file to rename.
-        connection.close().map_err(|(_, error)| error)
+        connection.close().map_err(|(_, error)| error)?;
+        Ok(mode)
     };
-    build().map_err(|error| unusable("create", &path, error))?;
-    Ok(path)
+    // A flush that failed there is told by the mode alone.
+    let mode = build().map_err(|error| unusable("create", &path, error))?;
+    if mode == "wal" { Ok(path) } else { Err(OpenError::NoLog { path, mode }) }
 }
 
 /// Looks at the file as bytes, before SQLite does, which takes an empty
