@@ -1,8 +1,11 @@
 //! Which endpoint gets the next request, and whether there is room for it.
 //!
 //! One file per policy. A policy is a pure choice among [`Target`]s; what it
-//! needs to remember across tables stands in [`Memory`].
+//! needs to remember across tables stands in [`Memory`]. How much a service
+//! gets is bounded by its [`Gate`], and how much of that twice by its
+//! [`RetryBudget`].
 
+mod budget;
 mod gate;
 mod least_request;
 mod random;
@@ -12,6 +15,7 @@ use std::sync::{Arc, atomic::AtomicU32};
 
 use crate::model::{BalancePolicy, Endpoint, EndpointId};
 
+pub use budget::RetryBudget;
 pub use gate::{Gate, GateRefusal, Permit};
 
 /// An endpoint as one table sees it.
