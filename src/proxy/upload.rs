@@ -218,7 +218,8 @@ impl Body for RequestBody {
                     headers::clean_trailers(trailers);
                 }
                 body.keep(&frame);
-                if body.incoming.is_end_stream() {
+                // Behind trailers nothing comes, and nobody looks for it.
+                if frame.is_trailers() || body.incoming.is_end_stream() {
                     body.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -215,8 +215,7 @@ fn what_may_be_sent_twice_is_and_nothing_else() {
 #[test]
 fn what_was_not_sent_at_all_is_sent_elsewhere_whatever_it_is() {
     let good = Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    for (text, expected) in [("", 2 * REQUESTS.len()), ("budget_percent = 0, budget_floor = 0", 34)]
-    {
+    for text in ["", "budget_percent = 0, budget_floor = 0"] {
         let portolan = Portolan::start(&format!(
             "workers = 1\n[service.app]\nendpoints = ['{}', '{}']\nbalance = 'round_robin'\n\
              retry = {{ {text} }}\n[[route]]\nservice = 'app'",
@@ -228,7 +227,7 @@ fn what_was_not_sent_at_all_is_sent_elsewhere_whatever_it_is() {
                 ask(&portolan, request);
             }
         }
-        let lines = portolan.logged(expected);
+        let lines = portolan.logged(2 * REQUESTS.len());
         assert!(lines.iter().all(|line| line["status"] == 200), "{lines:?}");
         let retried = lines.iter().filter(|line| line["attempts"] == 2).count();
         assert_eq!(retried, REQUESTS.len());
