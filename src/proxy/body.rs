@@ -126,7 +126,7 @@ impl Forwarded {
 impl Drop for Forwarded {
     fn drop(&mut self) {
         // hyper does not ask again once it has what the length promised.
-        let is_over = self.record.as_ref().is_some_and(|record| record.deadline.is_total_over());
+        let is_over = self.record.as_ref().is_some_and(|record| record.is_over());
         let reason = match (self.incoming.is_end_stream(), is_over) {
             (true, _) => Reason::Ok,
             (false, true) => Reason::RequestTimeout,

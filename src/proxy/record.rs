@@ -46,6 +46,7 @@ pub(super) struct Record {
     pub(super) permit: Option<Permit>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
+    total: Option<Duration>,
     /// What the request side knows of the upload, if there is one.
     pub(super) upload: Option<Rc<Upload>>,
     /// How often an endpoint was asked.
@@ -93,6 +94,7 @@ impl Record {
             in_flight: None,
             permit: None,
             deadline: Rc::new(Deadline::new()),
+            total: None,
             upload: None,
             attempts: 0,
             retry_refused: false,
@@ -122,6 +124,18 @@ impl Record {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
         first_byte
+    }
+
+    /// Bounds the whole of the request to `total` from now.
+    pub(super) fn bound(&mut self, total: Duration) {
+        self.deadline.set_total(total);
+        self.total = Some(total + self.elapsed());
+    }
+
+    /// Whether that bound is over. By the clock, since others who hold to it
+    /// may have noticed a tick before.
+    pub(super) fn is_over(&self) -> bool {
+        self.total.is_some_and(|total| self.elapsed() >= total)
     }
 
     /// Time since the request began.
