@@ -80,8 +80,7 @@ fn a_restore_ends_in_a_store_or_a_refusal() {
         let Some(output) = strace::run(&restore, &data, call, fault, when) else { return false };
         let what = format!("{call} {fault:?} {when}");
         // What a proxy would make of it.
-        let settings =
-            registry::RegistrySettings { data_dir: data.clone(), ..Default::default() };
+        let settings = registry::RegistrySettings { data_dir: data.clone(), ..Default::default() };
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let opened = runtime.block_on(async {
             let opened = registry::Registry::open(&settings).await?;

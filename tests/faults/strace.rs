@@ -94,7 +94,6 @@ pub(crate) fn at_every(
             let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let Some((call, fault)) = cases.get(index) else { return count };
             let reached = (1..).take_while(|when| test(call, *fault, *when)).count();
-            println!("{call} {fault:?}: {reached}");
             count += reached;
         }
     };
