@@ -1,6 +1,7 @@
 //! What is done to a store while no proxy runs on it: checked, carried away,
 //! filled, and put back together. Checking and exporting only read, and may be
-//! done beside a running proxy.
+//! done beside a proxy in another process; in this one they would take from
+//! SQLite the locks of a store that is open.
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::{PLAIN, path};
 use crate::support::{Echo, Portolan, eventually};
 
-const TTL: Duration = Duration::from_secs(2);
+const TTL: Duration = Duration::from_secs(4);
 
 /// How long it is stopped: three times what a lease lasts, and a minute with
 /// `PORTOLAN_TEST_FULL=1`.
@@ -32,7 +32,7 @@ fn a_stopped_process_expires_nobody() {
         assert_eq!(beaten.status(), 200);
     };
     for n in 0..20 {
-        let body = format!("{{\"address\": \"{}\", \"ttl\": \"2s\"}}", echo.address());
+        let body = format!("{{\"address\": \"{}\", \"ttl\": \"4s\"}}", echo.address());
         assert_eq!(proxy.admin("PUT", &path(&n.to_string()), &body).status(), 201);
         beat(n);
     }
