@@ -30,7 +30,7 @@ const STILL: Duration = Duration::from_millis(40);
 const DELAY: Duration = Duration::from_millis(250);
 
 /// A file that is open for writing, and is not written to for this long, is
-/// read all the same.
+/// read all the same; so is one that is empty.
 const ABANDONED: Duration = Duration::from_secs(5);
 
 /// Whether the system tells when a file that was written to is closed.
@@ -92,8 +92,18 @@ impl ConfigWatch {
             // goes on to change it.
             self.read().await.ok();
             let text = self.read().await;
-            if self.shared.state().changes != changes {
-                continue;
+            {
+                let mut state = self.shared.state();
+                if state.changes != changes {
+                    continue;
+                }
+                // Whoever opens a file to write it anew empties it first, and
+                // the system tells of it when that is done.
+                let is_blank = text.as_ref().is_ok_and(|text| text.trim().is_empty());
+                if is_blank && state.last.elapsed() < ABANDONED {
+                    state.writing = true;
+                    continue;
+                }
             }
             self.handled = changes;
             // A file that is not there, or is not text, is no reason to reload.
@@ -243,5 +253,13 @@ mod tests {
         file.write_all(b"two").expect("written");
         drop(file);
         assert_eq!(changed(&mut watch).await, "one two");
+        // Empty, and closed: nobody says that there is more to come.
+        fs::write(&path, "").expect("written");
+        let early = timeout(Duration::from_millis(500), watch.changed()).await;
+        assert!(early.is_err(), "nothing of it: {early:?}");
+        fs::write(&path, "three").expect("written");
+        assert_eq!(changed(&mut watch).await, "three");
+        fs::write(&path, "\n").expect("written");
+        assert_eq!(changed(&mut watch).await, "\n", "in the end it is taken for what it is");
     }
 }
