@@ -56,7 +56,21 @@ struct Entry {
     phase: u64,
     /// When the whole is over.
     total: u64,
+    /// See [`Deadline::tag`]; 0 is none.
+    tag: u64,
+    /// See [`expire`].
+    expired: bool,
     waker: Option<Waker>,
+}
+
+impl Entry {
+    /// Why the whole is over, if it is.
+    fn over(&self, now: u64) -> Option<Elapsed> {
+        (self.total <= now).then_some(match self.expired {
+            true => Elapsed::Expired,
+            false => Elapsed::Total,
+        })
+    }
 }
 
 impl Deadlines {
@@ -105,19 +119,42 @@ impl Deadlines {
     }
 }
 
-/// Which of the two bounds of a [`Deadline`] is over.
+/// What of a [`Deadline`] is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elapsed {
     /// The bound of the current phase.
     Phase,
     /// The bound of the whole.
     Total,
+    /// None, but what it was tagged with is over; see [`expire`].
+    Expired,
+}
+
+/// Ends the deadlines of this thread that are tagged with `tag`, whatever they
+/// are set to.
+pub fn expire(tag: u64) {
+    DEADLINES.with(|all| {
+        for (_, entry) in all.entries.borrow_mut().iter_mut() {
+            if entry.tag == tag {
+                (entry.expired, entry.total) = (true, 0);
+                if let Some(waker) = entry.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    });
 }
 
 /// How long the rest of a request may take: from whoever bounds the whole of it
 /// to whoever sees its last byte go out, as an extension of the response.
 #[derive(Clone, Copy, Debug)]
 pub struct Remaining(pub Duration);
+
+/// What is served while something with a tag goes on, see [`Deadline::tag`].
+pub trait Tagged {
+    /// The tag, if it has one.
+    fn tag(&self) -> Option<u64>;
+}
 
 /// Two bounds in time that can be moved: one for the phase that something is
 /// in, one for the whole of it. Neither is set at first.
@@ -129,7 +166,8 @@ impl Deadline {
     /// A deadline that is not set.
     #[must_use]
     pub fn new() -> Self {
-        let entry = Entry { phase: NEVER, total: NEVER, waker: None };
+        let entry =
+            Entry { phase: NEVER, total: NEVER, tag: 0, expired: false, waker: None };
         Self { index: DEADLINES.with(|all| all.entries.borrow_mut().insert(entry)) }
     }
 
@@ -145,20 +183,31 @@ impl Deadline {
 
     /// Lets the whole end in `after` from now.
     pub fn set_total(&self, after: Duration) {
-        self.edit(|all, entry| entry.total = all.due(after));
+        self.edit(|all, entry| {
+            if !entry.expired {
+                entry.total = all.due(after);
+            }
+        });
     }
 
-    /// Lets the whole go on for ever.
+    /// Lets [`expire`] end this too; `tag` is not 0.
+    pub fn tag(&self, tag: u64) {
+        self.edit(|_, entry| entry.tag = tag);
+    }
+
+    /// Lets the whole go on for ever, whatever it was tagged with.
     pub fn clear_total(&self) {
-        self.edit(|_, entry| entry.total = NEVER);
+        self.edit(|_, entry| {
+            (entry.total, entry.tag, entry.expired) = (NEVER, 0, false);
+        });
     }
 
-    /// Whether the bound of the whole is over.
+    /// Why the whole is over, if it is.
     #[must_use]
-    pub fn is_total_over(&self) -> bool {
+    pub fn over(&self) -> Option<Elapsed> {
         DEADLINES.with(|all| {
             let entries = all.entries.borrow();
-            entries.get(self.index).is_some_and(|entry| entry.total <= all.now.get())
+            entries.get(self.index).and_then(|entry| entry.over(all.now.get()))
         })
     }
 
@@ -177,8 +226,8 @@ impl Deadline {
             let mut entries = all.entries.borrow_mut();
             let Some(entry) = entries.get_mut(self.index) else { return Poll::Pending };
             let now = all.now.get();
-            if entry.total <= now {
-                return Poll::Ready(Elapsed::Total);
+            if let Some(over) = entry.over(now) {
+                return Poll::Ready(over);
             }
             if entry.phase <= now {
                 return Poll::Ready(Elapsed::Phase);
@@ -345,6 +394,27 @@ mod tests {
                 .await;
             let outcome: Result<(), Elapsed> = outcome;
             assert_eq!(outcome, Err(Elapsed::Total));
+        });
+    }
+
+    #[test]
+    fn what_a_tag_names_ends_at_once_and_nothing_else() {
+        on_a_worker(|| async {
+            let (one, other) = (Deadline::new(), Deadline::new());
+            one.tag(7);
+            other.tag(8);
+            let waiting = tokio::task::spawn_local(async move {
+                let outcome = one.limit(std::future::pending::<()>()).await;
+                (outcome, one)
+            });
+            tokio::task::yield_now().await;
+            expire(7);
+            let (outcome, one) = waiting.await.expect("no panic");
+            assert_eq!(outcome, Err(Elapsed::Expired));
+            one.set_total(Duration::from_secs(60));
+            assert_eq!(one.over(), Some(Elapsed::Expired), "it does not come back");
+            one.clear_total();
+            assert_eq!((one.over(), other.over()), (None, None));
         });
     }
 

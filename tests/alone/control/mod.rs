@@ -3,6 +3,8 @@
 
 mod access;
 mod drain;
+mod ledger;
+mod left_behind;
 mod events;
 mod explain;
 mod health;
