@@ -1,10 +1,13 @@
 //! A control plane for tests: the real one, with a store in a folder that goes
 //! with it, and no worker that anything would wait for.
 
-use std::{ops::Deref, path::PathBuf, sync::Arc};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{Control, Parts, diagnosis::good, happening::Happening, view::ReloadView};
 use crate::{
@@ -82,7 +85,15 @@ impl TestPlane {
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };
-        (Self { control: Control::start(parts).await, folder }, readers)
+        let mut starting = std::pin::pin!(Control::start(parts));
+        let control = loop {
+            // It waits until every worker routes by its first table.
+            match timeout(Duration::from_millis(5), starting.as_mut()).await {
+                Ok(control) => break control,
+                Err(_) => readers.iter().for_each(|reader| drop(reader.acknowledge())),
+            }
+        };
+        (Self { control, folder }, readers)
     }
 
     /// Takes over the config `text` as a reload would.

@@ -101,7 +101,8 @@ async fn a_request_between_table_and_count_does_not_slip_past_a_drain() {
     has_picked.recv().expect("it has picked");
     idle.acknowledge();
 
-    let drained = plane.drain(&key("orders/a"), &ANYONE, Some(Duration::from_secs(60)));
+    let name = key("orders/a");
+    let drained = plane.drain(&name, &ANYONE, Some(Duration::from_secs(60)));
     let mut drained = std::pin::pin!(drained);
     let moment = Duration::from_millis(300);
     let early = timeout(moment, drained.as_mut()).await;

@@ -132,7 +132,7 @@ const fn ended_by(over: Elapsed) -> Reason {
 impl Drop for Forwarded {
     fn drop(&mut self) {
         // hyper does not ask again once it has what the length promised.
-        let over = self.record.as_ref().and_then(|record| record.deadline.over());
+        let over = self.record.as_ref().and_then(|record| record.over());
         let reason = match (self.incoming.is_end_stream(), over) {
             (true, _) => Reason::Ok,
             (false, Some(over)) => ended_by(over),

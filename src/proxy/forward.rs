@@ -100,7 +100,7 @@ async fn forward(
     };
     let total = route.timeout.or(policy.timeouts.request).filter(|total| !total.is_zero());
     if let Some(total) = total {
-        record.deadline.set_total(total);
+        record.bound(total);
     }
     let mut request =
         rewrite(parts, &admitted, &target, client, &route, record)?.map(|()| RequestBody::empty());

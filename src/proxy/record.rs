@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Uri, Version, header};
 use super::{Proxy, RequestConnection, client::Client, upload::Upload};
 use crate::{
     balance::Permit,
-    deadline::Deadline,
+    deadline::{Deadline, Elapsed},
     model::{Ending, Endpoint, InFlight, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
@@ -46,6 +46,7 @@ pub(super) struct Record {
     pub(super) permit: Option<Permit>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
+    total: Option<Duration>,
     /// What the request side knows of the upload, if there is one.
     pub(super) upload: Option<Rc<Upload>>,
     /// How often an endpoint was asked.
@@ -93,6 +94,7 @@ impl Record {
             in_flight: None,
             permit: None,
             deadline: Rc::new(Deadline::new()),
+            total: None,
             upload: None,
             attempts: 0,
             retry_refused: false,
@@ -135,6 +137,21 @@ impl Record {
     /// The endpoint that it has a place on.
     pub(super) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.in_flight.as_ref().map(InFlight::endpoint)
+    }
+
+    /// Bounds the whole of the request to `total` from now.
+    pub(super) fn bound(&mut self, total: Duration) {
+        self.deadline.set_total(total);
+        self.total = Some(total + self.elapsed());
+    }
+
+    /// Why there is no time left, if there is none. That bound by the clock,
+    /// since others who hold to it may have noticed a tick before.
+    pub(super) fn over(&self) -> Option<Elapsed> {
+        if self.deadline.is_expired() {
+            return Some(Elapsed::Expired);
+        }
+        self.total.filter(|total| self.elapsed() >= *total).map(|_| Elapsed::Total)
     }
 
     /// Time since the request began.

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use crate::support::{Accepted, Backend, Connection, Portolan};
+use crate::support::{Accepted, Backend, Connection, Message, Portolan, eventually};
 
 /// Requests by name: a method, and what follows the head.
 const REQUESTS: [(&str, &str, &str); 17] = [
@@ -97,7 +97,7 @@ const SETTINGS: [Setting; 6] = [
         on_status: false,
     },
     Setting {
-        text: "methods = ['PUT']",
+        text: "methods = ['PUT'], buffer = '8B'",
         retries: true,
         put: true,
         delete: false,
@@ -105,7 +105,7 @@ const SETTINGS: [Setting; 6] = [
         on_status: false,
     },
     Setting {
-        text: "methods = ['DELETE'], on_status = [503]",
+        text: "methods = ['DELETE'], buffer = '8B', on_status = [503]",
         retries: true,
         put: false,
         delete: true,
@@ -121,7 +121,7 @@ const SETTINGS: [Setting; 6] = [
         on_status: false,
     },
     Setting {
-        text: "methods = ['PUT', 'DELETE'], on_timeout = true, on_status = [503]",
+        text: "methods = ['PUT', 'DELETE'], buffer = '8B', on_timeout = true, on_status = [503]",
         retries: true,
         put: true,
         delete: true,
@@ -129,7 +129,7 @@ const SETTINGS: [Setting; 6] = [
         on_status: true,
     },
     Setting {
-        text: "attempts = 0, methods = ['PUT', 'DELETE'], on_timeout = true, on_status = [503]",
+        text: "attempts = 0, methods = ['PUT', 'DELETE'], buffer = '8B', on_timeout = true, on_status = [503]",
         retries: false,
         put: true,
         delete: true,
@@ -163,13 +163,21 @@ fn ask(portolan: &Portolan, (name, method, rest): (&str, &str, &str)) {
     assert!(answer.is_ok(), "{name}: {answer:?}");
 }
 
+/// The requests for `name` that `backend` got.
+fn received(backend: &Backend, name: &str) -> Vec<Message> {
+    let mut requests = backend.requests();
+    requests.retain(|request| request.target().strip_prefix('/') == Some(name));
+    requests
+}
+
 /// Two instances of one fate: what is sent twice is sent to both.
 fn check(fate: Fate, setting: &Setting) {
     let start = || Backend::start(move |accepted| fate.befall(accepted));
     let (one, two) = (start(), start());
+    let response = if fate == Fate::Late { "200ms" } else { "25s" };
     let portolan = Portolan::start(&format!(
-        "[service.app]\nendpoints = ['{}', '{}']\ntimeouts = {{ response = '200ms' }}\n\
-         retry = {{ buffer = '8B', budget_floor = 1000, {} }}\n[[route]]\nservice = 'app'",
+        "[service.app]\nendpoints = ['{}', '{}']\ntimeouts = {{ response = '{response}' }}\n\
+         retry = {{ budget_floor = 1000, {} }}\n[[route]]\nservice = 'app'",
         one.address, two.address, setting.text
     ));
     thread::scope(|scope| {
@@ -178,12 +186,15 @@ fn check(fate: Fate, setting: &Setting) {
             scope.spawn(move || ask(portolan, request));
         }
     });
-    portolan.logged(REQUESTS.len());
+    // What was sent late may be read late.
+    for (name, ..) in REQUESTS {
+        let expected = if is_sent_twice(name, fate, setting) { 2 } else { 1 };
+        eventually(|| received(&one, name).len() + received(&two, name).len() >= expected);
+    }
+    drop(portolan);
+    eventually(|| one.open() == 0 && two.open() == 0);
     for (name, method, _) in REQUESTS {
-        let target = format!("/{name}");
-        let (mut one, mut two) = (one.requests(), two.requests());
-        one.retain(|request| request.target() == target);
-        two.retain(|request| request.target() == target);
+        let (one, two) = (received(&one, name), received(&two, name));
         let counts = (one.len(), two.len());
         let expected = if is_sent_twice(name, fate, setting) { 2 } else { 1 };
         let context = format!("{name}, {fate:?}, {:?}: {counts:?}", setting.text);

@@ -59,7 +59,7 @@ fn what_became_of_the_requests_adds_up() {
                     return;
                 }
                 "/closed" => return,
-                "/never" => accepted.connection.wait_for_end(),
+                "/never" => drop(accepted.connection.wait_for_end()),
                 "/error" => accepted.send("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"),
                 _ => accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"),
             }
