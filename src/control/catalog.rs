@@ -268,6 +268,10 @@ impl Catalog {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
         let service = self.services.get_mut(name);
         let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
+        // It may have been on its way when the probe was given up.
+        if !entry.is_probed() {
+            return;
+        }
         let findings = &mut entry.findings;
         let before = (findings.verdict, findings.refused);
         findings.once_passed |= report.outcome.passed;
