@@ -3,8 +3,10 @@
 //! One file per policy. A policy is a pure choice among [`Target`]s; what it
 //! needs to remember across tables stands in [`Memory`].
 
+mod breaker;
 mod gate;
 mod least_request;
+mod queue;
 mod random;
 mod round_robin;
 
@@ -12,14 +14,16 @@ use std::sync::{Arc, atomic::AtomicU32};
 
 use crate::model::{BalancePolicy, Endpoint, EndpointId};
 
-pub use gate::{Gate, GateRefusal, Permit};
+pub use breaker::{Breaker, Circuit, Pass};
+pub use gate::{Gate, GateQueue, GateRefusal, Permit};
+pub use queue::{Place, Queue};
 
 /// An endpoint as one table sees it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Its share, 1 to 1000.
+    /// Its share, 1 to 10,000.
     pub weight: u16,
 }
 

@@ -14,6 +14,7 @@ use super::{
     Proxy, RequestConnection,
     body::RequestBody,
     failure::{Failure, elapsed},
+    hold::Holder,
     record::Record,
 };
 use crate::{
@@ -55,11 +56,13 @@ pub(super) async fn send(
     let own_host = policy.preserve_host && request.headers().contains_key(HOST);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
+    let mut holder = Holder::default();
     loop {
         let lost = match attempt(proxy, request, policy, own_host, fresh, record).await {
             Ok(answered) => return Ok(answered),
             Err(lost) => lost,
         };
+        let how = (lost.failure.reason, lost.request.is_some());
         let Some(again) = lost.request.or_else(|| replay.as_ref().map(Replay::request)) else {
             return Err(lost.failure);
         };
@@ -68,7 +71,11 @@ pub(super) async fn send(
             Retry::Here if !fresh => fresh = true,
             Retry::Here | Retry::Elsewhere if tried.len() < usize::from(policy.retries) => {
                 fresh = false;
-                let other = pick_other(proxy, route, &mut tried, record);
+                let mut other = pick_other(proxy, route, &mut tried, how.0, record);
+                if other.is_none() {
+                    let to = (route, policy);
+                    other = holder.another(proxy, to, &mut tried, how, record).await;
+                }
                 let Some(other) = other else { return Err(lost.failure) };
                 record.in_flight = Some(other);
             }
@@ -81,24 +88,30 @@ pub(super) async fn send(
     }
 }
 
-/// Takes a place on an endpoint that was not tried, from the current table.
+/// Takes a place on another endpoint after the last one failed for `reason`.
 fn pick_other(
     proxy: &Proxy,
     route: &Route,
     tried: &mut Vec<EndpointId>,
+    reason: Reason,
     record: &Record,
 ) -> Option<InFlight> {
     let last = record.in_flight.as_ref()?.endpoint();
     tried.push(last.id);
+    let other = pick(proxy, route, tried)?;
+    // If there is no other, its failure is that of the request.
+    last.record_failure(reason == Reason::ConnectRefused);
+    Some(other)
+}
+
+/// Takes a place on an endpoint that was not tried, from the current table.
+pub(super) fn pick(proxy: &Proxy, route: &Route, tried: &[EndpointId]) -> Option<InFlight> {
     let Action::Forward { service: name, slot } = &route.action else { return None };
-    let other = proxy.tables.with(|table| {
+    proxy.tables.with(|table| {
         // A newer table may have given the slot to another service.
         let service = table.services.get(*slot).filter(|service| service.state.name == *name)?;
         service.balancer.pick(&service.state.memory, tried).map(InFlight::begin)
-    })?;
-    // If there is no other, its failure is that of the request.
-    last.record_failure();
-    Some(other)
+    })
 }
 
 async fn attempt(

@@ -1,0 +1,79 @@
+//! Waiting for an instance when there is none to ask, as while the only one
+//! restarts.
+//!
+//! Whoever waits is woken by every new table and looks again. The body of the
+//! request is not read meanwhile, and a client that leaves gives its place to
+//! the next.
+
+use std::time::{Duration, Instant};
+
+use super::{Proxy, record::Record};
+use crate::{
+    balance::Place,
+    model::{EndpointId, InFlight, Reason, ServicePolicy},
+    routing::Route,
+};
+
+/// The patience of one request. It is one for all of its waits together.
+#[derive(Debug, Default)]
+pub(super) struct Holder {
+    since: Option<Instant>,
+    place: Option<Place>,
+}
+
+impl Holder {
+    /// Waits for the next table. False if the service holds no requests, or
+    /// as many as it may, or this one has waited for long enough.
+    pub(super) async fn wait(
+        &mut self,
+        proxy: &Proxy,
+        policy: &ServicePolicy,
+        record: &Record,
+    ) -> bool {
+        if policy.hold.is_zero() {
+            return false;
+        }
+        if self.place.is_none() {
+            self.place = record.service.as_ref().and_then(|service| service.holders.join());
+        }
+        let waited = self.since.get_or_insert_with(Instant::now).elapsed();
+        let left = policy.hold.saturating_sub(waited);
+        if self.place.is_none() || left == Duration::ZERO {
+            return false;
+        }
+        record.deadline.set(left);
+        let woken = record.deadline.limit(proxy.tables.changed()).await.is_ok();
+        record.deadline.clear();
+        woken
+    }
+
+    /// Waits for another instance after the one in `record` failed for
+    /// `reason` and there is none left to try. If it got no byte of the
+    /// request (`unsent`), it may be tried once more, since a new table may
+    /// say that it is back.
+    pub(super) async fn another(
+        &mut self,
+        proxy: &Proxy,
+        (route, policy): (&Route, &ServicePolicy),
+        tried: &mut Vec<EndpointId>,
+        (reason, unsent): (Reason, bool),
+        record: &mut Record,
+    ) -> Option<InFlight> {
+        if policy.hold.is_zero() {
+            return None;
+        }
+        // It is not on the instance any more, which may be leaving.
+        if let Some(failed) = record.in_flight.take() {
+            failed.endpoint().record_failure(reason == Reason::ConnectRefused);
+        }
+        if unsent {
+            tried.clear();
+        }
+        while self.wait(proxy, policy, record).await {
+            if let Some(other) = super::send::pick(proxy, route, tried) {
+                return Some(other);
+            }
+        }
+        None
+    }
+}
