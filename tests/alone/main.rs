@@ -11,17 +11,21 @@
 mod support;
 
 mod body_limits;
+mod breaker;
 mod broken_responses;
 mod clients_leave;
 mod control;
 mod expect_continue;
 mod header_rules;
+mod hold;
 mod keep_alive;
 mod limits;
+mod outliers;
 mod reasons;
 mod responses_without_body;
 mod retries;
 mod routes;
+mod slow_start;
 mod streaming;
 mod timeouts;
 mod trailers;
