@@ -1,11 +1,11 @@
 //! What requests saw of an instance, counted as they end.
 //!
-//! Workers write with relaxed atomics, and touch no more than they must: a
-//! request that ends well loads three words that lie beside the count it has
-//! in flight. Who fails often enough, or refuses a connection, raises an alarm: a
-//! bounded queue takes the id of the endpoint, once until the control plane has
-//! looked, and drops it when it is full, since the next failure raises it
-//! again. What follows from all this is decided in `health::outlier`.
+//! Workers use relaxed atomics and write no more than they must: a request that
+//! ends well loads three words. Who fails often enough, or refuses a
+//! connection, raises an alarm: a bounded queue takes the id of the endpoint,
+//! once until the control plane has looked, and drops it when it is full, since
+//! the next failure raises it again. What follows from all this is decided in
+//! `health::outlier`.
 
 use std::{
     sync::{

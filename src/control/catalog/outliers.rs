@@ -117,6 +117,11 @@ impl Catalog {
     fn act_on(&mut self, place: &Place, alarms: Alarms, now: Instant) {
         let Some(entry) = self.entry_at(&place.0, &place.1) else { return };
         let outcomes = &entry.endpoint.outcomes;
+        if !entry.routable {
+            // It gets no requests as it is; these began before.
+            outcomes.forget_rows();
+            return;
+        }
         let (failures, errors) = (outcomes.failures_in_a_row(), outcomes.server_errors_in_a_row());
         if alarms.refused() {
             if entry.is_decided_by_probes() {
