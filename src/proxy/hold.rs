@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Holder {
     since: Option<Instant>,
     place: Option<Place>,
+    /// Whether an instance that had the request was asked once more.
+    again: bool,
 }
 
 impl Holder {
@@ -47,10 +49,11 @@ impl Holder {
         woken
     }
 
-    /// Waits for another instance after the one in `record` failed for
-    /// `reason` and there is none left to try. If it got no byte of the
-    /// request (`unsent`), it may be tried once more, since a new table may
-    /// say that it is back.
+    /// Waits for an instance after the one in `record` failed for `reason` and
+    /// there is none left to try. If it got no byte of the request (`unsent`),
+    /// the next table tells whom to ask. If it did, the request may be sent
+    /// again, and it is asked at once: if it has died it refuses now, and if it
+    /// fails again it is not that nobody is there.
     pub(super) async fn another(
         &mut self,
         proxy: &Proxy,
@@ -59,15 +62,17 @@ impl Holder {
         (reason, unsent): (Reason, bool),
         record: &mut Record,
     ) -> Option<InFlight> {
-        if policy.hold.is_zero() {
+        if policy.hold.is_zero() || (!unsent && self.again) {
             return None;
         }
         // It is not on the instance any more, which may be leaving.
         if let Some(failed) = record.in_flight.take() {
             failed.endpoint().record_failure(reason == Reason::ConnectRefused);
         }
-        if unsent {
-            tried.clear();
+        tried.clear();
+        if !unsent {
+            self.again = true;
+            return super::send::pick(proxy, route, tried);
         }
         while self.wait(proxy, policy, record).await {
             if let Some(other) = super::send::pick(proxy, route, tried) {

@@ -93,8 +93,7 @@ fn restarted(health: &str) {
                 scope.spawn(move || {
                     let mut served = 0;
                     while !over.load(Ordering::SeqCst) {
-                        // A POST that was begun cannot be sent again, so that
-                        // one is only sent where it is certain to be refused.
+                        // GET: what a dying instance had got is sent again.
                         let answer = portolan.get(&format!("/{number}"));
                         assert_eq!(answer.status(), 200, "{answer:?}");
                         served += 1;
@@ -123,6 +122,17 @@ fn a_restart_of_the_only_instance_fails_no_request() {
 #[test]
 fn nor_of_one_that_nobody_probes() {
     restarted("health = { kind = 'none' }");
+}
+
+#[test]
+fn who_resets_twice_is_not_waited_for() {
+    let portolan = start("hold = '1h'");
+    let breaking = Backend::start(|mut accepted| {
+        accepted.request();
+    });
+    portolan.register("app/only", breaking.address);
+    assert_eq!(portolan.get("/").reason(), "upstream_reset");
+    assert_eq!(breaking.requests().len(), 2);
 }
 
 #[test]
