@@ -19,9 +19,16 @@ use crate::{
 pub(super) struct Holder {
     since: Option<Instant>,
     place: Option<Place>,
-    /// Whether an instance that had the request was asked once more.
-    again: bool,
+    /// How often an instance that had the request was asked again.
+    again: u32,
 }
+
+/// How often an instance is asked again that had the request and failed.
+const MOST_AGAIN: u32 = 2;
+
+/// How long it is left alone before the last time: one that is dying may have
+/// taken a connection that it never looked at.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Holder {
     /// Waits for the next table. False if the service holds no requests, or
@@ -53,7 +60,7 @@ impl Holder {
     /// there is none left to try. If it got no byte of the request (`unsent`),
     /// the next table tells whom to ask. If it did, the request may be sent
     /// again, and it is asked at once: if it has died it refuses now, and if it
-    /// fails again it is not that nobody is there.
+    /// fails again and again it is not that nobody is there.
     pub(super) async fn another(
         &mut self,
         proxy: &Proxy,
@@ -62,7 +69,7 @@ impl Holder {
         (reason, unsent): (Reason, bool),
         record: &mut Record,
     ) -> Option<InFlight> {
-        if policy.hold.is_zero() || (!unsent && self.again) {
+        if policy.hold.is_zero() || (!unsent && self.again == MOST_AGAIN) {
             return None;
         }
         // It is not on the instance any more, which may be leaving.
@@ -71,7 +78,12 @@ impl Holder {
         }
         tried.clear();
         if !unsent {
-            self.again = true;
+            self.again += 1;
+            if self.again == MOST_AGAIN {
+                record.deadline.set(PAUSE);
+                let _ = record.deadline.limit(proxy.tables.changed()).await;
+                record.deadline.clear();
+            }
             return super::send::pick(proxy, route, tried);
         }
         while self.wait(proxy, policy, record).await {

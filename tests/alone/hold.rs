@@ -125,14 +125,14 @@ fn nor_of_one_that_nobody_probes() {
 }
 
 #[test]
-fn who_resets_twice_is_not_waited_for() {
+fn who_resets_again_and_again_is_not_waited_for() {
     let portolan = start("hold = '1h'");
     let breaking = Backend::start(|mut accepted| {
         accepted.request();
     });
     portolan.register("app/only", breaking.address);
     assert_eq!(portolan.get("/").reason(), "upstream_reset");
-    assert_eq!(breaking.requests().len(), 2);
+    assert_eq!(breaking.requests().len(), 3);
 }
 
 #[test]
