@@ -87,6 +87,12 @@ pub struct ServiceView {
     /// Its circuit breaker, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit: Option<CircuitView>,
+    /// Requests sent once more.
+    #[serde(default)]
+    pub retries: u64,
+    /// Requests that the retry budget did not let be sent once more.
+    #[serde(default)]
+    pub retries_refused: u64,
     /// Routes that lead to it, by name.
     pub routes: Vec<String>,
     /// Its instances, ordered by id.

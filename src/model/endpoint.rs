@@ -87,6 +87,12 @@ impl Endpoint {
         self.outcomes.failed(refused);
     }
 
+    /// Counts one failure that is an answer of which the client is spared; as
+    /// an answer it was counted already.
+    pub fn record_unwanted_answer(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Marks the endpoint as gone from the table: its idle connections are to
     /// be closed and none is to be kept.
     pub fn retire(&self) {

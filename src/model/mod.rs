@@ -28,7 +28,8 @@ pub use network::{ListenAddress, Network};
 pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use policy::{
     BalancePolicy, BreakerPolicy, BreakerSettings, LimitSettings, OutlierPolicy, OutlierSettings,
-    ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts, Trials,
+    RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy, ServiceSettings,
+    TimeoutSettings, Timeouts, Trials,
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::Reason;

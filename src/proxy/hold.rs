@@ -12,6 +12,7 @@ use crate::{
     balance::Place,
     model::{EndpointId, InFlight, Reason, ServicePolicy},
     routing::Route,
+    telemetry::RetryCause,
 };
 
 /// The patience of one request. It is one for all of its waits together.
@@ -56,25 +57,28 @@ impl Holder {
         woken
     }
 
-    /// Waits for an instance after the one in `record` failed for `reason` and
-    /// there is none left to try. If it got no byte of the request (`unsent`),
-    /// the next table tells whom to ask. If it did, the request may be sent
-    /// again, and it is asked at once: if it has died it refuses now, and if it
+    /// Waits for an instance after the one in `record` failed, for `cause` and
+    /// `reason`, and none is left to try. If it got no byte of the request, the
+    /// next table tells whom to ask. If it did, and the request may be sent
+    /// again, it is asked at once: if it has died it refuses now, and if it
     /// fails again and again it is not that nobody is there.
     pub(super) async fn another(
         &mut self,
         proxy: &Proxy,
         (route, policy): (&Route, &ServicePolicy),
         tried: &mut Vec<EndpointId>,
-        (reason, unsent): (Reason, bool),
+        (cause, reason): (RetryCause, Option<Reason>),
         record: &mut Record,
     ) -> Option<InFlight> {
-        if policy.hold.is_zero() || (!unsent && self.again == MOST_AGAIN) {
+        let unsent = matches!(cause, RetryCause::Connect | RetryCause::Unsent);
+        let may_ask = cause == RetryCause::Reset && self.again < MOST_AGAIN;
+        let wanted = !policy.hold.is_zero() && policy.retry.attempts > 0;
+        if !wanted || record.retry_refused || !(unsent || may_ask) {
             return None;
         }
         // It is not on the instance any more, which may be leaving.
         if let Some(failed) = record.in_flight.take() {
-            failed.endpoint().record_failure(reason == Reason::ConnectRefused);
+            failed.endpoint().record_failure(reason == Some(Reason::ConnectRefused));
         }
         tried.clear();
         if !unsent {
@@ -84,10 +88,10 @@ impl Holder {
                 let _ = record.deadline.limit(proxy.tables.changed()).await;
                 record.deadline.clear();
             }
-            return super::send::pick(proxy, route, tried);
+            return super::send::pick(proxy, route, tried, |_| true);
         }
         while self.wait(proxy, policy, record).await {
-            if let Some(other) = super::send::pick(proxy, route, tried) {
+            if let Some(other) = super::send::pick(proxy, route, tried, |_| true) {
                 return Some(other);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Router, Slot};
 use crate::{
-    balance::{Balancer, Breaker, Gate, Memory, Queue},
+    balance::{Balancer, Breaker, Gate, Memory, Queue, RetryBudget},
     model::{ServiceName, ServicePolicy},
     telemetry::ServiceMetrics,
 };
@@ -24,6 +24,8 @@ pub struct ServiceState {
     pub holders: Arc<Queue>,
     /// Gives the service a rest when it fails.
     pub breaker: Arc<Breaker>,
+    /// Bounds the requests that are sent once more.
+    pub budget: RetryBudget,
     /// What the balancer remembers.
     pub memory: Memory,
     /// What it counts.
@@ -39,6 +41,7 @@ impl ServiceState {
             gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
             holders: Arc::new(Queue::new(policy.queue)),
             breaker: Arc::default(),
+            budget: RetryBudget::new(workers),
             memory: Memory::default(),
             metrics: ServiceMetrics::new(workers),
         }

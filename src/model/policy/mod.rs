@@ -5,6 +5,7 @@
 
 mod breaker;
 mod outlier;
+mod retry;
 
 use std::{
     num::{NonZeroU32, NonZeroU64},
@@ -18,6 +19,7 @@ use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
 
 pub use breaker::{BreakerPolicy, BreakerSettings, Trials};
 pub use outlier::{OutlierPolicy, OutlierSettings};
+pub use retry::{RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings};
 
 /// The policy that picks an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -106,14 +108,12 @@ pub struct ServiceSettings {
     pub timeouts: TimeoutSettings,
     /// Limits.
     pub limits: LimitSettings,
+    /// When a request is sent once more.
+    pub retry: RetrySettings,
     /// Send the client's `Host` to the instance; if false, its address.
     /// Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preserve_host: Option<bool>,
-    /// Attempts on another instance after one that provably did not process
-    /// the request. Default 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retries: Option<u8>,
     /// When more than half of at least three instances fail together, keep
     /// sending to those that were healthy before: the probe may be what is
     /// broken. Set false for services that must fail closed. Default true.
@@ -165,8 +165,8 @@ pub struct ServicePolicy {
     pub body: Option<NonZeroU64>,
     /// Send the client's `Host`.
     pub preserve_host: bool,
-    /// Attempts on another instance.
-    pub retries: u8,
+    /// When a request is sent once more.
+    pub retry: RetryPolicy,
     /// Whether the panic threshold applies.
     pub panic: bool,
     /// How long a request waits for an instance; not at all if zero.
@@ -203,7 +203,7 @@ impl ServiceSettings {
             queue: self.limits.queue.or(defaults.limits.queue).unwrap_or(100),
             body: body.and_then(|size| NonZeroU64::new(size.0)),
             preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
-            retries: self.retries.or(defaults.retries).unwrap_or(1),
+            retry: self.retry.resolve(&defaults.retry),
             panic: self.panic.or(defaults.panic).unwrap_or(true),
             hold: self.hold.or(defaults.hold).map_or(Duration::ZERO, Duration::from),
             slow_start: self.slow_start.or(defaults.slow_start).map_or(Duration::ZERO, Into::into),
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
         assert!(policy.preserve_host && policy.panic);
-        assert_eq!(policy.retries, 1);
+        assert_eq!(policy.retry.attempts, 1);
         assert_eq!((policy.hold, policy.slow_start), (Duration::ZERO, Duration::ZERO));
         let outlier = &policy.outlier;
         assert!(outlier.connect_refused && !outlier.compares());
@@ -253,16 +253,17 @@ mod tests {
     #[test]
     fn a_service_overrides_the_defaults_value_by_value() {
         let defaults = ServiceSettings {
-            retries: Some(0),
+            retry: RetrySettings { attempts: Some(0), ..Default::default() },
             timeouts: TimeoutSettings {
                 connect: Some(HumanDuration::from_millis(100)),
                 ..Default::default()
             },
             ..Default::default()
         };
-        let service = ServiceSettings { retries: Some(2), ..Default::default() };
+        let retry = RetrySettings { attempts: Some(2), ..Default::default() };
+        let service = ServiceSettings { retry, ..Default::default() };
         let policy = service.resolve(&defaults);
-        assert_eq!(policy.retries, 2);
+        assert_eq!(policy.retry.attempts, 2);
         assert_eq!(policy.timeouts.connect, Duration::from_millis(100));
     }
 }
