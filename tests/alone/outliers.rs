@@ -155,6 +155,20 @@ fn who_resets_again_and_again_is_ejected_and_an_edit_changes_nothing() {
 }
 
 #[test]
+fn an_answer_of_which_the_client_is_spared_is_no_broken_connection() {
+    let (broken, fine) = (Backend::answering(BROKEN), Backend::answering(OK));
+    let portolan = before(
+        &[broken.address, fine.address],
+        "retry = { on_status = [500], budget_percent = 100 }",
+    );
+    for _ in 0..40 {
+        assert_eq!(portolan.get("/").status(), 200);
+    }
+    assert!(broken.requests().len() > 10);
+    assert!(instance(&portolan, broken.address)["ejected"].is_null());
+}
+
+#[test]
 fn the_last_one_is_never_ejected() {
     let refusing = Backend::refusing();
     let portolan = before(&[refusing], "");

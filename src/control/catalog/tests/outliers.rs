@@ -96,7 +96,10 @@ fn an_ejection_outlives_edits_and_reloads_and_ends_with_the_instance() {
     edited.instance.health = HealthSettings::default();
     edited.instance.weight = Weight::try_from(7).expect("a weight");
     catalog.upsert(edited, false, at(1));
-    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\nretry = { attempts = 2 }\n");
+    configured(
+        &mut catalog,
+        "[service.orders]\nhealth = { kind = 'none' }\nretry = { attempts = 2 }\n",
+    );
     catalog.registers("payments/x", 80, 9);
     catalog.refresh(at(1));
     assert_eq!(catalog.ids(), "ac");
