@@ -78,6 +78,14 @@ impl Control {
             _ => leaving.iter().map(Leaving::ended).fold(Ended::default(), Ended::and),
         };
         let Ended { completed, moved, lost } = ended;
-        LeavingView { drained, in_flight, completed, retried: moved, cut: lost, version, found: true }
+        LeavingView {
+            drained,
+            in_flight,
+            completed,
+            retried: moved,
+            cut: lost,
+            version,
+            found: true,
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
-use super::{Address, InstanceKey};
+use super::{Address, InstanceKey, Outcomes};
 
 /// Names an endpoint within this process; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +40,8 @@ pub struct Endpoint {
     /// Whether its address is held to the rules for registered instances;
     /// false for those that the config file names.
     pub checked: bool,
+    /// What requests saw of it.
+    pub outcomes: Outcomes,
     in_flight: AtomicU32,
     retired: AtomicBool,
     completed: AtomicU64,
@@ -107,6 +109,7 @@ impl Endpoint {
             generation,
             address,
             checked,
+            outcomes: Outcomes::default(),
             in_flight: AtomicU32::new(0),
             retired: AtomicBool::new(false),
             completed: AtomicU64::new(0),

@@ -16,7 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{RequestConnection, headers, record::Record};
-use crate::{deadline::{Elapsed, Tagged}, model::Reason};
+use crate::{
+    deadline::{Elapsed, Tagged},
+    model::Reason,
+};
 
 /// A body broke off. The reason is in the record of its request.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

@@ -52,10 +52,13 @@ fn all_is_well() {
       instances  7 healthy
       in flight  37 requests, 1 connection
 
-      10000 requests, by how they ended
+      10037 requests = 9900 completed + 10 left by their client + 90 refused + 0 failed + 37 in flight
         ok           9900  99.00 %
         no_route       90   0.90 %
         client_gone    10   0.10 %
+
+      left lately
+        orders/orders-7  → orders-8  18204 requests  3 retried  0 lost  2 min ago: it was asked to
     ");
 }
 

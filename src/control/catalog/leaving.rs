@@ -188,8 +188,7 @@ impl Catalog {
         generation: Option<u64>,
     ) -> Option<Ended> {
         let wanted = |departure: &&Departure| {
-            departure.key == *key
-                && generation.is_none_or(|wanted| wanted == departure.generation)
+            departure.key == *key && generation.is_none_or(|wanted| wanted == departure.generation)
         };
         self.departures.iter().rev().find(wanted).map(|departure| departure.ended_leaving)
     }

@@ -9,7 +9,8 @@ const SHORT: &str = "[service.app]\ntimeouts = { drain = '300ms' }\n[[route]]\ns
 #[test]
 fn idle_connections_are_closed_at_once() {
     let proxy = Portolan::start("[service.app]\n[[route]]\nservice = 'app'\n");
-    let (one, two) = (Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), Echo::start("two"));
+    let (one, two) =
+        (Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), Echo::start("two"));
     proxy.register("app/one", one.address);
     // Over enough connections to get to both workers.
     let mut clients: Vec<_> = (0..20).map(|_| proxy.connect()).collect();
@@ -108,7 +109,8 @@ fn a_client_that_does_not_read_is_cut_too() {
 
 #[test]
 fn whoever_is_in_time_is_not_cut() {
-    let proxy = Portolan::start("[service.app]\ntimeouts = { drain = '0s' }\n[[route]]\nservice = 'app'\n");
+    let proxy =
+        Portolan::start("[service.app]\ntimeouts = { drain = '0s' }\n[[route]]\nservice = 'app'\n");
     let one = Steered::start("one");
     proxy.register("app/one", one.address());
     let mut tunnel = tunnel(&proxy);
@@ -125,7 +127,9 @@ fn whoever_is_in_time_is_not_cut() {
 fn an_endpoint_that_the_file_does_not_name_any_more_leaves_too() {
     let one = Steered::start("one");
     let config = |endpoints: &str| {
-        format!("[service.app]\ntimeouts = {{ drain = '300ms' }}\nendpoints = [{endpoints}]\n[[route]]\nservice = 'app'\n")
+        format!(
+            "[service.app]\ntimeouts = {{ drain = '300ms' }}\nendpoints = [{endpoints}]\n[[route]]\nservice = 'app'\n"
+        )
     };
     let proxy = Portolan::start(&config(&format!("'{}'", one.address())));
     let mut client: Connection = proxy.connect();

@@ -3,12 +3,12 @@
 
 mod access;
 mod drain;
-mod ledger;
-mod left_behind;
 mod events;
 mod explain;
 mod health;
 mod lease;
+mod ledger;
+mod left_behind;
 mod register;
 mod reload;
 mod restart;
