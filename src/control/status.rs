@@ -9,13 +9,15 @@ use std::{
 
 use super::{
     Control,
+    catalog::Departure,
     entry::ServiceEntry,
-    show::millis,
-    view::{ConfigView, StatusView, StoreView},
+    show::{circuit, millis},
+    view::{ConfigView, DepartureView, LedgerView, StatusView, StoreView},
 };
 use crate::{
-    model::InstanceState,
+    model::{Ending, InstanceState},
     registry::{StoreReport, StoreState},
+    telemetry::Metrics,
 };
 
 /// How long readiness waits for the probes of restored instances.
@@ -88,11 +90,29 @@ impl Control {
             instances,
             probe_stretch: shared.prober.stretch(),
             requests: requests.map(|(reason, count)| (reason.to_string(), count)).collect(),
-            in_flight: shared.metrics.in_flight(),
+            ledger: ledger(&shared.metrics),
+            departures: self.departures(),
             connections: shared.metrics.connections(),
             store: store_view(&store),
             attention,
         }
+    }
+
+    fn departures(&self) -> Vec<DepartureView> {
+        let catalog = self.shared.catalog();
+        let view = |departure: &Departure| DepartureView {
+            service: departure.key.service.to_string(),
+            instance: departure.key.id.to_string(),
+            generation: departure.generation,
+            why: departure.why.to_owned(),
+            successor: departure.successor.as_ref().map(|(id, _)| id.to_string()),
+            requests: departure.ended.total(),
+            retried: departure.ended.moved,
+            lost: departure.ended.lost,
+            cut: departure.ended_leaving.lost,
+            ago_ms: millis(departure.at.elapsed()),
+        };
+        catalog.departures().iter().rev().map(view).collect()
     }
 
     /// What needs a person.
@@ -153,12 +173,35 @@ fn store_view(store: &StoreReport) -> StoreView {
     }
 }
 
+fn ledger(metrics: &Metrics) -> LedgerView {
+    let (accepted, by_ending) = metrics.ledger();
+    let of = |ending| by_ending.get(&ending).copied().unwrap_or(0);
+    LedgerView {
+        accepted,
+        completed: of(Ending::Completed),
+        client_gone: of(Ending::ClientGone),
+        refused: of(Ending::Refused),
+        failed: of(Ending::Failed),
+        in_flight: accepted - by_ending.values().sum::<u64>(),
+    }
+}
+
 /// What is wrong with a service, if anything is.
 fn complaint(service: &ServiceEntry) -> Option<String> {
     let count = |state| service.entries.values().filter(|entry| entry.state == state).count();
     let (all, down) = (service.entries.len(), count(InstanceState::Unhealthy));
     let leaving = count(InstanceState::Draining);
-    if service.panic {
+    let circuit = circuit(service).filter(|circuit| circuit.state != "closed");
+    if let Some(circuit) = circuit {
+        Some(match circuit.left_ms {
+            Some(left) => {
+                let left = Duration::from_secs(left.div_ceil(1000));
+                let left = humantime::format_duration(left);
+                format!("the circuit is open for another {left}: too many requests fail")
+            }
+            None => "the circuit is half open: a few requests try the service out".to_owned(),
+        })
+    } else if service.panic {
         Some("most instances fail together (panic)".to_owned())
     } else if all == leaving {
         // Nobody misses what no route leads to.
@@ -170,6 +213,8 @@ fn complaint(service: &ServiceEntry) -> Option<String> {
         Some("no instance is healthy".to_owned())
     } else if down > 0 {
         Some(format!("{down} of {all} instances are unhealthy"))
+    } else if service.ejected() > 0 {
+        Some(format!("{} of {all} instances are ejected", service.ejected()))
     } else {
         None
     }

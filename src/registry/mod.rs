@@ -38,6 +38,7 @@ pub use event::{RegistryEvent, Removal};
 pub use export::{Export, ExportError};
 pub use folder::write_whole;
 pub use handle::{Opened, Registry, StoreReport};
+pub use limits::{Fault, Unfit, check};
 pub use offline::{
     Imported, OfflineError, Restored, StoreSummary, Verification, export, export_readable, import,
     restore, verify,

@@ -38,8 +38,9 @@ enum Life {
 impl Portolan {
     /// Starts the proxy with the config `text`, in which what is not said is
     /// filled in for a test: addresses on port 0, two workers, a data folder,
-    /// an access log with every request, and no probes unless
-    /// `[defaults]` or the service asks for them.
+    /// an access log with every request, and neither probes nor ejections
+    /// unless `[defaults]` or the service asks for them: `outlier = {}` in
+    /// `[defaults]` brings back what is the default outside of tests.
     #[track_caller]
     pub(crate) fn start(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -126,13 +127,6 @@ impl Portolan {
         Self::spawn_in(folder, command)
     }
 
-    /// Sends `signal` to a proxy apart.
-    #[track_caller]
-    pub(crate) fn signal(&self, signal: Signal) {
-        let Life::Apart(child) = &self.life else { panic!("it is in this process") };
-        kill_process(Pid::from_child(child), signal).expect("a process");
-    }
-
     /// The process id of a proxy apart.
     #[track_caller]
     pub(crate) fn process(&self) -> u32 {
@@ -145,6 +139,13 @@ impl Portolan {
     pub(crate) fn wait(&mut self) {
         let Life::Apart(child) = &mut self.life else { panic!("it is in this process") };
         child.wait().expect("a process");
+    }
+
+    /// Sends `signal` to a proxy that runs apart.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Life::Apart(child) = &self.life else { panic!("it runs in this process") };
+        kill_process(Pid::from_child(child), signal).expect("a process");
     }
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
@@ -330,7 +331,12 @@ fn write_config(folder: &Path, text: &str) {
     }
     fill(section(&mut config, "admin"), "address", "127.0.0.1:0");
     fill(section(&mut config, "registry"), "data_dir", path("data"));
-    fill(section(section(&mut config, "defaults"), "health"), "kind", "none");
+    let defaults = section(&mut config, "defaults");
+    fill(section(defaults, "health"), "kind", "none");
+    let mut nobody = Table::new();
+    fill(&mut nobody, "connect_refused", false);
+    fill(&mut nobody, "consecutive_failures", 0);
+    fill(defaults, "outlier", nobody);
     let access_log = section(section(&mut config, "telemetry"), "access_log");
     fill(access_log, "mode", "all");
     fill(access_log, "format", "json");
