@@ -14,6 +14,7 @@ mod body_limits;
 mod broken_responses;
 mod clients_leave;
 mod control;
+mod exec;
 mod expect_continue;
 mod header_rules;
 mod keep_alive;
