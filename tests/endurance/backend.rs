@@ -18,12 +18,13 @@ use std::{
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Frame, Incoming},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_tungstenite::{
@@ -62,7 +63,7 @@ pub(crate) struct Stats {
     pub(crate) early: u64,
 }
 
-type Body = BoxBody<Bytes, io::Error>;
+type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 #[derive(Debug)]
 struct Backend {
@@ -88,6 +89,12 @@ pub(crate) async fn serve(args: BackendArgs) -> anyhow::Result<()> {
     });
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
     println!("{}", listener.local_addr()?);
+    // Whoever started it holds the other end, and lets go of it however it
+    // ends.
+    std::thread::spawn(|| {
+        io::copy(&mut io::stdin(), &mut io::sink()).ok();
+        kill_process(getpid(), Signal::KILL).ok();
+    });
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -101,7 +108,7 @@ pub(crate) async fn serve(args: BackendArgs) -> anyhow::Result<()> {
 }
 
 fn whole(body: impl Into<Bytes>) -> Body {
-    Full::new(body.into()).map_err(|never| match never {}).boxed()
+    Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 impl Backend {
@@ -156,13 +163,14 @@ impl Backend {
 
 fn streamed(number: u64) -> Body {
     let (chunks, gap) = content::chunks(number);
-    let chunks = futures_util::stream::iter(chunks).enumerate().then(move |(index, chunk)| async move {
-        if index > 0 {
-            sleep(gap).await;
-        }
-        Ok(Frame::data(chunk))
-    });
-    BodyExt::boxed(StreamBody::new(chunks.boxed_sync()))
+    let chunks =
+        futures_util::stream::iter(chunks).enumerate().then(move |(index, chunk)| async move {
+            if index > 0 {
+                sleep(gap).await;
+            }
+            Ok(Frame::data(chunk))
+        });
+    BodyExt::boxed_unsync(StreamBody::new(chunks))
 }
 
 fn upgraded(request: Request<Incoming>) -> anyhow::Result<Response<Body>> {

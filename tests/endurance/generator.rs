@@ -58,7 +58,6 @@ struct Shared {
     client: Client,
     tally: Mutex<Tally>,
     under_way: TaskTracker,
-    posts: AtomicU64,
 }
 
 impl Generator {
@@ -68,16 +67,10 @@ impl Generator {
             client: Client::of(target),
             tally: Mutex::default(),
             under_way: TaskTracker::new(),
-            posts: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
         let sending = tokio::spawn(send(Arc::clone(&shared), rate, mix, stop.clone()));
         Self { shared, stop, sending }
-    }
-
-    /// POSTs under way.
-    pub(crate) fn posts(&self) -> u64 {
-        self.shared.posts.load(Ordering::SeqCst)
     }
 
     /// Sends no more, and waits for what is under way.
@@ -111,15 +104,9 @@ async fn send(shared: Arc<Shared>, rate: u64, mix: Mix, stop: CancellationToken)
 
 impl Shared {
     async fn one(self: Arc<Self>, kind: Kind, number: u64, due: Instant) {
-        if kind == Kind::Post {
-            self.posts.fetch_add(1, Ordering::SeqCst);
-        }
         let begun = Instant::now();
         let result = self.client.exchange(kind, number).await;
         let ended = Instant::now();
-        if kind == Kind::Post {
-            self.posts.fetch_sub(1, Ordering::SeqCst);
-        }
         let mut tally = self.tally.lock().expect("no panic");
         *tally.sent.entry(kind).or_default() += 1;
         match result {

@@ -134,6 +134,11 @@ impl fmt::Display for Tally {
             write!(f, "{comma} {count} {}", format!("{kind:?}").to_lowercase())?;
         }
         let failed = self.failures.len();
-        write!(f, "), {} as they should be, {failed} failed, {} of those cut", self.ok(), self.cut())
+        write!(
+            f,
+            "), {} as they should be, {failed} failed, {} of those cut",
+            self.ok(),
+            self.cut()
+        )
     }
 }
