@@ -9,6 +9,7 @@
 mod configured;
 mod leases;
 mod leaving;
+mod outliers;
 #[cfg(test)]
 mod tests;
 
@@ -18,24 +19,21 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
-use self::leaving::Leaving;
+use self::{leaving::Leaving, outliers::Watch};
 use super::{
-    compile,
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
 };
 use crate::{
-    balance::{Gate, Memory, RetryBudget},
-    health::{ProbeReport, Target},
+    health::{ProbeReport, Standing, Target, Window},
     model::{
         Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
         ServiceName, ServiceSettings, Verdict,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
-    telemetry::ServiceMetrics,
 };
 
 /// What a change asks of the prober.
@@ -43,6 +41,8 @@ use crate::{
 pub(super) enum ProbeChange {
     Watch(Target),
     Unwatch(EndpointId),
+    /// It refused a connection that a request wanted.
+    Refused(EndpointId),
 }
 
 /// The catalog.
@@ -60,6 +60,7 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
+    watch: Watch,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -69,9 +70,10 @@ pub(super) struct Catalog {
 pub(super) type Placed = (Slot, Option<Arc<Service>>);
 
 impl Catalog {
-    /// An empty catalog for a data plane of `workers` threads.
+    /// An empty catalog for a data plane of `workers` threads. Endpoints ring
+    /// `bell` when requests fail on them.
     #[must_use]
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, bell: mpsc::Sender<EndpointId>) -> Self {
         Self {
             workers,
             suspect_for: Duration::from_secs(60),
@@ -82,6 +84,7 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
+            watch: Watch::new(bell),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -94,13 +97,7 @@ impl Catalog {
         self.services.entry(name.clone()).or_insert_with(|| {
             let settings = ServiceSettings::default();
             let policy = settings.resolve(&self.defaults);
-            let state = ServiceState {
-                name: name.clone(),
-                gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
-                budget: RetryBudget::new(self.workers),
-                memory: Memory::default(),
-                metrics: ServiceMetrics::new(self.workers),
-            };
+            let state = ServiceState::new(name.clone(), &policy, self.workers);
             ServiceEntry {
                 slot: self.slots.take(),
                 settings,
@@ -109,6 +106,9 @@ impl Catalog {
                 entries: BTreeMap::new(),
                 published: None,
                 panic: false,
+                ejections: Default::default(),
+                opened: 0,
+                is_resting: false,
                 kept: false,
             }
         })
@@ -181,10 +181,15 @@ impl Catalog {
             state: InstanceState::Starting,
             since: now,
             routable: false,
+            serving_since: None,
+            standing: Standing::default(),
+            window: Window::default(),
         };
+        let policy = Arc::clone(&service.policy);
         let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
         service.entries.insert(id.clone(), entry);
         self.probes.extend(watch);
+        self.watch.begin(&endpoint, &policy);
         if source == Source::Registry {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
             tenants.insert((name.clone(), id.clone()));
@@ -201,6 +206,7 @@ impl Catalog {
         self.touched.insert(name.clone());
         self.endpoints.remove(&entry.endpoint.id);
         self.suspects.remove(&place);
+        self.watch.forget(&place);
         self.touch_tenants(&entry.endpoint.address);
         if let Some(tenants) = self.tenants.get_mut(&entry.endpoint.address) {
             tenants.remove(&place);
@@ -287,6 +293,7 @@ impl Catalog {
             if service.entries.is_empty() && !service.kept {
                 let slot = service.slot;
                 self.services.remove(&name);
+                self.watch.growing.remove(&name);
                 self.slots.give_back(slot);
                 placed.push((slot, None));
                 continue;
@@ -314,10 +321,18 @@ impl Catalog {
                 } else if entry.state == InstanceState::Suspect {
                     self.suspects.remove(&(name.clone(), id.clone()));
                 }
+                if state.is_routable() && !entry.state.is_routable() {
+                    entry.endpoint.outcomes.forget_rows();
+                }
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
-            if let Some(compiled) = compiled(service) {
+            let (compiled, next_step) = service.compile(now);
+            match next_step {
+                Some(at) => self.watch.growing.insert(name.clone(), at),
+                None => self.watch.growing.remove(&name),
+            };
+            if let Some(compiled) = compiled {
                 if service.panic != compiled.panic {
                     service.panic = compiled.panic;
                     self.happened.push(Happening::panic(&name, compiled.panic));
@@ -347,21 +362,4 @@ impl Catalog {
         let of = |source| entries.get(&(key.id.clone(), source));
         of(Source::Registry).or_else(|| of(Source::File))
     }
-}
-
-/// The service as the table should have it, unless it has it already.
-fn compiled(service: &mut ServiceEntry) -> Option<Service> {
-    let candidates: Vec<_> = service.entries.values().map(Entry::candidate).collect();
-    let compiled = compile::compile(&candidates, service.policy.panic);
-    let picked: BTreeSet<EndpointId> =
-        compiled.targets.iter().map(|target| target.endpoint.id).collect();
-    for entry in service.entries.values_mut() {
-        entry.routable = picked.contains(&entry.endpoint.id);
-    }
-    let same = service.published.as_ref().is_some_and(|old| {
-        Arc::ptr_eq(&old.policy, &service.policy)
-            && old.panic == compiled.panic
-            && compile::same_targets(old.balancer.targets(), &compiled.targets)
-    });
-    (!same).then(|| compile::service(&service.policy, &service.state, compiled))
 }

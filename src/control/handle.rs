@@ -36,6 +36,10 @@ use crate::{
 /// Calls with `wait` at once.
 const MOST_WAITS: usize = 4096;
 
+/// Endpoints that may ring at once. Who finds no room rings with the next
+/// failure.
+const MOST_ALARMS: usize = 1024;
+
 /// How often a drain looks whether anything is still in flight.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -105,6 +109,7 @@ impl Control {
     pub async fn start(parts: Parts) -> Self {
         let Parts { workers, registry, prober, publisher, metrics, access_log, .. } = parts;
         let (commands, receiver) = mpsc::unbounded_channel();
+        let (bell, alarms) = mpsc::channel(MOST_ALARMS);
         let config = ConfigState {
             path: parts.loaded.file.clone(),
             loaded: Arc::clone(&parts.loaded),
@@ -121,7 +126,7 @@ impl Control {
         let shared = Arc::new(Shared {
             workers,
             started: Instant::now(),
-            catalog: RwLock::new(Catalog::new(workers)),
+            catalog: RwLock::new(Catalog::new(workers, bell)),
             events: EventLog::new(),
             prober: prober.0,
             metrics,
@@ -135,7 +140,8 @@ impl Control {
             warm: AtomicBool::new(registry.restored == 0),
         });
         let watcher = publisher.watcher();
-        let inputs = Inputs { commands: receiver, registry: registry.events, probes: prober.1 };
+        let (events, probes) = (registry.events, prober.1);
+        let inputs = Inputs { commands: receiver, registry: events, probes, alarms };
         let handle = registry.registry.clone();
         let reconciler = Reconciler::new(Arc::clone(&shared), handle, publisher, &parts.loaded);
         tokio::spawn(reconciler.run(inputs));

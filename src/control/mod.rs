@@ -14,6 +14,7 @@ mod routes;
 mod scrape;
 mod shared;
 mod show;
+mod slow_start;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Control,
     entry::ServiceEntry,
-    show::millis,
+    show::{circuit, millis},
     view::{ConfigView, StatusView},
 };
 use crate::{model::InstanceState, registry::StoreState};
@@ -137,7 +137,17 @@ fn complaint(service: &ServiceEntry) -> Option<String> {
     let count = |state| service.entries.values().filter(|entry| entry.state == state).count();
     let (all, down) = (service.entries.len(), count(InstanceState::Unhealthy));
     let leaving = count(InstanceState::Draining);
-    if service.panic {
+    let circuit = circuit(service).filter(|circuit| circuit.state != "closed");
+    if let Some(circuit) = circuit {
+        Some(match circuit.left_ms {
+            Some(left) => {
+                let left = Duration::from_secs(left.div_ceil(1000));
+                let left = humantime::format_duration(left);
+                format!("the circuit is open for another {left}: too many requests fail")
+            }
+            None => "the circuit is half open: a few requests try the service out".to_owned(),
+        })
+    } else if service.panic {
         Some("most instances fail together (panic)".to_owned())
     } else if all == leaving {
         // Nobody misses what no route leads to.
@@ -149,6 +159,8 @@ fn complaint(service: &ServiceEntry) -> Option<String> {
         Some("no instance is healthy".to_owned())
     } else if down > 0 {
         Some(format!("{down} of {all} instances are unhealthy"))
+    } else if service.ejected() > 0 {
+        Some(format!("{} of {all} instances are ejected", service.ejected()))
     } else {
         None
     }

@@ -26,8 +26,11 @@ pub struct InstanceView {
     /// 37 in a row`.
     pub why: String,
     /// Whether requests are sent to it. Differs from what the state says only
-    /// in panic.
+    /// in panic and while it is ejected.
     pub routable: bool,
+    /// Present while it is ejected because of what requests saw of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected: Option<EjectedView>,
     /// Which registration under this id, counted by the registry.
     pub generation: u64,
     /// Time left of its lease; absent without a TTL, 0 once expired.
@@ -44,6 +47,32 @@ pub struct InstanceView {
     pub failures: u64,
 }
 
+/// That an instance gets no requests for a time, whatever its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EjectedView {
+    /// Until it is given another chance.
+    pub left_ms: u64,
+    /// Which rule of `outlier`: `connect_refused`, `consecutive_failures`,
+    /// `consecutive_5xx`, `success_rate` or `latency`.
+    pub cause: String,
+    /// What was seen, in words for a person.
+    pub detail: String,
+    /// How often it was ejected, less what it has made up for.
+    pub times: u32,
+}
+
+/// Where the circuit breaker of a service stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CircuitView {
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    /// While it is open: until requests try the service out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+    /// How often it has opened.
+    pub opened: u64,
+}
+
 /// One service as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
@@ -55,6 +84,9 @@ pub struct ServiceView {
     pub routable: usize,
     /// Whether the panic threshold keeps failing instances in use.
     pub panic: bool,
+    /// Its circuit breaker, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitView>,
     /// Requests sent once more.
     #[serde(default)]
     pub retries: u64,
@@ -262,7 +294,8 @@ pub struct EventView {
     pub time: String,
     /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
     /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
-    /// `config_refused`, `panic`, `panic_over`.
+    /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
+    /// `returned`, `circuit_open`, `circuit_closed`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
-use super::{Address, InstanceKey};
+use super::{Address, InstanceKey, Outcomes};
 
 /// Names an endpoint within this process; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub struct Endpoint {
     /// Whether its address is held to the rules for registered instances;
     /// false for those that the config file names.
     pub checked: bool,
+    /// What requests saw of it.
+    pub outcomes: Outcomes,
     in_flight: AtomicU32,
     retired: AtomicBool,
     requests: AtomicU64,
@@ -48,6 +50,7 @@ impl Endpoint {
             generation,
             address,
             checked,
+            outcomes: Outcomes::default(),
             in_flight: AtomicU32::new(0),
             retired: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -78,8 +81,15 @@ impl Endpoint {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Counts one failure.
-    pub fn record_failure(&self) {
+    /// Counts one failure; `refused` says that it was a refused connection.
+    pub fn record_failure(&self, refused: bool) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.outcomes.failed(refused);
+    }
+
+    /// Counts one failure that is an answer of which the client is spared; as
+    /// an answer it was counted already.
+    pub fn record_unwanted_answer(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{Proxy, RequestConnection, client::Client, upload::Upload};
 use crate::{
-    balance::Permit,
+    balance::{Pass, Permit},
     deadline::Deadline,
     model::{InFlight, Reason},
     routing::{Route, ServiceState},
@@ -44,6 +44,8 @@ pub(super) struct Record {
     pub(super) in_flight: Option<InFlight>,
     /// The place in the service.
     pub(super) permit: Option<Permit>,
+    /// The leave of a circuit breaker, until it is told how the request went.
+    pub(super) pass: Option<Pass>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
     total: Option<Duration>,
@@ -93,6 +95,7 @@ impl Record {
             service: None,
             in_flight: None,
             permit: None,
+            pass: None,
             deadline: Rc::new(Deadline::new()),
             total: None,
             upload: None,
@@ -115,11 +118,17 @@ impl Record {
         self.status = status;
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
+        if let Some(pass) = self.pass.take() {
+            pass.tell(status < 500, Instant::now());
+        }
     }
 
     /// Counts the head of an answer, which the client may or may not get.
     pub(super) fn count_answer(&self, status: u16) -> Duration {
         let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.endpoint().outcomes.answered(status, first_byte);
+        }
         if let Some(service) = &self.service {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
@@ -170,10 +179,19 @@ impl Record {
         self.ended = true;
         let took = now.saturating_duration_since(self.begun);
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
-        if let Some(in_flight) = &self.in_flight
-            && blames_instance(reason)
+        if let Some(in_flight) = &self.in_flight {
+            let endpoint = in_flight.endpoint();
+            if blames_instance(reason) {
+                endpoint.record_failure(reason == Reason::ConnectRefused);
+            } else if self.upstream_status.is_some() {
+                endpoint.outcomes.ended_well();
+            }
+        }
+        // Else nothing was learned of the service.
+        if let Some(pass) = self.pass.take()
+            && (blames_instance(reason) || reason == Reason::RequestTimeout)
         {
-            in_flight.endpoint().record_failure();
+            pass.tell(false, self.begun + took);
         }
         let local = self.upstream_status.is_none() && self.status != 0;
         self.proxy.metrics.worker(self.proxy.worker).request_ended(reason, local);

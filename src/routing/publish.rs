@@ -49,6 +49,8 @@ pub struct Watcher {
 pub struct Reader {
     shared: Arc<Shared>,
     worker: usize,
+    /// Who on this worker waits for a table.
+    refreshed: Notify,
     cache: RefCell<Cache<Swap, Arc<Table>>>,
 }
 
@@ -75,6 +77,7 @@ pub fn channel(workers: usize) -> (Publisher, Vec<Reader>) {
     let reader = |worker| Reader {
         shared: Arc::clone(&shared),
         worker,
+        refreshed: Notify::new(),
         cache: RefCell::new(Cache::new(Swap(Arc::clone(&shared)))),
     };
     let readers = (0..workers).map(reader).collect();
@@ -141,6 +144,13 @@ impl Reader {
         let version = self.with(|table| table.version);
         self.shared.workers[self.worker].version.store(version, Ordering::Release);
         self.shared.acknowledged.notify_waiters();
+        self.refreshed.notify_waiters();
+    }
+
+    /// Waits for a table that comes after the one that was looked at last, if
+    /// there was no await since.
+    pub async fn changed(&self) {
+        self.refreshed.notified().await;
     }
 }
 
