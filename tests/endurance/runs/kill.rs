@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Verdict> {
     let mut instances = four(&mut fleet, &proxy).await?;
     let load = Generator::start(proxy.address, context.rate(), Mix::All);
     let (begun, mut kills) = (Instant::now(), Vec::new());
-    let (mut early, mut while_out) = (0, 0);
+    let (mut early, mut while_out, mut longest) = (0, 0, Duration::ZERO);
     while begun.elapsed() < Duration::from_secs(context.seconds(12, 60)) {
         let next = sleep(CADENCE);
         let mut victim = instances.remove(0);
@@ -64,6 +64,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Verdict> {
         while_out += requests(&after) - requests(&before);
         let restarted = fleet.start_as(Some(&victim)).await?;
         restarted.register(&proxy, serde_json::json!({})).await?;
+        longest = longest.max(out.elapsed());
         instances.push(restarted);
         next.await;
     }
@@ -71,7 +72,8 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Verdict> {
     for instance in &instances {
         early += instance.stats().await?.early;
     }
-    verdict.figure(format!("{} kills", kills.len()));
+    let millis = longest.as_millis();
+    verdict.figure(format!("{} kills, at most {millis} ms until it was back", kills.len()));
     judge(&proxy, &tally, &kills, &mut verdict).await;
     verdict.expect("requests to one that was out", while_out, 0);
     verdict.expect("requests to one that had passed no probe", early, 0);
