@@ -14,14 +14,15 @@ mod outliers;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
-use self::{leaving::Leaving, outliers::Watch};
+pub(super) use self::leaving::{Departure, Leaving};
+use self::outliers::Watch;
 use super::{
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
@@ -60,6 +61,8 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
+    /// Those that have left lately, the last one last.
+    departures: VecDeque<Departure>,
     watch: Watch,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
@@ -84,6 +87,7 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
+            departures: VecDeque::new(),
             watch: Watch::new(bell),
             touched: BTreeSet::new(),
             probes: Vec::new(),
@@ -140,14 +144,14 @@ impl Catalog {
             self.resolve_checks(&name);
             return;
         }
-        self.take_out(&name, &id);
+        self.take_out(&name, &id, "a newer registration took its place", now);
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
         let lease = if leased { Lease::Live { renewed: false } } else { Lease::Unleased };
         self.put_in(instance, Source::Registry, generation, owner, lease, now);
         if draining {
-            self.drain(&InstanceKey { service: name, id: id.0 }, generation);
+            self.drain(&InstanceKey { service: name, id: id.0 }, generation, now);
         }
     }
 
@@ -180,6 +184,7 @@ impl Catalog {
             draining: false,
             state: InstanceState::Starting,
             since: now,
+            registered: now,
             routable: false,
             serving_since: None,
             standing: Standing::default(),
@@ -198,7 +203,13 @@ impl Catalog {
         self.endpoints.insert(endpoint.id, (name, id));
     }
 
-    fn take_out(&mut self, name: &ServiceName, id: &EntryId) -> bool {
+    fn take_out(
+        &mut self,
+        name: &ServiceName,
+        id: &EntryId,
+        why: &'static str,
+        now: Instant,
+    ) -> bool {
         let Some(service) = self.services.get_mut(name) else { return false };
         let Some(entry) = service.entries.remove(id) else { return false };
         let place = (name.clone(), id.clone());
@@ -217,8 +228,8 @@ impl Catalog {
         if entry.is_probed() {
             self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
         }
-        if entry.source == Source::Registry && !entry.draining {
-            self.leave(&entry.endpoint);
+        if !entry.draining {
+            self.leave(&entry.endpoint, why, now);
         }
         true
     }
@@ -233,7 +244,7 @@ impl Catalog {
     }
 
     /// Marks a registration as leaving.
-    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64) {
+    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64, now: Instant) {
         let Some(entry) = self.registered(key, generation) else { return };
         if std::mem::replace(&mut entry.draining, true) {
             return;
@@ -242,13 +253,19 @@ impl Catalog {
         let endpoint = Arc::clone(&entry.endpoint);
         let detail = format!("{} in flight", endpoint.in_flight());
         self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
-        self.leave(&endpoint);
+        self.leave(&endpoint, "it was asked to", now);
     }
 
     /// Forgets a registration.
-    pub(super) fn remove(&mut self, key: &InstanceKey, generation: u64, why: &'static str) {
+    pub(super) fn remove(
+        &mut self,
+        key: &InstanceKey,
+        generation: u64,
+        why: &'static str,
+        now: Instant,
+    ) {
         if self.registered(key, generation).is_some() {
-            self.take_out(&key.service, &(key.id.clone(), Source::Registry));
+            self.take_out(&key.service, &(key.id.clone(), Source::Registry), why, now);
             self.happened.push(Happening::new("deregistered", &key.service, &key.id, why));
         }
     }
@@ -258,6 +275,10 @@ impl Catalog {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
         let service = self.services.get_mut(name);
         let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
+        // It may have been on its way when the probe was given up.
+        if !entry.is_probed() {
+            return;
+        }
         let findings = &mut entry.findings;
         let before = (findings.verdict, findings.refused);
         findings.once_passed |= report.outcome.passed;

@@ -78,6 +78,7 @@ pub(super) struct Entry {
     pub(super) draining: bool,
     pub(super) state: InstanceState,
     pub(super) since: Instant,
+    pub(super) registered: Instant,
     pub(super) routable: bool,
     /// Since when it is in the table, if it is.
     pub(super) serving_since: Option<Instant>,

@@ -18,7 +18,7 @@ mod reason;
 
 pub use address::{Address, Host, Origin, ParseAddressError};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
-pub use endpoint::{Endpoint, EndpointId, InFlight};
+pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
     HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
 };
@@ -32,4 +32,4 @@ pub use policy::{
     TimeoutSettings, Timeouts, Trials,
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
-pub use reason::Reason;
+pub use reason::{Ending, Reason};

@@ -86,7 +86,7 @@ pub(super) async fn send(
             if let Ok(answered) = end {
                 discard(answered, record);
             }
-            record.in_flight = Some(other);
+            record.take_place(other);
         }
         request = again;
         proxy.metrics.worker(proxy.worker).retried();
@@ -109,7 +109,7 @@ fn pick_other(
     if tried.len() >= usize::from(policy.attempts) {
         return None;
     }
-    let last = Arc::clone(record.in_flight.as_ref()?.endpoint());
+    let last = Arc::clone(record.endpoint()?);
     tried.push(last.id);
     let other = pick(proxy, route, tried, |service| {
         // Where there was no connection nobody had any work.
@@ -123,9 +123,8 @@ fn pick_other(
         allowed
     })?;
     // If there is no other, its failure is that of the request.
-    match reason {
-        Some(reason) => last.record_failure(reason == Reason::ConnectRefused),
-        None => last.record_unwanted_answer(),
+    if let Some(reason) = reason {
+        last.outcomes.failed(reason == Reason::ConnectRefused);
     }
     Some(other)
 }
@@ -164,11 +163,10 @@ async fn attempt(
     fresh: bool,
     record: &mut Record,
 ) -> Result<Answered, Lost> {
-    let Some(in_flight) = &record.in_flight else {
+    let Some(endpoint) = record.endpoint().cloned() else {
         let failure = Failure::new(Reason::InternalError, "no endpoint was picked");
         return Err(Lost::for_good(failure));
     };
-    let endpoint = Arc::clone(in_flight.endpoint());
     record.attempts = record.attempts.saturating_add(1);
     if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
         request.headers_mut().insert(HOST, host);

@@ -79,8 +79,8 @@ fn no_more_than_half_and_never_the_last_one() {
         catalog.fails(key, 5, false, at(0));
     }
     assert_eq!(catalog.ids(), "bc");
-    catalog.remove(&key("orders/b"), 1, "it was asked for");
-    catalog.remove(&key("orders/c"), 1, "it was asked for");
+    catalog.remove(&key("orders/b"), 1, "it was asked for", Instant::now());
+    catalog.remove(&key("orders/c"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(1));
     assert_eq!(catalog.ids(), "a", "nobody else is left");
     let mut catalog = unprobed("", 1);

@@ -215,11 +215,11 @@ proptest! {
                     let generation = known.registration.generation;
                     match event {
                         Event::Drain => {
-                            catalog.drain(&key, generation);
+                            catalog.drain(&key, generation, Instant::now());
                             known.registration.draining = true;
                         }
                         Event::Remove => {
-                            catalog.remove(&key, generation, "it was asked for");
+                            catalog.remove(&key, generation, "it was asked for", Instant::now());
                             model.known.remove(&key);
                             retired.push(known.endpoint);
                             continue;
@@ -234,6 +234,9 @@ proptest! {
                         }
                         Event::Probe { passed, refused } => {
                             catalog.probes(&name, passed, refused, now);
+                            if !known.is_probed() {
+                                continue;
+                            }
                             known.once_passed |= passed;
                             known.refused = refused;
                             known.failing_since =
