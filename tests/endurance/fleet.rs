@@ -170,7 +170,7 @@ impl Instance {
         let path = format!("{}?wait=drained&timeout=30s", self.path());
         let (status, view) = proxy.admin("DELETE", &path, None).await?;
         ensure!(status == 200 && view["drained"] == true, "{path}: {status} {view}");
-        ensure!(view["cut"].as_u64().unwrap_or_default() == 0, "{path}: {view}");
+        ensure!(view["cut"] == 0, "{path}: {view}");
         Ok(self.kill().await?)
     }
 

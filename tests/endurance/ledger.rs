@@ -32,20 +32,16 @@ pub(crate) async fn check(
     let begun = Instant::now();
     let ledger = loop {
         let ledger = proxy.status().await?["ledger"].take();
-        if ledger["in_flight"] == 0 || ledger.is_null() || begun.elapsed() > PATIENCE {
+        if ledger["in_flight"] == 0 || begun.elapsed() > PATIENCE {
             break ledger;
         }
         sleep(POLL).await;
     };
-    if ledger.is_null() {
-        verdict.note("this program keeps no ledger");
-        return Ok(());
-    }
     let count = |key: &str| ledger[key].as_u64().unwrap_or_default();
     let ends = ["completed", "client_gone", "refused", "failed", "in_flight"];
     let sum: u64 = ends.into_iter().map(count).sum();
     verdict.figure(format!("ledger {}", in_words(&ledger)));
-    verdict.hold("the ledger adds up", count("accepted") == sum);
+    verdict.hold("the ledger adds up", ledger.is_object() && count("accepted") == sum);
     verdict.hold("nothing is in flight in the end", count("in_flight") == 0);
     if comparison == Comparison::Whole {
         let arrived =

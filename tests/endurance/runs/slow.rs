@@ -30,12 +30,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Verdict> {
     let mut shares = Vec::new();
     for (name, settings) in SETTINGS {
         let service = format!("{PROBED}\n{settings}");
-        let proxy = match Proxy::start(&context.program, &service).await {
-            Err(error) if error.to_string().contains("unknown key `service.app.outlier`") => {
-                return Ok(verdict.skip("this program does not eject outliers"));
-            }
-            started => started?,
-        };
+        let proxy = Proxy::start(&context.program, &service).await?;
         let mut fleet = Fleet::new(&proxy.folder())?;
         let mut instances = Vec::new();
         for nth in 0..4 {
