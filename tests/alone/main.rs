@@ -29,6 +29,7 @@ mod retries;
 mod retry_budget;
 mod routes;
 mod sent_twice;
+mod signals;
 mod slow_start;
 mod streaming;
 mod timeouts;
