@@ -9,11 +9,13 @@ mod error;
 mod explain;
 mod handle;
 mod happening;
+mod leave;
 mod reconciler;
 mod routes;
 mod scrape;
 mod shared;
 mod show;
+mod slow_start;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -12,11 +12,11 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Proxy, RequestConnection, body::Upload, client::Client};
+use super::{Proxy, RequestConnection, client::Client, upload::Upload};
 use crate::{
-    balance::Permit,
-    deadline::Deadline,
-    model::{InFlight, Reason},
+    balance::{Pass, Permit},
+    deadline::{Deadline, Elapsed},
+    model::{Ending, Endpoint, InFlight, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
 };
@@ -26,7 +26,8 @@ use crate::{
 pub(super) struct Record {
     proxy: Rc<Proxy>,
     client: Rc<Client>,
-    begun: Instant,
+    /// When its head was read.
+    pub(super) begun: Instant,
     method: Method,
     target: Uri,
     version: Version,
@@ -40,15 +41,20 @@ pub(super) struct Record {
     /// The service of the route.
     pub(super) service: Option<Arc<ServiceState>>,
     /// The place on the endpoint.
-    pub(super) in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
     /// The place in the service.
     pub(super) permit: Option<Permit>,
+    /// The leave of a circuit breaker, until it is told how the request went.
+    pub(super) pass: Option<Pass>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
+    total: Option<Duration>,
     /// What the request side knows of the upload, if there is one.
     pub(super) upload: Option<Rc<Upload>>,
-    /// Endpoints asked.
+    /// How often an endpoint was asked.
     pub(super) attempts: u8,
+    /// Whether the budget did not let it be sent once more.
+    pub(super) retry_refused: bool,
     /// Whether the connection had been used before.
     pub(super) reused: bool,
     /// How long the last connect took.
@@ -89,9 +95,12 @@ impl Record {
             service: None,
             in_flight: None,
             permit: None,
+            pass: None,
             deadline: Rc::new(Deadline::new()),
+            total: None,
             upload: None,
             attempts: 0,
+            retry_refused: false,
             reused: false,
             connect: None,
             sent: None,
@@ -105,13 +114,60 @@ impl Record {
 
     /// Notes the head of the answer of an instance.
     pub(super) fn answered(&mut self, status: u16) {
-        let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        let first_byte = self.count_answer(status);
         self.status = status;
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
+        if let Some(pass) = self.pass.take() {
+            pass.tell(status < 500, Instant::now());
+        }
+    }
+
+    /// Counts the head of an answer, which the client may or may not get.
+    pub(super) fn count_answer(&self, status: u16) -> Duration {
+        let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.endpoint().outcomes.answered(status, first_byte);
+        }
         if let Some(service) = &self.service {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
+        first_byte
+    }
+
+    /// Takes a place on an endpoint. What it had on another moves there.
+    pub(super) fn take_place(&mut self, place: InFlight) {
+        self.deadline.tag(place.endpoint().id.value());
+        if let Some(mut last) = self.in_flight.replace(place) {
+            last.moves();
+        }
+    }
+
+    /// Gives its place up for one on another endpoint, whichever that will be.
+    pub(super) fn give_up_place(&mut self) -> Option<Arc<Endpoint>> {
+        let mut last = self.in_flight.take()?;
+        last.moves();
+        Some(Arc::clone(last.endpoint()))
+    }
+
+    /// The endpoint that it has a place on.
+    pub(super) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.in_flight.as_ref().map(InFlight::endpoint)
+    }
+
+    /// Bounds the whole of the request to `total` from now.
+    pub(super) fn bound(&mut self, total: Duration) {
+        self.deadline.set_total(total);
+        self.total = Some(total + self.elapsed());
+    }
+
+    /// Why there is no time left, if there is none. That bound by the clock,
+    /// since others who hold to it may have noticed a tick before.
+    pub(super) fn over(&self) -> Option<Elapsed> {
+        if self.deadline.is_expired() {
+            return Some(Elapsed::Expired);
+        }
+        self.total.filter(|total| self.elapsed() >= *total).map(|_| Elapsed::Total)
     }
 
     /// Time since the request began.
@@ -124,26 +180,44 @@ impl Record {
         self.upload.as_ref().and_then(|upload| upload.failure.get())
     }
 
-    /// Keeps `connection` for the next request to the same endpoint.
-    pub(super) fn keep(&self, connection: RequestConnection) {
-        if let Some(in_flight) = &self.in_flight {
-            self.proxy.pools.put(in_flight.endpoint(), connection);
+    /// Keeps `connection`, idle from `now` on, for the next request to the
+    /// same endpoint.
+    pub(super) fn keep(&self, connection: RequestConnection, now: Instant) {
+        if let Some(endpoint) = self.endpoint() {
+            self.proxy.pools.put(endpoint, connection, now);
         }
     }
 
     /// Ends the record.
-    pub(super) fn end(mut self: Box<Self>, reason: Reason) {
-        self.finish(reason);
+    pub(super) fn end(self: Box<Self>, reason: Reason) {
+        self.end_at(reason, Instant::now());
     }
 
-    fn finish(&mut self, reason: Reason) {
+    /// Ends the record at `now`.
+    pub(super) fn end_at(mut self: Box<Self>, reason: Reason, now: Instant) {
+        self.finish(reason, now);
+    }
+
+    fn finish(&mut self, reason: Reason, now: Instant) {
         self.ended = true;
-        let took = self.begun.elapsed();
+        let took = now.saturating_duration_since(self.begun);
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
-        if let Some(in_flight) = &self.in_flight
-            && blames_instance(reason)
+        if let Some(in_flight) = &mut self.in_flight {
+            if reason.ending() == Ending::Failed {
+                in_flight.is_lost();
+            }
+            let outcomes = &in_flight.endpoint().outcomes;
+            if blames_instance(reason) {
+                outcomes.failed(reason == Reason::ConnectRefused);
+            } else if self.upstream_status.is_some() {
+                outcomes.ended_well();
+            }
+        }
+        // Else nothing was learned of the service.
+        if let Some(pass) = self.pass.take()
+            && (blames_instance(reason) || reason == Reason::RequestTimeout)
         {
-            in_flight.endpoint().record_failure();
+            pass.tell(false, self.begun + took);
         }
         let local = self.upstream_status.is_none() && self.status != 0;
         self.proxy.metrics.worker(self.proxy.worker).request_ended(reason, local);
@@ -159,7 +233,6 @@ impl Record {
     #[cold]
     fn log(&self, reason: Reason, took: Duration, bytes_in: u64) {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let endpoint = self.in_flight.as_ref().map(|in_flight| in_flight.endpoint());
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
@@ -175,8 +248,9 @@ impl Record {
             reason,
             route: self.route.as_ref().map(|route| Arc::clone(&route.name)),
             service: self.service.as_ref().map(|service| service.name.clone()),
-            endpoint: endpoint.cloned(),
+            endpoint: self.endpoint().cloned(),
             attempts: self.attempts.into(),
+            retry: self.retry_refused.then_some("budget"),
             upstream_status: self.upstream_status,
             duration: took,
             upstream: self.first_byte,
@@ -194,7 +268,7 @@ impl Drop for Record {
     /// Nobody is left who could have ended it.
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(Reason::ClientGone);
+            self.finish(Reason::ClientGone, Instant::now());
         }
     }
 }

@@ -10,18 +10,22 @@ mod exposition;
 mod histogram;
 mod method;
 mod process;
+mod retry;
 mod route;
 mod scrape;
 mod service;
+mod store;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub use exposition::{CONTENT_TYPE, ENDPOINT_SERIES_MAX, render};
+pub use retry::RetryCause;
 pub use route::RouteMetrics;
 pub use scrape::{
     AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
-    RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape,
+    RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
 };
 pub use service::ServiceMetrics;
+pub use store::StoreMetrics;
 pub use worker::{Metrics, WorkerMetrics};

@@ -51,6 +51,8 @@ fn full() -> (Arc<Metrics>, Scrape) {
     let upstream = ServiceMetrics::new(2);
     upstream.upstream(0, 200, Duration::from_millis(2));
     upstream.connect(0, true);
+    upstream.retried(0, RetryCause::Connect);
+    upstream.retry_refused(1);
     let scrape = Scrape {
         build: BuildScrape { version: "1.2.3".into(), revision: "abc".into() },
         listeners: vec!["0.0.0.0:8080".into()],
@@ -63,6 +65,9 @@ fn full() -> (Arc<Metrics>, Scrape) {
             service: service("orders"),
             routable: 1,
             panic: false,
+            ejected: 0,
+            ejections: vec![("latency", 1)],
+            circuit: Some((false, 2)),
             metrics: upstream,
         }],
         endpoints: vec![endpoint("a", InstanceState::Healthy)],
@@ -76,6 +81,7 @@ fn full() -> (Arc<Metrics>, Scrape) {
             state: InstanceState::Healthy,
             count: 1,
         }],
+        store: StoreScrape { newest_snapshot: Some(UNIX_EPOCH), ..StoreScrape::default() },
         config: ConfigScrape { last_success: Some(UNIX_EPOCH), ..ConfigScrape::default() },
         ..Scrape::default()
     };
