@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use tokio::time::Instant;
 
+use super::Unfit;
 use crate::model::{InstanceKey, ServiceName};
 
 /// Why an operation was refused. Nothing of a refused operation is visible
@@ -38,43 +39,9 @@ pub enum RegistryError {
         /// The setting.
         limit: u32,
     },
-    /// More pairs or words than an instance may carry.
-    #[error("an instance has at most {limit} {what}, this one has {found}")]
-    TooMany {
-        /// Of what: `metadata keys`, `tags`.
-        what: &'static str,
-        /// The most allowed.
-        limit: usize,
-        /// How many were given.
-        found: usize,
-    },
-    /// A text that is longer than an instance may carry.
-    #[error("a {what} has at most {limit} bytes, this one has {found}")]
-    TooLong {
-        /// Which text: `metadata value`, `zone`.
-        what: &'static str,
-        /// The most bytes allowed.
-        limit: usize,
-        /// How many were given.
-        found: usize,
-    },
-    /// A time that is too short to keep or too long to mean anything.
-    #[error(
-        "{what} is between {} and {}, this one is {}",
-        humantime::format_duration(*.least),
-        humantime::format_duration(*.most),
-        humantime::format_duration(*.found)
-    )]
-    OutOfRange {
-        /// Which time: `ttl`, `health.interval`, `health.timeout`.
-        what: &'static str,
-        /// The shortest allowed.
-        least: std::time::Duration,
-        /// The longest allowed.
-        most: std::time::Duration,
-        /// What was given.
-        found: std::time::Duration,
-    },
+    /// The instance carries more than one may.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The disk is full. The same call succeeds once there is room.
     #[error("the disk of the registry is full")]
     StoreFull,
@@ -101,9 +68,7 @@ impl RegistryError {
             | Self::Owned { .. }
             | Self::TooManyServices { .. }
             | Self::TooManyInstances { .. }
-            | Self::TooMany { .. }
-            | Self::TooLong { .. }
-            | Self::OutOfRange { .. } => true,
+            | Self::Unfit(_) => true,
             Self::StoreFull | Self::StoreFailed { .. } | Self::Closed => false,
         }
     }

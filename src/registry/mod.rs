@@ -28,6 +28,7 @@ mod writer;
 pub use error::{OpenError, RegistryError, StoreFault, StoreState};
 pub use event::{RegistryEvent, Removal};
 pub use handle::{Opened, Registry};
+pub use limits::{Fault, Unfit, check};
 pub use registration::{Caller, Registered, Registration, Renewed};
 pub use settings::RegistrySettings;
 
