@@ -126,9 +126,9 @@ impl Catalog {
         let entry = self.services.get_mut(&name).and_then(|service| service.entries.get_mut(&id));
         if let Some(entry) = entry.filter(|entry| entry.generation == generation) {
             entry.lease = match entry.lease {
-                _ if !leased => Lease::Unleased,
-                Lease::Unleased | Lease::Expired { .. } => Lease::Live { renewed: false },
-                live @ Lease::Live { .. } => live,
+                same @ Lease::Unleased { .. } if !leased => same,
+                same @ Lease::Live { .. } if leased => same,
+                _ => Lease::begun(leased),
             };
             entry.instance = instance;
             entry.owner = owner;
@@ -143,8 +143,7 @@ impl Catalog {
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
-        let lease = if leased { Lease::Live { renewed: false } } else { Lease::Unleased };
-        self.put_in(instance, Source::Registry, generation, owner, lease, now);
+        self.put_in(instance, Source::Registry, generation, owner, Lease::begun(leased), now);
         if draining {
             self.drain(&InstanceKey { service: name, id: id.0 }, generation);
         }
@@ -270,7 +269,7 @@ impl Catalog {
     pub(super) fn given_up(&self, bound: Duration, now: Instant) -> Vec<(InstanceKey, u64)> {
         let failing = |entry: &&Entry| {
             entry.source == Source::Registry
-                && entry.lease == Lease::Unleased
+                && matches!(entry.lease, Lease::Unleased { .. })
                 && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
         };
         let entries = self.services.values().flat_map(|service| service.entries.values());

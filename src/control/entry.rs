@@ -43,9 +43,27 @@ pub(super) type EntryId = (InstanceId, Source);
 /// Where the lease of an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lease {
-    Unleased,
-    Live { renewed: bool },
-    Expired { at: Instant },
+    /// None. Whether a heartbeat has come all the same: it may be all that is
+    /// asked for one day.
+    Unleased {
+        renewed: bool,
+    },
+    Live {
+        renewed: bool,
+    },
+    Expired {
+        at: Instant,
+    },
+}
+
+impl Lease {
+    /// One that has just begun, or none.
+    pub(super) const fn begun(leased: bool) -> Self {
+        match leased {
+            true => Self::Live { renewed: false },
+            false => Self::Unleased { renewed: false },
+        }
+    }
 }
 
 /// What probes have found.
@@ -105,7 +123,8 @@ impl Entry {
         suspect_for: Duration,
     ) -> InstanceState {
         let lease = match self.lease {
-            Lease::Unleased => LeaseStatus::Unleased,
+            Lease::Unleased { renewed: true } => LeaseStatus::Live { renewed: true },
+            Lease::Unleased { renewed: false } => LeaseStatus::Unleased,
             Lease::Live { renewed } => LeaseStatus::Live { renewed },
             Lease::Expired { .. } if claimed => LeaseStatus::Expired(Duration::MAX),
             Lease::Expired { at } => LeaseStatus::Expired(now.duration_since(at)),

@@ -83,7 +83,7 @@ impl Catalog {
                 ttl: None,
                 health: HealthSettings::default(),
             };
-            self.put_in(instance, Source::File, 0, None, Lease::Unleased, now);
+            self.put_in(instance, Source::File, 0, None, Lease::Unleased { renewed: false }, now);
         }
     }
 
