@@ -22,6 +22,7 @@ mod reasons;
 mod responses_without_body;
 mod retries;
 mod routes;
+mod signals;
 mod streaming;
 mod timeouts;
 mod trailers;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use portolan::app::{self, Running};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
@@ -96,6 +97,13 @@ impl Portolan {
         // A full pipe would stop it.
         std::thread::spawn(move || log.for_each(drop));
         Self { listeners, admin, life: Life::Apart(child), folder }
+    }
+
+    /// Sends `signal` to a proxy that runs apart.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Life::Apart(child) = &self.life else { panic!("it runs in this process") };
+        kill_process(Pid::from_child(child), signal).expect("a process");
     }
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
