@@ -27,7 +27,7 @@ use super::{
     happening::Happening,
 };
 use crate::{
-    balance::{Gate, Memory},
+    balance::{Gate, Memory, RetryBudget},
     health::{ProbeReport, Target},
     model::{
         Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
@@ -97,6 +97,7 @@ impl Catalog {
             let state = ServiceState {
                 name: name.clone(),
                 gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
+                budget: RetryBudget::new(self.workers),
                 memory: Memory::default(),
                 metrics: ServiceMetrics::new(self.workers),
             };
