@@ -213,7 +213,7 @@ impl Running {
         let ended = || self.workers.iter().all(Worker::is_finished);
         while !ended() {
             if Instant::now() >= deadline || impatient() {
-                let in_flight = self.control.status().in_flight;
+                let in_flight = self.control.status().ledger.in_flight;
                 tracing::warn!(in_flight, "cutting what is still in flight");
                 self.tell_all(|| Command::Abort);
                 break;

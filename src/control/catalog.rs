@@ -13,14 +13,14 @@ mod leaving;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use self::leaving::Leaving;
+pub(super) use self::leaving::{Departure, Leaving};
 use super::{
     compile,
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
@@ -60,6 +60,8 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
+    /// Those that have left lately, the last one last.
+    departures: VecDeque<Departure>,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -82,6 +84,7 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
+            departures: VecDeque::new(),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -140,13 +143,13 @@ impl Catalog {
             self.resolve_checks(&name);
             return;
         }
-        self.take_out(&name, &id);
+        self.take_out(&name, &id, "a newer registration took its place", now);
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
         self.put_in(instance, Source::Registry, generation, owner, Lease::begun(leased), now);
         if draining {
-            self.drain(&InstanceKey { service: name, id: id.0 }, generation);
+            self.drain(&InstanceKey { service: name, id: id.0 }, generation, now);
         }
     }
 
@@ -179,6 +182,7 @@ impl Catalog {
             draining: false,
             state: InstanceState::Starting,
             since: now,
+            registered: now,
             routable: false,
         };
         let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
@@ -192,7 +196,13 @@ impl Catalog {
         self.endpoints.insert(endpoint.id, (name, id));
     }
 
-    fn take_out(&mut self, name: &ServiceName, id: &EntryId) -> bool {
+    fn take_out(
+        &mut self,
+        name: &ServiceName,
+        id: &EntryId,
+        why: &'static str,
+        now: Instant,
+    ) -> bool {
         let Some(service) = self.services.get_mut(name) else { return false };
         let Some(entry) = service.entries.remove(id) else { return false };
         let place = (name.clone(), id.clone());
@@ -210,8 +220,8 @@ impl Catalog {
         if entry.is_probed() {
             self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
         }
-        if entry.source == Source::Registry && !entry.draining {
-            self.leave(&entry.endpoint);
+        if !entry.draining {
+            self.leave(&entry.endpoint, why, now);
         }
         true
     }
@@ -226,7 +236,7 @@ impl Catalog {
     }
 
     /// Marks a registration as leaving.
-    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64) {
+    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64, now: Instant) {
         let Some(entry) = self.registered(key, generation) else { return };
         if std::mem::replace(&mut entry.draining, true) {
             return;
@@ -235,13 +245,19 @@ impl Catalog {
         let endpoint = Arc::clone(&entry.endpoint);
         let detail = format!("{} in flight", endpoint.in_flight());
         self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
-        self.leave(&endpoint);
+        self.leave(&endpoint, "it was asked to", now);
     }
 
     /// Forgets a registration.
-    pub(super) fn remove(&mut self, key: &InstanceKey, generation: u64, why: &'static str) {
+    pub(super) fn remove(
+        &mut self,
+        key: &InstanceKey,
+        generation: u64,
+        why: &'static str,
+        now: Instant,
+    ) {
         if self.registered(key, generation).is_some() {
-            self.take_out(&key.service, &(key.id.clone(), Source::Registry));
+            self.take_out(&key.service, &(key.id.clone(), Source::Registry), why, now);
             self.happened.push(Happening::new("deregistered", &key.service, &key.id, why));
         }
     }

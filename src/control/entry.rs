@@ -92,6 +92,7 @@ pub(super) struct Entry {
     pub(super) draining: bool,
     pub(super) state: InstanceState,
     pub(super) since: Instant,
+    pub(super) registered: Instant,
     pub(super) routable: bool,
 }
 

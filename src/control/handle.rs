@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     happening::{EventId, EventLog, HistoryGone, Replay},
     reconciler::{Command, Inputs, Reconciler, tell},
     shared::{ConfigState, Shared},
-    view::{InstanceView, LeavingView, RegisteredView, ReloadView},
+    view::{InstanceView, RegisteredView, ReloadView},
 };
 use crate::{
     config::{self, Loaded},
@@ -35,9 +35,6 @@ use crate::{
 
 /// Calls with `wait` at once.
 const MOST_WAITS: usize = 4096;
-
-/// How often a drain looks whether anything is still in flight.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// The handle on the control plane.
 #[derive(Clone, Debug)]
@@ -161,7 +158,7 @@ impl Control {
 
     /// Waits until everything known by now is in the published table, and
     /// answers with its version.
-    async fn settle(&self) -> u64 {
+    pub(super) async fn settle(&self) -> u64 {
         self.ask(Command::Settle).await
     }
 
@@ -207,7 +204,7 @@ impl Control {
 
     /// Whoever waits, waits on after the caller has hung up, so that what was
     /// begun is ended; hence a bound.
-    fn place_to_wait(
+    pub(super) fn place_to_wait(
         &self,
         wait: Option<Duration>,
     ) -> Result<Option<SemaphorePermit<'_>>, ControlError> {
@@ -279,66 +276,6 @@ impl Control {
     ) -> Result<InstanceView, ControlError> {
         self.registry.heartbeat(key, caller)?;
         self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))
-    }
-
-    /// Lets an instance finish what it has and gives it nothing new.
-    ///
-    /// # Errors
-    ///
-    /// Says why it was not.
-    pub async fn drain(
-        &self,
-        key: &InstanceKey,
-        caller: &Caller,
-        wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
-        let _place = self.place_to_wait(wait)?;
-        let generation = self.registry.drain(key, caller).await?;
-        Ok(self.left(key, Some(generation), wait).await)
-    }
-
-    /// Removes an instance; it finishes what it has. Repeating it is fine, and
-    /// waits for what the first one left behind.
-    ///
-    /// # Errors
-    ///
-    /// Says why it was not.
-    pub async fn deregister(
-        &self,
-        key: &InstanceKey,
-        caller: &Caller,
-        wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
-        let _place = self.place_to_wait(wait)?;
-        let generation = self.registry.deregister(key, caller).await?;
-        let view = self.left(key, generation, wait).await;
-        Ok(LeavingView { found: generation.is_some(), ..view })
-    }
-
-    /// Waits until no worker can pick `key` any more, then until nothing is in
-    /// flight on it; `generation` alone counts if there is one.
-    async fn left(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        wait: Option<Duration>,
-    ) -> LeavingView {
-        let version = self.settle().await;
-        // What is not on this list any more has nothing in flight.
-        let leaving = self.shared.catalog().leaving(key, generation);
-        let in_flight = || leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
-        let drained = async {
-            // Only now is a count of zero the last word: see `routing::publish`.
-            self.watcher.wait_for(version).await;
-            while in_flight() > 0 {
-                sleep(DRAIN_POLL).await;
-            }
-        };
-        let drained = timeout(wait.unwrap_or_default(), drained).await.is_ok();
-        let before: u32 = leaving.iter().map(|leaving| leaving.before).sum();
-        let in_flight = if drained { 0 } else { in_flight() };
-        let completed = before.saturating_sub(in_flight);
-        LeavingView { drained, in_flight, completed, version, found: true }
     }
 
     /// Events after `after`, or from now on.

@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod handle;
 mod happening;
+mod leave;
 mod reconciler;
 mod routes;
 mod scrape;

@@ -111,8 +111,9 @@ impl Reconciler {
                     count = count.wrapping_add(1);
                     let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
-                    catalog.touch_suspects(Instant::now());
-                    catalog.let_go(acknowledged);
+                    let now = Instant::now();
+                    catalog.touch_suspects(now);
+                    catalog.let_go(acknowledged, now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
@@ -142,7 +143,7 @@ impl Reconciler {
             }
         }
         let compiling;
-        let (placed, probes, happened, leaving) = {
+        let (placed, probes, happened, leaving, expired) = {
             let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
             for event in news.registry {
                 apply(&mut catalog, event, now);
@@ -159,9 +160,13 @@ impl Reconciler {
             compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
-            (placed, probes, happened, catalog.is_anybody_leaving())
+            (placed, probes, happened, catalog.is_anybody_leaving(), catalog.expired(now))
         };
-        if !placed.is_empty() || !configs.is_empty() {
+        let cuts = *expired != *self.table.expired;
+        if cuts {
+            self.table.expired = expired.into();
+        }
+        if !placed.is_empty() || !configs.is_empty() || cuts {
             self.publish(placed, compiling);
         }
         if leaving {
@@ -212,14 +217,14 @@ fn apply(catalog: &mut Catalog, event: RegistryEvent, now: Instant) {
         RegistryEvent::Upserted { registration, restored } => {
             catalog.upsert(registration, restored, now);
         }
-        RegistryEvent::Draining { key, generation } => catalog.drain(&key, generation),
+        RegistryEvent::Draining { key, generation } => catalog.drain(&key, generation, now),
         RegistryEvent::Removed { key, generation, why } => {
             let why = match why {
                 Removal::Deregistered => "it was asked for",
                 Removal::Forgotten => "its lease expired and no heartbeat came",
                 Removal::GaveUp => "its probes failed for too long",
             };
-            catalog.remove(&key, generation, why);
+            catalog.remove(&key, generation, why, now);
         }
         RegistryEvent::LeaseRenewed { key, generation } => catalog.lease_renewed(&key, generation),
         RegistryEvent::LeaseExpired { key, generation } => {

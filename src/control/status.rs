@@ -9,11 +9,16 @@ use std::{
 
 use super::{
     Control,
+    catalog::Departure,
     entry::ServiceEntry,
     show::millis,
-    view::{ConfigView, StatusView},
+    view::{ConfigView, DepartureView, LedgerView, StatusView},
 };
-use crate::{model::InstanceState, registry::StoreState};
+use crate::{
+    model::{Ending, InstanceState},
+    registry::StoreState,
+    telemetry::Metrics,
+};
 
 /// How long readiness waits for the probes of restored instances.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -85,11 +90,29 @@ impl Control {
             instances,
             probe_stretch: shared.prober.stretch(),
             requests: requests.map(|(reason, count)| (reason.to_string(), count)).collect(),
-            in_flight: shared.metrics.in_flight(),
+            ledger: ledger(&shared.metrics),
+            departures: self.departures(),
             connections: shared.metrics.connections(),
             store: store.to_string(),
             attention,
         }
+    }
+
+    fn departures(&self) -> Vec<DepartureView> {
+        let catalog = self.shared.catalog();
+        let view = |departure: &Departure| DepartureView {
+            service: departure.key.service.to_string(),
+            instance: departure.key.id.to_string(),
+            generation: departure.generation,
+            why: departure.why.to_owned(),
+            successor: departure.successor.as_ref().map(|(id, _)| id.to_string()),
+            requests: departure.ended.total(),
+            retried: departure.ended.moved,
+            lost: departure.ended.lost,
+            cut: departure.ended_leaving.lost,
+            ago_ms: millis(departure.at.elapsed()),
+        };
+        catalog.departures().iter().rev().map(view).collect()
     }
 
     /// What needs a person.
@@ -129,6 +152,19 @@ impl Control {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.shared.started
+    }
+}
+
+fn ledger(metrics: &Metrics) -> LedgerView {
+    let (accepted, by_ending) = metrics.ledger();
+    let of = |ending| by_ending.get(&ending).copied().unwrap_or(0);
+    LedgerView {
+        accepted,
+        completed: of(Ending::Completed),
+        client_gone: of(Ending::ClientGone),
+        refused: of(Ending::Refused),
+        failed: of(Ending::Failed),
+        in_flight: accepted - by_ending.values().sum::<u64>(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     health::Prober,
     model::AddressGuard,
     registry::Registry,
-    routing,
+    routing::{self, Reader},
     telemetry::{AccessLog, Metrics},
 };
 
@@ -36,7 +36,13 @@ impl Deref for TestPlane {
 impl TestPlane {
     /// With the config `text`, which is also the file on disk.
     pub(crate) async fn start(text: &str) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), text).await
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), text, 0).await.0
+    }
+
+    /// The same with `workers`, which are the test's to play.
+    pub(crate) async fn with_workers(text: &str, workers: usize) -> (Self, Vec<Reader>) {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::start_in(folder, text, workers).await
     }
 
     /// The same once more on what is stored, after a clean end.
@@ -44,10 +50,14 @@ impl TestPlane {
         let Self { control, folder } = self;
         control.registry.clone().close().await;
         drop(control);
-        Self::start_in(folder, text).await
+        Self::start_in(folder, text, 0).await.0
     }
 
-    async fn start_in(folder: Arc<tempfile::TempDir>, text: &str) -> Self {
+    async fn start_in(
+        folder: Arc<tempfile::TempDir>,
+        text: &str,
+        workers: usize,
+    ) -> (Self, Vec<Reader>) {
         let path = folder.path().join("proxy.toml");
         std::fs::write(&path, text).expect("written");
         let mut loaded = config::load(&path).unwrap_or_else(|report| panic!("{report:?}"));
@@ -58,11 +68,12 @@ impl TestPlane {
         let prober = Prober::start(&loaded.config.health, guard.clone(), reports);
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(answer_reloads(requests, Arc::clone(&loaded)));
+        let (publisher, readers) = routing::channel(workers);
         let parts = Parts {
             workers: 1,
             registry: Registry::open(&loaded.config.registry).await.expect("opens"),
             prober: (prober, probes),
-            publisher: routing::channel(0).0,
+            publisher,
             metrics: Metrics::new(1),
             access_log: AccessLog::start(&loaded.config.telemetry.access_log).expect("starts"),
             guard: Arc::new(ArcSwap::from_pointee(guard)),
@@ -71,7 +82,7 @@ impl TestPlane {
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };
-        Self { control: Control::start(parts).await, folder }
+        (Self { control: Control::start(parts).await, folder }, readers)
     }
 
     /// Takes over the config `text` as a reload would.

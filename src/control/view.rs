@@ -149,14 +149,61 @@ pub struct StatusView {
     pub probe_stretch: f64,
     /// Requests by reason since the start; those that never happened left out.
     pub requests: std::collections::BTreeMap<String, u64>,
-    /// Requests in flight now.
-    pub in_flight: u64,
+    /// What became of every request since the start.
+    pub ledger: LedgerView,
+    /// Instances that left lately, the last one first.
+    pub departures: Vec<DepartureView>,
     /// Client connections open now.
     pub connections: u64,
     /// Whether the store takes writes, and if not, why.
     pub store: String,
     /// What needs a person, in sentences; empty when nothing does.
     pub attention: Vec<String>,
+}
+
+/// What became of every request that was accepted: the other numbers add up to
+/// the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerView {
+    /// Requests of which the head was read, or refused.
+    pub accepted: u64,
+    /// Served to their end, or answered by a redirect.
+    pub completed: u64,
+    /// Left by their client.
+    pub client_gone: u64,
+    /// Not to be served: against a rule or a limit, or without a route.
+    pub refused: u64,
+    /// Not served, or not to their end.
+    pub failed: u64,
+    /// Not over yet.
+    pub in_flight: u64,
+}
+
+/// An instance that has left, with nothing in flight any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DepartureView {
+    /// Its service.
+    pub service: String,
+    /// Its id.
+    pub instance: String,
+    /// Which registration of that id.
+    pub generation: u64,
+    /// Why it left.
+    pub why: String,
+    /// The instance that came in its place: the first one of the service that
+    /// registered after it, in the ten minutes before it had left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
+    /// Requests, streams and tunnels that it got over its life.
+    pub requests: u64,
+    /// Those that it failed and another instance served.
+    pub retried: u64,
+    /// Those that it failed and nobody served, or not to their end.
+    pub lost: u64,
+    /// Those that were cut while it was leaving.
+    pub cut: u64,
+    /// Time since it had left.
+    pub ago_ms: u64,
 }
 
 /// The config file and how its last reload went.
@@ -197,8 +244,16 @@ pub struct LeavingView {
     pub drained: bool,
     /// Requests, streams and tunnels still on it.
     pub in_flight: u32,
-    /// Those that were on it when it began to leave and have ended since.
-    pub completed: u32,
+    /// Those that have ended since it began to leave, as they should or by
+    /// their client.
+    pub completed: u64,
+    /// Those that it lost meanwhile and another instance served.
+    #[serde(default)]
+    pub retried: u64,
+    /// Those that were cut: by the instance, by a timeout, or because the time
+    /// of `timeouts.drain` was over.
+    #[serde(default)]
+    pub cut: u64,
     /// The table version that the answer was made at.
     pub version: u64,
     /// False if it was not there to begin with.

@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::deadline::Remaining;
+use crate::deadline::{Remaining, Tagged};
 
 use super::{
     ListenerSettings,
@@ -55,7 +55,7 @@ pub async fn serve<S, F, B, E>(
 where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body + Unpin + 'static,
+    B: Body + Tagged + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -68,7 +68,7 @@ where
         async move {
             answer.await.map(|response| {
                 let bound = response.extensions().get::<Remaining>().copied();
-                busy.activity().bound(bound);
+                busy.activity().bound(bound, response.body().tag());
                 response.map(|body| Tracked { body, busy, only_reset_tells })
             })
         }

@@ -17,7 +17,7 @@ mod reason;
 
 pub use address::{Address, Host, Origin, ParseAddressError};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
-pub use endpoint::{Endpoint, EndpointId, InFlight};
+pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
     HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
 };
@@ -29,4 +29,4 @@ pub use policy::{
     ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError};
-pub use reason::Reason;
+pub use reason::{Ending, Reason};

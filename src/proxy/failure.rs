@@ -50,6 +50,10 @@ impl From<ConnectError> for Failure {
 pub(super) fn elapsed(elapsed: Elapsed, phase: Failure) -> Failure {
     match elapsed {
         Elapsed::Total => Failure::new(Reason::RequestTimeout, "the request took too long"),
+        Elapsed::Expired => {
+            let detail = "the instance left, and the time for what it was doing is over";
+            Failure::new(Reason::DrainTimeout, detail)
+        }
         Elapsed::Phase => phase,
     }
 }

@@ -201,7 +201,7 @@ fn step(
             }
         }
     }
-    record.in_flight = Some(InFlight::begin(endpoint));
+    record.take_place(InFlight::begin(endpoint));
     Ok(Step::Chosen(Choice::Forward(Arc::clone(route), Arc::clone(&service.policy))))
 }
 

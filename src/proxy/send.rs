@@ -4,7 +4,7 @@
 //! Whether it is safe says `replay`; whether there is room for it, the budget
 //! of the service. The last failure is that of the request.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{rc::Rc, time::Instant};
 
 use http::{HeaderValue, Request, Response, header::HOST};
 use http_body::Body;
@@ -80,7 +80,7 @@ pub(super) async fn send(
             if let Ok(answered) = end {
                 discard(answered, record);
             }
-            record.in_flight = Some(other);
+            record.take_place(other);
         }
         request = again;
         proxy.metrics.worker(proxy.worker).retried();
@@ -103,10 +103,9 @@ fn pick_other(
     if tried.len() >= usize::from(policy.attempts) {
         return None;
     }
-    let last = Arc::clone(record.in_flight.as_ref()?.endpoint());
-    tried.push(last.id);
+    tried.push(record.endpoint()?.id);
     let Action::Forward { service: name, slot } = &route.action else { return None };
-    let other = proxy.tables.with(|table| {
+    proxy.tables.with(|table| {
         // A newer table may have given the slot to another service.
         let service = table.services.get(*slot).filter(|service| service.state.name == *name)?;
         let other = service.balancer.pick(&service.state.memory, tried)?;
@@ -119,10 +118,7 @@ fn pick_other(
             return None;
         }
         Some(InFlight::begin(other))
-    })?;
-    // If there is no other, its failure is that of the request.
-    last.record_failure();
-    Some(other)
+    })
 }
 
 /// Lets go of an answer that the client will not get. Its connection is of use
@@ -142,11 +138,10 @@ async fn attempt(
     fresh: bool,
     record: &mut Record,
 ) -> Result<Answered, Lost> {
-    let Some(in_flight) = &record.in_flight else {
+    let Some(endpoint) = record.endpoint().cloned() else {
         let failure = Failure::new(Reason::InternalError, "no endpoint was picked");
         return Err(Lost::for_good(failure));
     };
-    let endpoint = Arc::clone(in_flight.endpoint());
     record.attempts = record.attempts.saturating_add(1);
     if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
         request.headers_mut().insert(HOST, host);

@@ -22,6 +22,7 @@ use arc_swap::{ArcSwap, Cache};
 use tokio::sync::Notify;
 
 use super::Table;
+use crate::model::EndpointId;
 
 struct Shared {
     table: ArcSwap<Table>,
@@ -136,11 +137,13 @@ impl Reader {
         self.shared.workers[self.worker].published.notified().await;
     }
 
-    /// Refreshes, and lets the control plane know.
-    pub fn acknowledge(&self) {
-        let version = self.with(|table| table.version);
+    /// Refreshes, and lets the control plane know. Answers with the endpoints
+    /// whose requests are to be cut.
+    pub fn acknowledge(&self) -> Arc<[EndpointId]> {
+        let (version, expired) = self.with(|table| (table.version, Arc::clone(&table.expired)));
         self.shared.workers[self.worker].version.store(version, Ordering::Release);
         self.shared.acknowledged.notify_waiters();
+        expired
     }
 }
 

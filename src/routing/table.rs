@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Router, Slot};
 use crate::{
     balance::{Balancer, Gate, Memory, RetryBudget},
-    model::{ServiceName, ServicePolicy},
+    model::{EndpointId, ServiceName, ServicePolicy},
     telemetry::ServiceMetrics,
 };
 
@@ -102,6 +102,9 @@ pub struct Table {
     pub router: Arc<Router>,
     /// From route to service.
     pub services: Services,
+    /// Endpoints that have left, and the time for what is in flight on them is
+    /// over.
+    pub expired: Arc<[EndpointId]>,
 }
 
 #[cfg(test)]

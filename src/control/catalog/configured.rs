@@ -64,7 +64,7 @@ impl Catalog {
             .cloned()
             .collect();
         for id in gone {
-            self.take_out(name, &id);
+            self.take_out(name, &id, "proxy.toml does not name it any more", now);
         }
         for (id, origin) in named {
             let entry_id = (id.clone(), Source::File);

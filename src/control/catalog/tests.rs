@@ -134,8 +134,8 @@ fn a_new_generation_is_another_endpoint_and_the_old_one_leaves() {
     assert!(catalog.leaving(&key("orders/a"), Some(2)).is_empty());
     // News of the old one is no news of the new one.
     catalog.probed(&report(&old, true, false), at(2));
-    catalog.drain(&key("orders/a"), 1);
-    catalog.remove(&key("orders/a"), 1, "too late");
+    catalog.drain(&key("orders/a"), 1, Instant::now());
+    catalog.remove(&key("orders/a"), 1, "too late", Instant::now());
     catalog.lease_expired(&key("orders/a"), 1, at(2));
     catalog.refresh(at(2));
     assert_eq!(catalog.state_of("orders/a"), InstanceState::Starting);
@@ -149,26 +149,26 @@ fn who_leaves_is_let_go_when_nobody_can_pick_it_and_nothing_is_in_flight() {
     catalog.refresh(at(0));
     let endpoint = catalog.endpoint_of("orders/a");
     let request = crate::model::InFlight::begin(&endpoint);
-    catalog.drain(&key("orders/a"), 1);
-    catalog.drain(&key("orders/a"), 1);
+    catalog.drain(&key("orders/a"), 1, Instant::now());
+    catalog.drain(&key("orders/a"), 1, Instant::now());
     assert_eq!(catalog.refresh(at(1)).len(), 1);
     assert_eq!(catalog.targets("orders"), []);
     assert!(catalog.is_anybody_leaving());
-    catalog.let_go(u64::MAX);
+    catalog.let_go(u64::MAX, Instant::now());
     assert_eq!(catalog.leaving(&key("orders/a"), None).len(), 1, "not published yet");
     catalog.published(5);
     drop(request);
-    catalog.let_go(4);
+    catalog.let_go(4, Instant::now());
     assert_eq!(catalog.leaving(&key("orders/a"), None).len(), 1, "not acknowledged yet");
     let late = crate::model::InFlight::begin(&endpoint);
-    catalog.remove(&key("orders/a"), 1, "it was asked for");
+    catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(2));
-    catalog.let_go(5);
+    catalog.let_go(5, Instant::now());
     let leaving = catalog.leaving(&key("orders/a"), None);
-    assert_eq!((leaving.len(), leaving[0].before), (1, 1), "one is in flight");
+    assert_eq!((leaving.len(), leaving[0].ended().completed), (1, 1), "one is in flight");
     drop(late);
     catalog.take_happened();
-    catalog.let_go(5);
+    catalog.let_go(5, Instant::now());
     assert!(catalog.leaving(&key("orders/a"), None).is_empty());
     assert!(catalog.kinds()[0].contains("drained"));
     assert!(catalog.services.is_empty(), "nothing else needs the service");
@@ -183,8 +183,8 @@ fn an_instance_of_the_file_is_not_the_one_that_registered_under_its_id() {
     catalog.registers("orders/10.0.0.9:80", 80, 1);
     catalog.refresh(at(0));
     assert_eq!(catalog.services["orders"].entries.len(), 2);
-    catalog.drain(&key("orders/10.0.0.9:80"), 1);
-    catalog.remove(&key("orders/10.0.0.9:80"), 1, "it was asked for");
+    catalog.drain(&key("orders/10.0.0.9:80"), 1, Instant::now());
+    catalog.remove(&key("orders/10.0.0.9:80"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(0));
     let leaving = catalog.leaving(&key("orders/10.0.0.9:80"), Some(1));
     assert!(!Arc::ptr_eq(&leaving[0].endpoint, &fixed));
@@ -233,7 +233,7 @@ fn a_younger_registration_of_the_same_address_ends_the_grace() {
         assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
         // It is not held against it once it has come back.
         catalog.lease_renewed(&key("orders/a"), 1);
-        catalog.remove(&key("payments/b"), 2, "it was asked for");
+        catalog.remove(&key("payments/b"), 2, "it was asked for", Instant::now());
         catalog.lease_expired(&key("orders/a"), 1, at(20));
         catalog.refresh(at(20));
         assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
@@ -264,7 +264,7 @@ fn a_heartbeat_is_all_that_some_ask_for() {
         catalog.lease_renewed(&key("orders/a"), 1);
         catalog.refresh(at(0));
         assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
-        catalog.remove(&key("orders/a"), 1, "it was asked for");
+        catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
     }
     assert!(catalog.take_probe_changes().is_empty(), "nothing is probed");
 }
@@ -341,7 +341,7 @@ fn a_new_file_keeps_what_it_says_the_same() {
     catalog.refresh(at(3));
     assert!(!catalog.services.contains_key("other"));
     assert_eq!(catalog.targets("orders"), [("a".to_owned(), 100)], "who registered stays");
-    catalog.remove(&key("orders/a"), 1, "it was asked for");
+    catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(4));
     assert!(catalog.services.is_empty());
 }

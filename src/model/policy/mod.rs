@@ -65,6 +65,11 @@ pub struct TimeoutSettings {
     /// Without a byte through an upgraded connection. Default 1h.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_idle: Option<HumanDuration>,
+    /// For what is in flight on an instance when it leaves, requests, streams
+    /// and upgraded connections; then it is cut, `drain_timeout`. "0s" means
+    /// no bound. Default 5m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<HumanDuration>,
     /// In the queue of a service at its limit of concurrent requests.
     /// Default 1s; then 503 `queue_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +135,8 @@ pub struct Timeouts {
     pub request: Option<Duration>,
     /// Without a byte through an upgraded connection.
     pub tunnel_idle: Duration,
+    /// For what is in flight on an instance that leaves; none if absent.
+    pub drain: Option<Duration>,
     /// In the queue of a service at its limit.
     pub queue: Duration,
 }
@@ -164,6 +171,7 @@ impl ServiceSettings {
             pick(&self.timeouts).or(pick(&defaults.timeouts)).map_or(default, Duration::from)
         };
         let request = duration(|timeouts| timeouts.request, Duration::ZERO);
+        let drain = duration(|timeouts| timeouts.drain, Duration::from_secs(300));
         let body = self.limits.body.or(defaults.limits.body);
         ServicePolicy {
             balance: self.balance.or(defaults.balance).unwrap_or_default(),
@@ -173,6 +181,7 @@ impl ServiceSettings {
                 idle: duration(|timeouts| timeouts.idle, Duration::from_secs(60)),
                 request: (!request.is_zero()).then_some(request),
                 tunnel_idle: duration(|timeouts| timeouts.tunnel_idle, Duration::from_secs(3600)),
+                drain: (!drain.is_zero()).then_some(drain),
                 queue: duration(|timeouts| timeouts.queue, Duration::from_secs(1)),
             },
             concurrency: self.limits.concurrency.or(defaults.limits.concurrency),
@@ -198,6 +207,7 @@ mod tests {
         assert_eq!(policy.timeouts.idle, Duration::from_secs(60));
         assert_eq!(policy.timeouts.request, None);
         assert_eq!(policy.timeouts.tunnel_idle, Duration::from_secs(3600));
+        assert_eq!(policy.timeouts.drain, Some(Duration::from_secs(300)));
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
         assert!(policy.preserve_host && policy.panic);

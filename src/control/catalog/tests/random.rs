@@ -208,11 +208,11 @@ proptest! {
                     let generation = known.registration.generation;
                     match event {
                         Event::Drain => {
-                            catalog.drain(&key, generation);
+                            catalog.drain(&key, generation, Instant::now());
                             known.registration.draining = true;
                         }
                         Event::Remove => {
-                            catalog.remove(&key, generation, "it was asked for");
+                            catalog.remove(&key, generation, "it was asked for", Instant::now());
                             model.known.remove(&key);
                             retired.push(known.endpoint);
                             continue;
