@@ -126,9 +126,10 @@ enum End {
 
 fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
-        "registered" | "drained" | "config_reloaded" | "panic_over" => GOOD,
-        "lease_expired" | "draining" | "deregistered" => WARN,
-        "config_refused" | "panic" => BAD,
+        "registered" | "drained" | "config_reloaded" | "panic_over" | "returned"
+        | "circuit_closed" => GOOD,
+        "lease_expired" | "draining" | "deregistered" | "refused" | "ejected" => WARN,
+        "config_refused" | "panic" | "circuit_open" => BAD,
         _ => PLAIN,
     };
     let whom = match (&event.service, &event.instance) {

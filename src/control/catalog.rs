@@ -7,35 +7,35 @@
 //! for the reconciler to carry out.
 
 mod configured;
+mod departures;
 mod leases;
 mod leaving;
+mod outliers;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
-pub(super) use self::leaving::{Departure, Leaving};
+pub(super) use self::{departures::Departure, leaving::Leaving};
+use self::{departures::Departures, outliers::Watch};
 use super::{
-    compile,
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
 };
 use crate::{
-    balance::{Gate, Memory, RetryBudget},
-    health::{ProbeReport, Target},
+    health::{ProbeReport, Standing, Target, Window},
     model::{
-        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
+        Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
         ServiceName, ServiceSettings, Verdict,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
-    telemetry::ServiceMetrics,
 };
 
 /// What a change asks of the prober.
@@ -43,6 +43,8 @@ use crate::{
 pub(super) enum ProbeChange {
     Watch(Target),
     Unwatch(EndpointId),
+    /// It refused a connection that a request wanted.
+    Refused(EndpointId),
 }
 
 /// The catalog.
@@ -60,8 +62,8 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
-    /// Those that have left lately, the last one last.
-    departures: VecDeque<Departure>,
+    pub(super) departures: Departures,
+    watch: Watch,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -71,9 +73,10 @@ pub(super) struct Catalog {
 pub(super) type Placed = (Slot, Option<Arc<Service>>);
 
 impl Catalog {
-    /// An empty catalog for a data plane of `workers` threads.
+    /// An empty catalog for a data plane of `workers` threads. Endpoints ring
+    /// `bell` when requests fail on them.
     #[must_use]
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, bell: mpsc::Sender<EndpointId>) -> Self {
         Self {
             workers,
             suspect_for: Duration::from_secs(60),
@@ -84,7 +87,8 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
-            departures: VecDeque::new(),
+            departures: Departures::default(),
+            watch: Watch::new(bell),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -97,13 +101,7 @@ impl Catalog {
         self.services.entry(name.clone()).or_insert_with(|| {
             let settings = ServiceSettings::default();
             let policy = settings.resolve(&self.defaults);
-            let state = ServiceState {
-                name: name.clone(),
-                gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
-                budget: RetryBudget::new(self.workers),
-                memory: Memory::default(),
-                metrics: ServiceMetrics::new(self.workers),
-            };
+            let state = ServiceState::new(name.clone(), &policy, self.workers);
             ServiceEntry {
                 slot: self.slots.take(),
                 settings,
@@ -112,6 +110,9 @@ impl Catalog {
                 entries: BTreeMap::new(),
                 published: None,
                 panic: false,
+                ejections: Default::default(),
+                opened: 0,
+                is_resting: false,
                 kept: false,
             }
         })
@@ -143,13 +144,19 @@ impl Catalog {
             self.resolve_checks(&name);
             return;
         }
-        self.take_out(&name, &id, "a newer registration took its place", now);
+        let key = InstanceKey { service: name.clone(), id: id.0.clone() };
+        if self.take_out(&name, &id, "a newer registration took its place", now) {
+            self.replaced_by(&key, generation);
+        }
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
         self.put_in(instance, Source::Registry, generation, owner, Lease::begun(leased), now);
+        if let Some(entry) = self.registered(&key, generation) {
+            entry.registered = (!restored).then_some(now);
+        }
         if draining {
-            self.drain(&InstanceKey { service: name, id: id.0 }, generation, now);
+            self.drain(&key, generation, now);
         }
     }
 
@@ -182,12 +189,19 @@ impl Catalog {
             draining: false,
             state: InstanceState::Starting,
             since: now,
-            registered: now,
+            registered: None,
+            well: Ended::default(),
+            fall: None,
             routable: false,
+            serving_since: None,
+            standing: Standing::default(),
+            window: Window::default(),
         };
+        let policy = Arc::clone(&service.policy);
         let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
         service.entries.insert(id.clone(), entry);
         self.probes.extend(watch);
+        self.watch.begin(&endpoint, &policy);
         if source == Source::Registry {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
             tenants.insert((name.clone(), id.clone()));
@@ -210,6 +224,7 @@ impl Catalog {
         self.touched.insert(name.clone());
         self.endpoints.remove(&entry.endpoint.id);
         self.suspects.remove(&place);
+        self.watch.forget(&place);
         self.touch_tenants(&entry.endpoint.address);
         if let Some(tenants) = self.tenants.get_mut(&entry.endpoint.address) {
             tenants.remove(&place);
@@ -221,7 +236,7 @@ impl Catalog {
             self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
         }
         if !entry.draining {
-            self.leave(&entry.endpoint, why, now);
+            self.leave(&entry.endpoint, entry.fall, why, now);
         }
         true
     }
@@ -242,10 +257,10 @@ impl Catalog {
             return;
         }
         entry.endpoint.retire();
-        let endpoint = Arc::clone(&entry.endpoint);
+        let (endpoint, fall) = (Arc::clone(&entry.endpoint), entry.fall);
         let detail = format!("{} in flight", endpoint.in_flight());
         self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
-        self.leave(&endpoint, "it was asked to", now);
+        self.leave(&endpoint, fall, "it was asked to", now);
     }
 
     /// Forgets a registration.
@@ -267,6 +282,9 @@ impl Catalog {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
         let service = self.services.get_mut(name);
         let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
+        if report.outcome.passed {
+            entry.well = entry.endpoint.ended();
+        }
         let findings = &mut entry.findings;
         let before = (findings.verdict, findings.refused);
         findings.once_passed |= report.outcome.passed;
@@ -297,11 +315,13 @@ impl Catalog {
     /// changed in the table.
     pub(super) fn refresh(&mut self, now: Instant) -> Vec<Placed> {
         let mut placed = Vec::new();
+        let (mut fallen, mut risen) = (Vec::new(), Vec::new());
         for name in std::mem::take(&mut self.touched) {
             let Some(service) = self.services.get(&name) else { continue };
             if service.entries.is_empty() && !service.kept {
                 let slot = service.slot;
                 self.services.remove(&name);
+                self.watch.growing.remove(&name);
                 self.slots.give_back(slot);
                 placed.push((slot, None));
                 continue;
@@ -329,10 +349,21 @@ impl Catalog {
                 } else if entry.state == InstanceState::Suspect {
                     self.suspects.remove(&(name.clone(), id.clone()));
                 }
+                if state.is_routable() && !entry.state.is_routable() {
+                    entry.endpoint.outcomes.forget_rows();
+                    risen.push(entry.endpoint.id);
+                } else if state == InstanceState::Unhealthy && entry.state.is_routable() {
+                    fallen.push(entry.endpoint.id);
+                }
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
-            if let Some(compiled) = compiled(service) {
+            let (compiled, next_step) = service.compile(now);
+            match next_step {
+                Some(at) => self.watch.growing.insert(name.clone(), at),
+                None => self.watch.growing.remove(&name),
+            };
+            if let Some(compiled) = compiled {
                 if service.panic != compiled.panic {
                     service.panic = compiled.panic;
                     self.happened.push(Happening::panic(&name, compiled.panic));
@@ -342,6 +373,8 @@ impl Catalog {
                 placed.push((service.slot, Some(compiled)));
             }
         }
+        self.rise(&risen);
+        self.fall(&fallen, now);
         placed
     }
 
@@ -362,21 +395,4 @@ impl Catalog {
         let of = |source| entries.get(&(key.id.clone(), source));
         of(Source::Registry).or_else(|| of(Source::File))
     }
-}
-
-/// The service as the table should have it, unless it has it already.
-fn compiled(service: &mut ServiceEntry) -> Option<Service> {
-    let candidates: Vec<_> = service.entries.values().map(Entry::candidate).collect();
-    let compiled = compile::compile(&candidates, service.policy.panic);
-    let picked: BTreeSet<EndpointId> =
-        compiled.targets.iter().map(|target| target.endpoint.id).collect();
-    for entry in service.entries.values_mut() {
-        entry.routable = picked.contains(&entry.endpoint.id);
-    }
-    let same = service.published.as_ref().is_some_and(|old| {
-        Arc::ptr_eq(&old.policy, &service.policy)
-            && old.panic == compiled.panic
-            && compile::same_targets(old.balancer.targets(), &compiled.targets)
-    });
-    (!same).then(|| compile::service(&service.policy, &service.state, compiled))
 }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     config::Loaded,
     health::ProbeReport,
+    model::EndpointId,
     registry::{Registry, RegistryEvent, Removal},
     routing::{Publisher, Table, Watcher},
 };
@@ -50,6 +51,8 @@ pub(super) struct Inputs {
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) registry: mpsc::UnboundedReceiver<RegistryEvent>,
     pub(super) probes: mpsc::UnboundedReceiver<ProbeReport>,
+    /// Endpoints on which requests fail.
+    pub(super) alarms: mpsc::Receiver<EndpointId>,
 }
 
 /// The writer.
@@ -107,13 +110,13 @@ impl Reconciler {
                 },
                 Some(event) = inputs.registry.recv() => news.registry.push(event),
                 Some(report) = inputs.probes.recv() => news.probes.push(report),
+                Some(endpoint) = inputs.alarms.recv() => news.alarms.push(endpoint),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
-                    let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
                     let now = Instant::now();
                     catalog.touch_suspects(now);
-                    catalog.let_go(acknowledged, now);
+                    catalog.tick(now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
@@ -125,6 +128,7 @@ impl Reconciler {
             news.commands.extend(std::iter::from_fn(|| inputs.commands.try_recv().ok()));
             news.registry.extend(std::iter::from_fn(|| inputs.registry.try_recv().ok()));
             news.probes.extend(std::iter::from_fn(|| inputs.probes.try_recv().ok()));
+            news.alarms.extend(std::iter::from_fn(|| inputs.alarms.try_recv().ok()));
             self.turn(news);
         }
     }
@@ -151,6 +155,9 @@ impl Reconciler {
             for report in &news.probes {
                 catalog.probed(report, now);
             }
+            for endpoint in news.alarms {
+                catalog.alarmed(endpoint, now);
+            }
             // Of several at once only the last one counts.
             if let Some(loaded) = configs.last() {
                 self.deregister_after = loaded.config.registry.deregister_after.into();
@@ -159,8 +166,10 @@ impl Reconciler {
             }
             compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
+            catalog.let_go(self.watcher.acknowledged(), now);
+            let expired = catalog.expired(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
-            (placed, probes, happened, catalog.is_anybody_leaving(), catalog.expired(now))
+            (placed, probes, happened, catalog.is_anybody_leaving(), expired)
         };
         let cuts = *expired != *self.table.expired;
         if cuts {
@@ -176,6 +185,7 @@ impl Reconciler {
             match change {
                 ProbeChange::Watch(target) => self.shared.prober.watch(target),
                 ProbeChange::Unwatch(endpoint) => self.shared.prober.unwatch(endpoint),
+                ProbeChange::Refused(endpoint) => self.shared.prober.refused(endpoint),
             }
         }
         self.shared.events.tell_all(happened);
@@ -210,6 +220,7 @@ struct News {
     commands: Vec<Command>,
     registry: Vec<RegistryEvent>,
     probes: Vec<ProbeReport>,
+    alarms: Vec<EndpointId>,
 }
 
 fn apply(catalog: &mut Catalog, event: RegistryEvent, now: Instant) {

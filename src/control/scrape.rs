@@ -9,9 +9,10 @@ use std::{
 use super::{
     Control,
     entry::{Entry, ServiceEntry, Source},
+    show::circuit,
 };
 use crate::{
-    model::{InstanceState, ServiceName},
+    model::{EjectionCause, InstanceState, ServiceName},
     registry::StoreState,
     routing::{Action, Route},
     telemetry::metrics::{
@@ -61,6 +62,13 @@ impl Control {
             service: name.clone(),
             routable: service.routable(),
             panic: service.panic,
+            ejected: service.ejected(),
+            ejections: EjectionCause::ALL
+                .into_iter()
+                .map(|cause| (cause.as_str(), service.ejections[cause as usize]))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            circuit: circuit(service).map(|circuit| (circuit.state != "closed", circuit.opened)),
             metrics: Arc::clone(&service.state.metrics),
         };
         let config = shared.config();

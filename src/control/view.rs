@@ -5,10 +5,14 @@
 //! two cannot drift apart. Times are milliseconds; instants are given as the
 //! age they had when the answer was made, so that no clocks are compared.
 
+mod departure;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Instance, InstanceState};
+
+pub use departure::{DepartureView, LeavingView};
 
 /// One instance as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +30,11 @@ pub struct InstanceView {
     /// 37 in a row`.
     pub why: String,
     /// Whether requests are sent to it. Differs from what the state says only
-    /// in panic.
+    /// in panic and while it is ejected.
     pub routable: bool,
+    /// Present while it is ejected because of what requests saw of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected: Option<EjectedView>,
     /// Which registration under this id, counted by the registry.
     pub generation: u64,
     /// Time left of its lease; absent without a TTL, 0 once expired.
@@ -44,6 +51,32 @@ pub struct InstanceView {
     pub failures: u64,
 }
 
+/// That an instance gets no requests for a time, whatever its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EjectedView {
+    /// Until it is given another chance.
+    pub left_ms: u64,
+    /// Which rule of `outlier`: `connect_refused`, `consecutive_failures`,
+    /// `consecutive_5xx`, `success_rate` or `latency`.
+    pub cause: String,
+    /// What was seen, in words for a person.
+    pub detail: String,
+    /// How often it was ejected, less what it has made up for.
+    pub times: u32,
+}
+
+/// Where the circuit breaker of a service stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CircuitView {
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    /// While it is open: until requests try the service out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+    /// How often it has opened.
+    pub opened: u64,
+}
+
 /// One service as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
@@ -55,6 +88,9 @@ pub struct ServiceView {
     pub routable: usize,
     /// Whether the panic threshold keeps failing instances in use.
     pub panic: bool,
+    /// Its circuit breaker, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitView>,
     /// Requests sent once more.
     #[serde(default)]
     pub retries: u64,
@@ -65,6 +101,10 @@ pub struct ServiceView {
     pub routes: Vec<String>,
     /// Its instances, ordered by id.
     pub instances: Vec<InstanceView>,
+    /// Instances that left lately, the last one first; not in a list of
+    /// services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub departures: Vec<DepartureView>,
 }
 
 /// A page of services, ordered by name.
@@ -179,33 +219,6 @@ pub struct LedgerView {
     pub in_flight: u64,
 }
 
-/// An instance that has left, with nothing in flight any more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DepartureView {
-    /// Its service.
-    pub service: String,
-    /// Its id.
-    pub instance: String,
-    /// Which registration of that id.
-    pub generation: u64,
-    /// Why it left.
-    pub why: String,
-    /// The instance that came in its place: the first one of the service that
-    /// registered after it, in the ten minutes before it had left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub successor: Option<String>,
-    /// Requests, streams and tunnels that it got over its life.
-    pub requests: u64,
-    /// Those that it failed and another instance served.
-    pub retried: u64,
-    /// Those that it failed and nobody served, or not to their end.
-    pub lost: u64,
-    /// Those that were cut while it was leaving.
-    pub cut: u64,
-    /// Time since it had left.
-    pub ago_ms: u64,
-}
-
 /// The config file and how its last reload went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigView {
@@ -235,29 +248,6 @@ pub struct RegisteredView {
     pub version: u64,
     /// The instance as it stands.
     pub instance: InstanceView,
-}
-
-/// What happened to a drain or a deregistration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LeavingView {
-    /// Whether no worker can pick it any more and nothing is in flight on it.
-    pub drained: bool,
-    /// Requests, streams and tunnels still on it.
-    pub in_flight: u32,
-    /// Those that have ended since it began to leave, as they should or by
-    /// their client.
-    pub completed: u64,
-    /// Those that it lost meanwhile and another instance served.
-    #[serde(default)]
-    pub retried: u64,
-    /// Those that were cut: by the instance, by a timeout, or because the time
-    /// of `timeouts.drain` was over.
-    #[serde(default)]
-    pub cut: u64,
-    /// The table version that the answer was made at.
-    pub version: u64,
-    /// False if it was not there to begin with.
-    pub found: bool,
 }
 
 /// Where a request would go, and why.
@@ -317,7 +307,8 @@ pub struct EventView {
     pub time: String,
     /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
     /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
-    /// `config_refused`, `panic`, `panic_over`.
+    /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
+    /// `returned`, `circuit_open`, `circuit_closed`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

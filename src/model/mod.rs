@@ -11,6 +11,7 @@ mod health;
 mod instance;
 mod name;
 mod network;
+mod outcome;
 mod policy;
 mod quantity;
 mod reason;
@@ -24,9 +25,11 @@ pub use health::{
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
 pub use network::{ListenAddress, Network};
+pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use policy::{
-    BalancePolicy, LimitSettings, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings,
-    ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
+    BalancePolicy, BreakerPolicy, BreakerSettings, LimitSettings, OutlierPolicy, OutlierSettings,
+    RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy, ServiceSettings,
+    TimeoutSettings, Timeouts, Trials,
 };
-pub use quantity::{ByteSize, HumanDuration, ParseQuantityError};
+pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};

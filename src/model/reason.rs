@@ -82,6 +82,8 @@ reasons! {
     UpstreamProtocolError = "upstream_protocol_error", Some(502);
     /// The service has no instance that may get requests.
     NoHealthyInstance = "no_healthy_instance", Some(503);
+    /// The service fails so much that it is given a rest.
+    CircuitOpen = "circuit_open", Some(503);
     /// The service is at its limit and its queue is full.
     Overload = "overload", Some(503);
     /// The service is at its limit and the wait in its queue was too long.
@@ -148,6 +150,7 @@ impl Reason {
             | Self::NoHealthyInstance
             | Self::Overload
             | Self::QueueTimeout
+            | Self::CircuitOpen
             | Self::ProxyExhausted
             | Self::ConnectTimeout
             | Self::ResponseTimeout

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{Proxy, RequestConnection, client::Client, upload::Upload};
 use crate::{
-    balance::Permit,
+    balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
     model::{Ending, Endpoint, InFlight, Reason},
     routing::{Route, ServiceState},
@@ -42,8 +42,12 @@ pub(super) struct Record {
     pub(super) service: Option<Arc<ServiceState>>,
     /// The place on the endpoint.
     in_flight: Option<InFlight>,
+    /// The endpoint that it had a place on, while it has none.
+    before: Option<Arc<Endpoint>>,
     /// The place in the service.
     pub(super) permit: Option<Permit>,
+    /// The leave of a circuit breaker, until it is told how the request went.
+    pub(super) pass: Option<Pass>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
     total: Option<Duration>,
@@ -92,7 +96,9 @@ impl Record {
             route: None,
             service: None,
             in_flight: None,
+            before: None,
             permit: None,
+            pass: None,
             deadline: Rc::new(Deadline::new()),
             total: None,
             upload: None,
@@ -115,11 +121,17 @@ impl Record {
         self.status = status;
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
+        if let Some(pass) = self.pass.take() {
+            pass.tell(status < 500, Instant::now());
+        }
     }
 
     /// Counts the head of an answer, which the client may or may not get.
     pub(super) fn count_answer(&self, status: u16) -> Duration {
         let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        if let Some(endpoint) = self.endpoint() {
+            endpoint.outcomes.answered(status, first_byte);
+        }
         if let Some(service) = &self.service {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
@@ -129,9 +141,19 @@ impl Record {
     /// Takes a place on an endpoint. What it had on another moves there.
     pub(super) fn take_place(&mut self, place: InFlight) {
         self.deadline.tag(place.endpoint().id.value());
+        self.before = None;
         if let Some(mut last) = self.in_flight.replace(place) {
             last.moves();
         }
+    }
+
+    /// Gives up the place on an endpoint that is done with it, to take one on
+    /// another if there ever is one.
+    pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
+        let mut last = self.in_flight.take()?;
+        last.moves();
+        self.before = Some(Arc::clone(last.endpoint()));
+        self.before.clone()
     }
 
     /// The endpoint that it has a place on.
@@ -186,10 +208,25 @@ impl Record {
         self.ended = true;
         let took = now.saturating_duration_since(self.begun);
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
-        if let Some(in_flight) = &mut self.in_flight
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.ends(reason.ending());
+            let endpoint = in_flight.endpoint();
+            if blames_instance(reason) {
+                endpoint.record_failure(reason == Reason::ConnectRefused);
+            } else if self.upstream_status.is_some() {
+                endpoint.outcomes.ended_well();
+            }
+        }
+        if let Some(before) = &self.before
             && reason.ending() == Ending::Failed
         {
-            in_flight.is_lost();
+            before.moved_in_vain();
+        }
+        // Else nothing was learned of the service.
+        if let Some(pass) = self.pass.take()
+            && (blames_instance(reason) || reason == Reason::RequestTimeout)
+        {
+            pass.tell(false, self.begun + took);
         }
         let local = self.upstream_status.is_none() && self.status != 0;
         self.proxy.metrics.worker(self.proxy.worker).request_ended(reason, local);
@@ -243,4 +280,19 @@ impl Drop for Record {
             self.finish(Reason::ClientGone, Instant::now());
         }
     }
+}
+
+const fn blames_instance(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ConnectRefused
+            | Reason::ConnectFailed
+            | Reason::ConnectTimeout
+            | Reason::DnsError
+            | Reason::UpstreamReset
+            | Reason::UpstreamProtocolError
+            | Reason::ResponseTimeout
+            | Reason::ResponseIdleTimeout
+            | Reason::ResponseTruncated
+    )
 }

@@ -11,14 +11,17 @@
 mod support;
 
 mod body_limits;
+mod breaker;
 mod broken_responses;
 mod clients_leave;
 mod control;
 mod expect_continue;
 mod header_rules;
+mod hold;
 mod keep_alive;
 mod limits;
 mod misbehaving;
+mod outliers;
 mod reasons;
 mod responses_without_body;
 mod retries;
@@ -26,6 +29,7 @@ mod retry_budget;
 mod routes;
 mod sent_twice;
 mod signals;
+mod slow_start;
 mod streaming;
 mod timeouts;
 mod trailers;

@@ -143,6 +143,14 @@ fn provoke(reason: Reason) -> Option<Scene> {
         }
         Reason::UpstreamProtocolError => before("hello\r\n\r\n", "").asked(GET),
         Reason::NoHealthyInstance => alone("[service.app]\n[[route]]\nservice = 'app'").asked(GET),
+        Reason::CircuitOpen => {
+            // Every answer is a failure, and the first one is enough.
+            let breaker = "breaker = { failure_rate = 1, min_requests = 1, open = '1h' }";
+            let failing = "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n";
+            let scene = before(failing, breaker);
+            assert_eq!(scene.portolan.exchange(GET).status(), 500);
+            scene.asked(GET)
+        }
         Reason::Overload => full("queue = 0", "").asked(GET),
         Reason::QueueTimeout => full("queue = 1", "timeouts = { queue = '200ms' }").asked(GET),
         Reason::ProxyExhausted => exhausted(),

@@ -38,8 +38,9 @@ enum Life {
 impl Portolan {
     /// Starts the proxy with the config `text`, in which what is not said is
     /// filled in for a test: addresses on port 0, two workers, a data folder,
-    /// an access log with every request, and no probes unless
-    /// `[defaults]` or the service asks for them.
+    /// an access log with every request, and neither probes nor ejections
+    /// unless `[defaults]` or the service asks for them: `outlier = {}` in
+    /// `[defaults]` brings back what is the default outside of tests.
     #[track_caller]
     pub(crate) fn start(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -289,7 +290,12 @@ fn write_config(folder: &Path, text: &str) {
     }
     fill(section(&mut config, "admin"), "address", "127.0.0.1:0");
     fill(section(&mut config, "registry"), "data_dir", path("data"));
-    fill(section(section(&mut config, "defaults"), "health"), "kind", "none");
+    let defaults = section(&mut config, "defaults");
+    fill(section(defaults, "health"), "kind", "none");
+    let mut nobody = Table::new();
+    fill(&mut nobody, "connect_refused", false);
+    fill(&mut nobody, "consecutive_failures", 0);
+    fill(defaults, "outlier", nobody);
     let access_log = section(section(&mut config, "telemetry"), "access_log");
     fill(access_log, "mode", "all");
     fill(access_log, "format", "json");

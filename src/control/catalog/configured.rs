@@ -31,6 +31,7 @@ impl Catalog {
         now: Instant,
     ) {
         self.suspect_for = suspect_for;
+        self.watch.configure(sections.values().chain([defaults]));
         self.defaults = defaults.clone();
         for name in sections.keys().chain(needed) {
             self.service(name);
@@ -42,10 +43,15 @@ impl Catalog {
             service.kept = sections.contains_key(&name) || needed.contains(&name);
             let policy = settings.resolve(defaults);
             if policy != *service.policy {
-                service.state.gate.configure(policy.concurrency, policy.queue);
+                service.state.configure(&policy);
+                for entry in service.entries.values() {
+                    entry.endpoint.outcomes.configure(&policy.outlier);
+                }
                 service.policy = Arc::new(policy);
             }
             service.settings = settings;
+            let drain = service.policy.timeouts.drain;
+            self.bound_drains(&name, drain);
             self.configure_endpoints(&name, now);
             self.resolve_checks(&name);
         }

@@ -1,5 +1,7 @@
 //! The catalog told what happens, and asked what it makes of it.
 
+mod leases;
+mod outliers;
 mod random;
 
 use super::*;
@@ -11,6 +13,14 @@ use crate::{
 fn at(seconds: u64) -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *START.get_or_init(Instant::now) + Duration::from_secs(seconds)
+}
+
+/// An empty one. That its endpoints ring is not heard.
+fn catalog() -> Catalog {
+    let (bell, rung) = mpsc::channel(100);
+    // Or it could not be rung.
+    std::mem::forget(rung);
+    Catalog::new(1, bell)
 }
 
 fn key(text: &str) -> InstanceKey {
@@ -89,7 +99,7 @@ fn report(endpoint: &Endpoint, passed: bool, refused: bool) -> ProbeReport {
 
 #[test]
 fn an_instance_is_routable_from_its_first_passing_probe_on() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.refresh(at(0));
     assert_eq!(catalog.targets("orders"), []);
@@ -102,7 +112,7 @@ fn an_instance_is_routable_from_its_first_passing_probe_on() {
 
 #[test]
 fn an_edit_keeps_the_endpoint_and_what_is_known_of_it() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
     catalog.refresh(at(0));
@@ -120,7 +130,7 @@ fn an_edit_keeps_the_endpoint_and_what_is_known_of_it() {
 
 #[test]
 fn a_new_generation_is_another_endpoint_and_the_old_one_leaves() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
     catalog.refresh(at(0));
@@ -143,7 +153,7 @@ fn a_new_generation_is_another_endpoint_and_the_old_one_leaves() {
 
 #[test]
 fn who_leaves_is_let_go_when_nobody_can_pick_it_and_nothing_is_in_flight() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
     catalog.refresh(at(0));
@@ -176,7 +186,7 @@ fn who_leaves_is_let_go_when_nobody_can_pick_it_and_nothing_is_in_flight() {
 
 #[test]
 fn an_instance_of_the_file_is_not_the_one_that_registered_under_its_id() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     configured(&mut catalog, "[service.orders]\nendpoints = ['10.0.0.9:80']\n");
     catalog.refresh(at(0));
     let fixed = catalog.endpoint_of("orders/10.0.0.9:80");
@@ -193,104 +203,8 @@ fn an_instance_of_the_file_is_not_the_one_that_registered_under_its_id() {
 }
 
 #[test]
-fn an_expired_lease_is_outweighed_by_http_probes_for_a_while() {
-    let mut catalog = Catalog::new(1);
-    catalog.registers("orders/a", 80, 1);
-    catalog.probes("orders/a", true, false, at(0));
-    catalog.refresh(at(0));
-    catalog.lease_expired(&key("orders/a"), 1, at(10));
-    catalog.refresh(at(10));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    assert_eq!(catalog.targets("orders").len(), 1);
-    catalog.touch_suspects(at(69));
-    catalog.refresh(at(69));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    catalog.touch_suspects(at(70));
-    catalog.refresh(at(70));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
-    assert_eq!(catalog.targets("orders"), []);
-    catalog.lease_renewed(&key("orders/a"), 1);
-    catalog.refresh(at(71));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
-}
-
-#[test]
-fn a_younger_registration_of_the_same_address_ends_the_grace() {
-    for before in [true, false] {
-        let mut catalog = Catalog::new(1);
-        catalog.registers("orders/a", 80, 1);
-        catalog.probes("orders/a", true, false, at(0));
-        if before {
-            catalog.registers("payments/b", 80, 2);
-        }
-        catalog.lease_expired(&key("orders/a"), 1, at(10));
-        catalog.refresh(at(10));
-        if !before {
-            assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-            catalog.registers("payments/b", 80, 2);
-            catalog.refresh(at(10));
-        }
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
-        // It is not held against it once it has come back.
-        catalog.lease_renewed(&key("orders/a"), 1);
-        catalog.remove(&key("payments/b"), 2, "it was asked for", Instant::now());
-        catalog.lease_expired(&key("orders/a"), 1, at(20));
-        catalog.refresh(at(20));
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    }
-}
-
-#[test]
-fn an_older_registration_of_the_same_address_claims_nothing() {
-    let mut catalog = Catalog::new(1);
-    catalog.registers("payments/b", 80, 1);
-    catalog.registers("orders/a", 80, 2);
-    catalog.probes("orders/a", true, false, at(0));
-    catalog.lease_expired(&key("orders/a"), 2, at(10));
-    catalog.refresh(at(10));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-}
-
-#[test]
-fn a_heartbeat_is_all_that_some_ask_for() {
-    let mut catalog = Catalog::new(1);
-    for ttl in [Some(HumanDuration::from_secs(10)), None] {
-        let mut registration = registration("orders/a", 80, 1);
-        registration.instance.health.kind = Some(crate::model::ProbeKind::Ttl);
-        registration.instance.ttl = ttl;
-        catalog.upsert(registration, true, at(0));
-        catalog.refresh(at(0));
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Starting);
-        catalog.lease_renewed(&key("orders/a"), 1);
-        catalog.refresh(at(0));
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
-        catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
-    }
-    assert!(catalog.take_probe_changes().is_empty(), "nothing is probed");
-}
-
-#[test]
-fn heartbeats_from_before_they_were_all_that_is_asked_for_count() {
-    let mut catalog = Catalog::new(1);
-    let mut endless = registration("orders/a", 80, 1);
-    endless.instance.ttl = None;
-    endless.instance.health = HealthSettings::default();
-    catalog.upsert(endless.clone(), false, at(0));
-    // The registry tells of the first one alone.
-    catalog.lease_renewed(&key("orders/a"), 1);
-    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'ttl' }\n");
-    catalog.refresh(at(1));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy, "by a new file");
-    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'http' }\n");
-    endless.instance.health.kind = Some(crate::model::ProbeKind::Ttl);
-    catalog.upsert(endless, false, at(2));
-    catalog.refresh(at(2));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy, "by an edit");
-}
-
-#[test]
 fn most_of_them_failing_together_is_panic_and_refusing_is_not_failing() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     for (index, id) in ["orders/a", "orders/b", "orders/c"].into_iter().enumerate() {
         catalog.registers(id, 80, index as u64 + 1);
         catalog.probes(id, true, false, at(0));
@@ -317,7 +231,7 @@ fn most_of_them_failing_together_is_panic_and_refusing_is_not_failing() {
 fn a_new_file_keeps_what_it_says_the_same() {
     const ONE: &str = "[service.orders]\nendpoints = ['10.0.0.9:80', '10.0.0.8:80']\n\
                        health = { kind = 'none' }\n[service.other]\n";
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     configured(&mut catalog, ONE);
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
@@ -348,7 +262,7 @@ fn a_new_file_keeps_what_it_says_the_same() {
 
 #[test]
 fn a_changed_check_is_told_to_the_prober_and_keeps_the_verdict() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     let mut plain = registration("orders/a", 80, 1);
     plain.instance.health = HealthSettings::default();
     catalog.upsert(plain, false, at(0));
@@ -367,7 +281,7 @@ fn a_changed_check_is_told_to_the_prober_and_keeps_the_verdict() {
 
 #[test]
 fn an_instance_that_served_unprobed_serves_on_until_a_probe_says_otherwise() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
     let mut plain = registration("orders/a", 80, 1);
     plain.instance.health = HealthSettings::default();
@@ -384,7 +298,7 @@ fn an_instance_that_served_unprobed_serves_on_until_a_probe_says_otherwise() {
 
 #[test]
 fn who_is_not_probed_any_more_is_not_held_to_what_probes_found() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     let mut endless = registration("orders/a", 80, 1);
     endless.instance.ttl = None;
     endless.instance.health = HealthSettings::default();
@@ -398,7 +312,7 @@ fn who_is_not_probed_any_more_is_not_held_to_what_probes_found() {
 
 #[test]
 fn who_has_no_lease_and_fails_for_too_long_is_given_up() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     let mut endless = registration("orders/a", 80, 1);
     endless.instance.ttl = None;
     catalog.upsert(endless, false, at(0));

@@ -26,4 +26,4 @@ pub use scrape::{
     RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape,
 };
 pub use service::ServiceMetrics;
-pub use worker::{Metrics, WorkerMetrics};
+pub use worker::{Ledger, Metrics, WorkerMetrics};

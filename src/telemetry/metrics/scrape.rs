@@ -71,6 +71,14 @@ pub struct ServiceScrape {
     pub routable: usize,
     /// Whether the panic threshold keeps failing instances in use.
     pub panic: bool,
+    /// Healthy instances that are ejected.
+    pub ejected: usize,
+    /// Ejections so far by the word of their cause; those that never happened
+    /// left out.
+    pub ejections: Vec<(&'static str, u64)>,
+    /// If it has a circuit breaker: whether the circuit is not closed, and how
+    /// often it has opened.
+    pub circuit: Option<(bool, u64)>,
     /// Its counts.
     pub metrics: Arc<ServiceMetrics>,
 }
