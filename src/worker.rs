@@ -112,7 +112,12 @@ async fn run(
 ) {
     let (idling, tidied) = (Rc::clone(&proxy), Rc::clone(&proxy));
     let is_needed = move || !idling.pools.is_empty();
-    spawn_local(deadline::sweep(ticker, is_needed, move || tidied.pools.tidy()));
+    let housekeeping = move || {
+        tidied.pools.tidy();
+        // Also what took its place just before the last table came.
+        cut(&tidied);
+    };
+    spawn_local(deadline::sweep(ticker, is_needed, housekeeping));
     spawn_local(acknowledge(Rc::clone(&proxy)));
     let listening: RefCell<HashMap<SocketAddr, CancellationToken>> = RefCell::default();
     let all = CancellationToken::new();
@@ -155,12 +160,20 @@ async fn aborted(commands: &mut mpsc::UnboundedReceiver<Command>) {
 /// what those have in flight whose time is over.
 async fn acknowledge(proxy: Rc<Proxy>) {
     loop {
-        for endpoint in &*proxy.tables.acknowledge() {
-            deadline::expire(endpoint.value());
-        }
+        proxy.tables.acknowledge();
         proxy.pools.drop_retired();
+        cut(&proxy);
         proxy.tables.published().await;
     }
+}
+
+/// Ends what is in flight on endpoints whose time is over.
+fn cut(proxy: &Proxy) {
+    proxy.tables.with(|table| {
+        for endpoint in &*table.expired {
+            deadline::expire(endpoint.value());
+        }
+    });
 }
 
 async fn listen(

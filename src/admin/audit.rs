@@ -40,7 +40,8 @@ pub(super) struct AuditEntry {
     pub(super) what: &'static str,
     /// What it was to change: `service/id` or `proxy.toml`.
     pub(super) target: String,
-    /// The status answered.
+    /// The status answered; for a change that is waited for, that of the
+    /// change itself.
     pub(super) status: u16,
     /// The word of the problem answered.
     #[serde(skip_serializing_if = "Option::is_none")]

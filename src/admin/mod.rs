@@ -9,6 +9,7 @@ mod attempts;
 mod audit;
 mod auth;
 mod calls;
+mod change;
 mod configuration;
 mod etag;
 mod events;

@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 
 use super::{
     catalog::Catalog,
@@ -22,7 +19,7 @@ use super::{
     happening::{EventId, EventLog, HistoryGone, Replay},
     reconciler::{Command, Inputs, Reconciler, tell},
     shared::{ConfigState, Shared},
-    view::{InstanceView, RegisteredView, ReloadView},
+    view::{InstanceView, ReloadView},
 };
 use crate::{
     config::{self, Loaded},
@@ -221,53 +218,9 @@ impl Control {
         })
     }
 
-    /// Registers or updates an instance. When it returns, the registration is
-    /// on disk; with a `wait`, also either routable for every worker, or it
-    /// says what is missing.
-    ///
-    /// # Errors
-    ///
-    /// Says why it was not registered.
-    pub async fn register(&self, request: RegisterRequest) -> Result<RegisteredView, ControlError> {
-        let RegisterRequest { instance, caller, wait } = request;
-        if let Some(address) = instance.origin.address.socket_addr() {
-            self.guard.load().check(address)?;
-        }
-        let _place = self.place_to_wait(wait)?;
-        let key = instance.key();
-        let registered = self.registry.register(instance, caller).await?;
-        self.settle().await;
-        let waited = match wait {
-            Some(patience) => timeout(patience, self.routable(&key)).await.ok().transpose()?,
-            None => None,
-        };
-        let routed = waited.is_some();
-        let instance = match waited {
-            Some(view) => view,
-            None => self.instance(&key).ok_or(ControlError::NotFound(key))?,
-        };
-        let waiting_for = (wait.is_some() && !routed).then(|| instance.why.clone());
-        let (created, version) = (registered.created, self.version());
-        Ok(RegisteredView { created, routed, waiting_for, version, instance })
-    }
-
-    /// Waits until every worker routes by a table that holds the instance.
-    async fn routable(&self, key: &InstanceKey) -> Result<InstanceView, ControlError> {
-        let mut published = self.shared.published.subscribe();
-        loop {
-            let version = published.borrow_and_update().0;
-            // Many may wait, and each table wakes all of them.
-            let routable = self.shared.catalog().entry(key).map(|entry| entry.routable);
-            if routable.ok_or_else(|| ControlError::NotFound(key.clone()))?
-                && let Some(view) = self.instance(key).filter(|view| view.routable)
-            {
-                // The catalog is written before the table is published.
-                let version = version.max(self.settle().await);
-                self.watcher.wait_for(version).await;
-                return Ok(view);
-            }
-            published.changed().await.map_err(|_| ControlError::Closed)?;
-        }
+    /// Holds `address` against the address rules.
+    pub(super) fn check_address(&self, address: SocketAddr) -> Result<(), ControlError> {
+        Ok(self.guard.load().check(address)?)
     }
 
     /// Renews the lease of an instance.

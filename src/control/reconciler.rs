@@ -113,12 +113,10 @@ impl Reconciler {
                 Some(endpoint) = inputs.alarms.recv() => news.alarms.push(endpoint),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
-                    let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
                     let now = Instant::now();
                     catalog.touch_suspects(now);
                     catalog.tick(now);
-                    catalog.let_go(acknowledged, now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
@@ -168,8 +166,10 @@ impl Reconciler {
             }
             compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
+            catalog.let_go(self.watcher.acknowledged(), now);
+            let expired = catalog.expired(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
-            (placed, probes, happened, catalog.is_anybody_leaving(), catalog.expired(now))
+            (placed, probes, happened, catalog.is_anybody_leaving(), expired)
         };
         let cuts = *expired != *self.table.expired;
         if cuts {

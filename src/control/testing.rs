@@ -90,7 +90,7 @@ impl TestPlane {
             // It waits until every worker routes by its first table.
             match timeout(Duration::from_millis(5), starting.as_mut()).await {
                 Ok(control) => break control,
-                Err(_) => readers.iter().for_each(|reader| drop(reader.acknowledge())),
+                Err(_) => readers.iter().for_each(Reader::acknowledge),
             }
         };
         (Self { control, folder }, readers)

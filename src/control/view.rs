@@ -5,6 +5,7 @@
 //! two cannot drift apart. Times are milliseconds; instants are given as the
 //! age they had when the answer was made, so that no clocks are compared.
 
+mod departure;
 mod store;
 
 use schemars::JsonSchema;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::store::StoreView;
 use crate::model::{Instance, InstanceState};
+
+pub use departure::{DepartureView, LeavingView};
 
 /// One instance as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +103,10 @@ pub struct ServiceView {
     pub routes: Vec<String>,
     /// Its instances, ordered by id.
     pub instances: Vec<InstanceView>,
+    /// Instances that left lately, the last one first; not in a list of
+    /// services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub departures: Vec<DepartureView>,
 }
 
 /// A page of services, ordered by name.
@@ -214,33 +221,6 @@ pub struct LedgerView {
     pub in_flight: u64,
 }
 
-/// An instance that has left, with nothing in flight any more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DepartureView {
-    /// Its service.
-    pub service: String,
-    /// Its id.
-    pub instance: String,
-    /// Which registration of that id.
-    pub generation: u64,
-    /// Why it left.
-    pub why: String,
-    /// The instance that came in its place: the first one of the service that
-    /// registered after it, in the ten minutes before it had left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub successor: Option<String>,
-    /// Requests, streams and tunnels that it got over its life.
-    pub requests: u64,
-    /// Those that it failed and another instance served.
-    pub retried: u64,
-    /// Those that it failed and nobody served, or not to their end.
-    pub lost: u64,
-    /// Those that were cut while it was leaving.
-    pub cut: u64,
-    /// Time since it had left.
-    pub ago_ms: u64,
-}
-
 /// The config file and how its last reload went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigView {
@@ -270,29 +250,6 @@ pub struct RegisteredView {
     pub version: u64,
     /// The instance as it stands.
     pub instance: InstanceView,
-}
-
-/// What happened to a drain or a deregistration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LeavingView {
-    /// Whether no worker can pick it any more and nothing is in flight on it.
-    pub drained: bool,
-    /// Requests, streams and tunnels still on it.
-    pub in_flight: u32,
-    /// Those that have ended since it began to leave, as they should or by
-    /// their client.
-    pub completed: u64,
-    /// Those that it lost meanwhile and another instance served.
-    #[serde(default)]
-    pub retried: u64,
-    /// Those that were cut: by the instance, by a timeout, or because the time
-    /// of `timeouts.drain` was over.
-    #[serde(default)]
-    pub cut: u64,
-    /// The table version that the answer was made at.
-    pub version: u64,
-    /// False if it was not there to begin with.
-    pub found: bool,
 }
 
 /// Where a request would go, and why.

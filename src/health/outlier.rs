@@ -67,6 +67,14 @@ impl Standing {
         length
     }
 
+    /// Forgets all that was held against it; an ejection is over `now`.
+    pub fn pardon(&mut self, now: Instant) {
+        self.times = 0;
+        if let Some(ejection) = &mut self.ejection {
+            ejection.until = now;
+        }
+    }
+
     /// Ends an ejection whose time is over, and says whether there was one.
     pub fn end(&mut self, now: Instant) -> bool {
         let ended = self.ejection.take_if(|ejection| ejection.until <= now).is_some();

@@ -169,7 +169,7 @@ impl Catalog {
         self.touched.insert(place.0.clone());
     }
 
-    fn end_ejections(&mut self, now: Instant) {
+    pub(super) fn end_ejections(&mut self, now: Instant) {
         let Self { services, watch, happened, touched, .. } = self;
         watch.ejected.retain(|(name, id)| {
             let entry = services.get_mut(name).and_then(|service| service.entries.get_mut(id));
