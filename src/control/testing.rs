@@ -1,7 +1,7 @@
 //! A control plane for tests: the real one, with a store in a folder that goes
 //! with it, and no worker that anything would wait for.
 
-use std::{ops::Deref, path::PathBuf, sync::Arc};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
@@ -82,7 +82,18 @@ impl TestPlane {
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };
-        (Self { control: Control::start(parts).await, folder }, readers)
+        // Nothing starts before every worker has seen the first table.
+        let see = async {
+            loop {
+                readers.iter().for_each(Reader::acknowledge);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let control = tokio::select! {
+            control = Control::start(parts) => control,
+            () = see => unreachable!("it goes on for ever"),
+        };
+        (Self { control, folder }, readers)
     }
 
     /// Takes over the config `text` as a reload would.

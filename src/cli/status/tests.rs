@@ -18,7 +18,9 @@ fn well() -> Value {
         "config": { "path": "proxy.toml", "loaded_ms": 7_200_000, "last_reload_ok": true },
         "services": 3, "routes": 2, "instances": { "healthy": 7, "unhealthy": 0 },
         "probe_stretch": 1.0, "requests": { "ok": 9900, "no_route": 90, "client_gone": 10 },
-        "in_flight": 37, "connections": 1, "store": "ok", "attention": [],
+        "ledger": { "accepted": 10037, "completed": 9900, "client_gone": 10, "refused": 90,
+                    "failed": 0, "in_flight": 37 },
+        "departures": [], "connections": 1, "store": "ok", "attention": [],
     })
 }
 
@@ -43,7 +45,7 @@ fn all_is_well() {
       instances  7 healthy
       in flight  37 requests, 1 connection
 
-      10000 requests, by how they ended
+      10037 requests: 9900 completed, 10 left by their client, 90 refused, 0 failed, 37 in flight
         ok           9900  99.00 %
         no_route       90   0.90 %
         client_gone    10   0.10 %
@@ -81,6 +83,30 @@ fn problems_come_first() {
       instances  1 healthy, 2 unhealthy
       probes     intervals stretched 1.4 times
       in flight  37 requests, 1 connection
+    ");
+}
+
+#[test]
+fn what_a_deploy_cost_is_shown() {
+    let mut json = well();
+    json["requests"] = json!({});
+    let departure = |summary: &str, lost: u64, why: &str| {
+        json!({
+            "service": "orders", "instance": "orders-7", "generation": 7, "why": why,
+            "requests": 18_204, "completed": 12, "client_gone": 0, "retried": 3, "lost": lost,
+            "summary": summary, "ago_ms": 240_000,
+        })
+    };
+    json["departures"] = json!([
+        departure("orders-8: 9 requests, 0 retried, 1 lost", 1, "its lease expired"),
+        departure("orders-7 → orders-8: 18,204 requests, 3 retried, 0 lost", 0, "it was asked to"),
+    ]);
+    let shown = shown(json);
+    let block = &shown[shown.find("  left lately").expect("a block")..];
+    insta::assert_snapshot!(block, @r"
+      left lately
+        orders  orders-8: 9 requests, 0 retried, 1 lost                  4 min ago  its lease expired
+        orders  orders-7 → orders-8: 18,204 requests, 3 retried, 0 lost  4 min ago  it was asked to
     ");
 }
 

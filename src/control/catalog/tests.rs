@@ -1,5 +1,6 @@
 //! The catalog told what happens, and asked what it makes of it.
 
+mod departures;
 mod leases;
 mod outliers;
 mod random;
