@@ -128,7 +128,8 @@ fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
         "registered" | "drained" | "config_reloaded" | "panic_over" | "returned"
         | "circuit_closed" => GOOD,
-        "lease_expired" | "draining" | "deregistered" | "refused" | "ejected" => WARN,
+        "lease_expired" | "draining" | "drain_timeout" | "left" | "deregistered" | "refused"
+        | "ejected" => WARN,
         "config_refused" | "panic" | "circuit_open" => BAD,
         _ => PLAIN,
     };

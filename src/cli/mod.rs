@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod config_file;
 mod demo;
+mod departures;
 mod events;
 mod exec;
 mod exit;

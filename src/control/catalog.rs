@@ -30,10 +30,10 @@ use super::{
     happening::Happening,
 };
 use crate::{
-    health::{ProbeReport, Standing, Target, Window},
+    health::{Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        ServiceName, ServiceSettings, Verdict,
+        ServiceName, ServiceSettings,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},

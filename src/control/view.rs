@@ -307,8 +307,8 @@ pub struct EventView {
     pub number: u64,
     /// When, as RFC 3339 in UTC.
     pub time: String,
-    /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
-    /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
+    /// What: `registered`, `updated`, `deregistered`, `draining`, `drain_timeout`,
+    /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
     /// `returned`, `circuit_open`, `circuit_closed`.
     pub kind: String,

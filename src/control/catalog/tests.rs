@@ -1,13 +1,14 @@
 //! The catalog told what happens, and asked what it makes of it.
 
+mod departures;
 mod leases;
 mod outliers;
 mod random;
 
 use super::*;
 use crate::{
-    health::Outcome,
-    model::{HealthSettings, HumanDuration, Probe, Weight},
+    health::{Outcome, ProbeReport},
+    model::{HealthSettings, HumanDuration, Probe, Verdict, Weight},
 };
 
 fn at(seconds: u64) -> Instant {

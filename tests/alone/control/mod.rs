@@ -2,6 +2,7 @@
 //! file may ask of the running proxy, and what its clients see of it.
 
 mod access;
+mod departures;
 mod drain;
 mod events;
 mod explain;
