@@ -23,6 +23,10 @@ pub enum Exit {
     /// `run` refused the config file (`EX_CONFIG` of sysexits): starting again
     /// will not help until somebody edits it.
     Config = 78,
+    /// A second signal, SIGINT, cut short what was in flight.
+    Interrupted = 130,
+    /// A second signal, SIGTERM or SIGQUIT, cut short what was in flight.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {

@@ -30,6 +30,7 @@ mod status;
 mod testing;
 mod text;
 mod token;
+mod upgrade;
 mod version;
 
 use std::{ffi::OsString, io, path::PathBuf};
@@ -59,7 +60,8 @@ Examples:
   portolan explain http://shop.test/api/orders   where would this request go, and why?
   portolan register orders/orders-7 --address 10.0.0.5:8080 --ttl 10s --wait
 
-Exit codes: 0 yes, 1 no, 2 usage, 3 admin API not reachable, 78 config refused")]
+Exit codes: 0 yes, 1 no, 2 usage, 3 admin API not reachable, 78 config refused, 130 and 143 cut
+short by a second signal")]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -131,6 +133,11 @@ Exit code 1 if --wait was given and no request can reach it yet.")]
     Deregister(leave::LeaveArgs),
     /// Have the running proxy read its config file again
     Reload(reload::ReloadArgs),
+    /// Have the running proxy start its program anew and hand over to it
+    #[command(after_help = "\
+What lies at the path that the proxy was started from takes over, without a connection refused or
+lost. Exit code 1 if it does not; the running process goes on then.")]
+    Upgrade(upgrade::UpgradeArgs),
     /// Exit with 0 if the proxy is ready and with 1 if it is not
     Healthcheck,
     /// Tell what goes into proxy.toml
@@ -213,6 +220,7 @@ impl Cli {
             Verb::Drain(args) => self.ask(async |client| args.drain(client).await),
             Verb::Deregister(args) => self.ask(async |client| args.deregister(client).await),
             Verb::Reload(args) => self.ask(async |client| args.ask(client).await),
+            Verb::Upgrade(args) => self.ask(async |client| args.ask(client).await),
             Verb::Healthcheck => self.ask(healthcheck::ask),
             Verb::Config(verb) => verb.perform(),
             Verb::Token(args) => args.perform(),

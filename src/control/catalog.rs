@@ -7,6 +7,7 @@
 //! for the reconciler to carry out.
 
 mod configured;
+mod inherited;
 mod leases;
 mod leaving;
 #[cfg(test)]
@@ -25,10 +26,11 @@ use super::{
     compile,
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
+    inheritance::Inherited,
 };
 use crate::{
     balance::{Gate, Memory},
-    health::{ProbeReport, Target},
+    health::{LastProbe, ProbeReport, Target},
     model::{
         Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
         ServiceName, ServiceSettings, Verdict,
@@ -42,6 +44,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum ProbeChange {
     Watch(Target),
+    /// Go on from the last probe that another process made; the second is
+    /// whether any had ever passed.
+    Resume(Target, LastProbe, bool),
     Unwatch(EndpointId),
 }
 
@@ -60,6 +65,7 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
+    inherited: Inherited,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -82,6 +88,7 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
+            inherited: Inherited::new(),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -142,14 +149,20 @@ impl Catalog {
         self.take_out(&name, &id);
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
-        self.happened.push(Happening::new(kind, &name, &id.0, detail));
         let lease = if leased { Lease::Live { renewed: false } } else { Lease::Unleased };
-        self.put_in(instance, Source::Registry, generation, owner, lease, now);
+        let told = self.happened.len();
+        let known = self.put_in(instance, Source::Registry, generation, owner, lease, now);
+        self.happened.push(Happening::new(kind, &name, &id.0, detail));
         if draining {
             self.drain(&InstanceKey { service: name, id: id.0 }, generation);
         }
+        if known {
+            // All of it was told by the process before.
+            self.happened.truncate(told);
+        }
     }
 
+    /// Puts in an instance. Answers whether the process before knew it.
     fn put_in(
         &mut self,
         instance: Instance,
@@ -158,7 +171,7 @@ impl Catalog {
         owner: Option<String>,
         lease: Lease,
         now: Instant,
-    ) {
+    ) -> bool {
         let (name, id) = (instance.service.clone(), (instance.id.clone(), source));
         let defaults_health = self.defaults.health.clone();
         let service = self.service(&name);
@@ -167,7 +180,7 @@ impl Catalog {
         let address = instance.origin.address.clone();
         let checked = source != Source::File;
         let endpoint = Arc::new(Endpoint::new(instance.key(), generation, address, checked));
-        let entry = Entry {
+        let mut entry = Entry {
             instance,
             source,
             generation,
@@ -181,15 +194,15 @@ impl Catalog {
             since: now,
             routable: false,
         };
-        let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
-        service.entries.insert(id.clone(), entry);
-        self.probes.extend(watch);
+        let known = self.begin(&mut entry, now);
+        self.service(&name).entries.insert(id.clone(), entry);
         if source == Source::Registry {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
             tenants.insert((name.clone(), id.clone()));
             self.touch_tenants(&endpoint.address);
         }
         self.endpoints.insert(endpoint.id, (name, id));
+        known
     }
 
     fn take_out(&mut self, name: &ServiceName, id: &EntryId) -> bool {

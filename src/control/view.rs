@@ -113,6 +113,8 @@ pub struct RoutesView {
 pub struct StatusView {
     /// Version of the program.
     pub program: String,
+    /// The id of the process; another one after an upgrade.
+    pub pid: u32,
     /// Time since it started.
     pub uptime_ms: u64,
     /// The table version that every worker routes by.
@@ -256,7 +258,7 @@ pub struct EventView {
     pub time: String,
     /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
     /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
-    /// `config_refused`, `panic`, `panic_over`.
+    /// `config_refused`, `panic`, `panic_over`, `upgraded`, `upgrade_refused`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -280,6 +282,37 @@ pub struct ReloadView {
     pub needs_restart: Vec<String>,
     /// Errors and warnings.
     pub diagnostics: Vec<DiagnosticView>,
+}
+
+/// The answer to an upgrade.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UpgradeView {
+    /// Whether another process serves now.
+    pub ok: bool,
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The version of its program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Why it did not come to it; this process goes on as before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// What is wrong with the config file, if it is that, as `portolan check`
+    /// shows it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problems: String,
+}
+
+impl UpgradeView {
+    /// One that did not come to it.
+    #[must_use]
+    pub fn refused(why: impl Into<String>) -> Self {
+        let (why, problems) = (why.into(), String::new());
+        Self { ok: false, pid: None, program: None, took_ms: 0, why, problems }
+    }
 }
 
 /// One problem of a config file.

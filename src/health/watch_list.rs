@@ -91,6 +91,27 @@ impl WatchList {
         self.schedule.set(endpoint, now);
     }
 
+    /// Puts in an endpoint of which `last` is known from another process. Its
+    /// next probe is due some time within its interval, as if it had been
+    /// here all along.
+    pub(super) fn resume(
+        &mut self,
+        target: Target,
+        last: LastProbe,
+        ever_passed: bool,
+        now: Instant,
+    ) {
+        let (endpoint, interval) = (target.endpoint, target.interval());
+        let LastProbe { verdict, in_a_row, outcome, ago } = last;
+        let counter = Counter::resume(verdict, in_a_row, outcome.passed, ever_passed);
+        let last = Some((outcome, now.checked_sub(ago).unwrap_or(now)));
+        let watched = Watched { target: Arc::new(target), counter, last, probe: None };
+        self.unwatch(endpoint);
+        self.watched.insert(endpoint, watched);
+        self.load.add(interval);
+        self.schedule.set(endpoint, now + interval.mul_f64(fastrand::f64()));
+    }
+
     /// Forgets an endpoint and breaks off its probe.
     pub(super) fn unwatch(&mut self, endpoint: EndpointId) {
         let Some(watched) = self.watched.remove(&endpoint) else { return };

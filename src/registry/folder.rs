@@ -37,6 +37,11 @@ impl Folder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of `name` in the folder.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)

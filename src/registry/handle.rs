@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Caller, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings, Removal,
     Renewed, StoreState, expiry,
-    lease::Leases,
+    lease::{InheritedLease, Leases},
     ledger::{Change, Ledger, Operation, Outcome},
     limits,
     live::Live,
@@ -34,14 +34,14 @@ const WAITING: usize = 4096;
 /// [`Self::close`] to know that it has.
 #[derive(Clone)]
 pub struct Registry {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    live: Arc<Live>,
-    queue: Queue,
+pub(super) struct Shared {
+    pub(super) live: Arc<Live>,
+    pub(super) queue: Queue,
     places: Arc<Semaphore>,
-    lease_task: AbortHandle,
+    pub(super) lease_task: AbortHandle,
 }
 
 impl Drop for Shared {
@@ -73,6 +73,19 @@ impl Registry {
     /// If the folder is in use or the store is not whole. A store is never
     /// replaced by an empty one.
     pub async fn open(settings: &RegistrySettings) -> Result<Opened, OpenError> {
+        Self::take_over(settings, &[]).await
+    }
+
+    /// As [`Self::open`], but leases go on where the process before left them.
+    /// A lease that it did not know begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub async fn take_over(
+        settings: &RegistrySettings,
+        leases: &[InheritedLease],
+    ) -> Result<Opened, OpenError> {
         let data_dir = settings.data_dir.clone();
         let (store, contents) = tokio::task::spawn_blocking(move || Store::open(&data_dir))
             .await
@@ -85,6 +98,9 @@ impl Registry {
         let restored = contents.registrations.len();
         for registration in contents.registrations {
             live.leases().put(registration, true, now);
+        }
+        for lease in leases {
+            live.leases().leases.inherit(lease, now);
         }
 
         let (queue, commands) = mpsc::unbounded_channel();

@@ -23,13 +23,16 @@ mod live;
 mod registration;
 mod settings;
 mod store;
+mod suspended;
 mod writer;
 
 pub use error::{OpenError, RegistryError, StoreFault, StoreState};
 pub use event::{RegistryEvent, Removal};
 pub use handle::{Opened, Registry};
+pub use lease::{InheritedLease, Standing};
 pub use registration::{Caller, Registered, Registration, Renewed};
 pub use settings::RegistrySettings;
+pub use suspended::Suspended;
 
 #[cfg(test)]
 mod tests;

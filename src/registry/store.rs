@@ -56,7 +56,7 @@ pub(super) struct Store {
     connection: Connection,
     uncopied: usize,
     /// Closed after the connection.
-    _folder: Folder,
+    folder: Folder,
     #[cfg(test)]
     pub(super) fail_next: Option<StoreFault>,
 }
@@ -79,7 +79,7 @@ impl Store {
         let store = Self {
             connection,
             uncopied: 0,
-            _folder: folder,
+            folder,
             #[cfg(test)]
             fail_next: None,
         };
@@ -157,6 +157,11 @@ impl Store {
         // need not be asked again at every write.
         self.uncopied = 0;
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(fault)
+    }
+
+    /// The folder it is in.
+    pub(super) fn data_dir(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Leaves the files as they are when the store is closed: after a failed
