@@ -40,6 +40,11 @@ impl Connection {
         Self::new(TcpStream::connect(address).expect("cannot connect"))
     }
 
+    /// Speaks over a connection that is open.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self::new(stream)
+    }
+
     pub(super) fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");

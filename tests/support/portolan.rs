@@ -3,10 +3,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use portolan::app::{self, Running};
@@ -14,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
 
-use super::{Connection, Message, eventually};
+use super::{Connection, Message, eventually, process::Process};
 
 /// A running proxy. It is stopped when dropped.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(crate) struct Portolan {
 #[derive(Debug)]
 enum Life {
     Here(Box<Running>),
-    Apart(Child),
+    Apart(Process),
     Over,
 }
 
@@ -76,26 +75,31 @@ impl Portolan {
     /// files and connections at once.
     #[track_caller]
     pub(crate) fn apart(text: &str, descriptors: u32) -> Self {
+        Self::in_process(text, |folder| {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
+                .args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"])
+                .arg(config_path(folder));
+            command
+        })
+    }
+
+    /// As [`Self::start`], in the process that the command runs.
+    #[track_caller]
+    pub(super) fn in_process(text: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        write_config(folder.path(), text);
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
-            .args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"])
-            .arg(config_path(folder.path()))
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a process");
-        let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let mut said = |mark: &str| {
-            let line = log.find_map(|line| Some(line.ok()?.split_once(mark)?.1.to_owned()));
-            let address = line.unwrap_or_else(|| panic!("it did not say {mark:?}"));
-            address.trim_end_matches("/api/v1").parse().expect("an address")
-        };
-        let listeners = vec![said("clients connect to http://")];
-        let admin = said("services register at http://");
-        // A full pipe would stop it.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { listeners, admin, life: Life::Apart(child), folder }
+        let listeners = write_config(folder.path(), text);
+        let (process, listeners, admin) = Process::start(command(folder.path()), listeners);
+        Self { listeners, admin, life: Life::Apart(process), folder }
+    }
+
+    /// The process that it runs in.
+    pub(super) fn process(&mut self) -> &mut Process {
+        match &mut self.life {
+            Life::Apart(process) => process,
+            _ => panic!("it runs in this process"),
+        }
     }
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
@@ -110,10 +114,7 @@ impl Portolan {
         match std::mem::replace(&mut self.life, Life::Over) {
             // It blocks, which a thread of a runtime must not.
             Life::Here(running) => drop(std::thread::spawn(move || running.stop()).join()),
-            Life::Apart(mut child) => {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+            Life::Apart(process) => process.kill(),
             Life::Over => {}
         }
     }
@@ -270,12 +271,14 @@ fn config_path(folder: &Path) -> PathBuf {
     folder.join("proxy.toml")
 }
 
-fn write_config(folder: &Path, text: &str) {
+/// Answers with the number of its listeners.
+fn write_config(folder: &Path, text: &str) -> usize {
     let mut config: Table = text.parse().unwrap_or_else(|error| panic!("{error}"));
     let path = |name: &str| folder.join(name).display().to_string();
     fill(&mut config, "workers", 2);
     fill(&mut config, "shutdown_timeout", "200ms");
     let listeners = config.entry("listener").or_insert_with(|| vec![Table::new()].into());
+    let count = listeners.as_array().expect("[[listener]]").len();
     for listener in listeners.as_array_mut().expect("[[listener]]") {
         fill(listener.as_table_mut().expect("a listener"), "address", "127.0.0.1:0");
     }
@@ -290,6 +293,7 @@ fn write_config(folder: &Path, text: &str) {
     let new = folder.join("proxy.toml.new");
     fs::write(&new, config.to_string()).expect("a file");
     fs::rename(new, config_path(folder)).expect("a file");
+    count
 }
 
 fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
