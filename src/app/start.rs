@@ -103,13 +103,16 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         Some(arrival) => runtime.block_on(arrival.prepared()).map_err(Error::Handover)?,
         None => None,
     };
+    // Nobody is drained from here on before the process before was heard.
+    let succession = wire.map(|wire| (wire, control.succeed()));
+    listeners.open(bound, &workers);
     let (calls, relayed) = mpsc::channel(RELAYED);
-    let predecessor = wire.map(|wire| {
+    // Only now: it passes on clients of the listeners.
+    let predecessor = succession.map(|(wire, feed)| {
         control.took_over();
         let (directory, workers) = (listeners.directory(), Arc::clone(&workers));
-        runtime.spawn(handover::follow(wire, control.succeed(), directory, workers, calls))
+        runtime.spawn(handover::follow(wire, feed, directory, workers, calls))
     });
-    listeners.open(bound, &workers);
     let (settings, admin_settings) = watch::channel(Arc::new(config.admin.clone()));
     let admin_state = AdminState::new(control.clone(), admin_settings, admin, audit);
     let kept = admin_socket.try_clone().map_err(Error::Runtime)?;
