@@ -105,7 +105,7 @@ impl Activity {
                 self.deadline.clear();
             }
             // The tail of a response that has left our hands.
-            IDLE => self.deadline.set(self.idle),
+            IDLE => self.deadline.set(self.idle_bound()),
             _ => {}
         }
     }
@@ -145,8 +145,13 @@ impl Activity {
         };
         self.farewell.store(farewell, Ordering::Relaxed);
         if farewell == CLOSING && self.phase.load(Ordering::Relaxed) == IDLE {
-            self.deadline.set(self.idle.min(GRACE));
+            self.deadline.set(self.idle_bound());
         }
+    }
+
+    /// How long it may be idle.
+    fn idle_bound(&self) -> Duration {
+        if self.is_closing() { self.idle.min(GRACE) } else { self.idle }
     }
 
     /// Whether the client is to be told that a response is the last one.
@@ -220,8 +225,7 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.phase.store(IDLE, Ordering::Relaxed);
-        let idle = if self.0.is_closing() { self.0.idle.min(GRACE) } else { self.0.idle };
-        self.0.deadline.set(idle);
+        self.0.deadline.set(self.0.idle_bound());
         self.0.deadline.clear_total();
     }
 }

@@ -152,6 +152,11 @@ impl Connection {
             && looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the other side has not ended.
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.is_silent_for(Duration::from_millis(1)) || !self.buffer.is_empty()
+    }
+
     /// Reads exactly `count` bytes.
     #[track_caller]
     pub(crate) fn read_exact(&mut self, count: usize) -> Result<Vec<u8>, Ending> {
