@@ -52,12 +52,10 @@ fn refusal(view: &UpgradeView) -> String {
     if view.ok {
         return String::new();
     }
-    let refused = styled(BAD, "refused");
-    format!(
-        "{}{refused}: {}; the running process goes on\n",
-        plain(&view.problems),
-        plain(&view.why)
-    )
+    let problems = view.problems.lines().map(|line| format!("{}\n", plain(line)));
+    let (mut text, refused) = (problems.collect::<String>(), styled(BAD, "refused"));
+    text += &format!("{refused}: {}; the running process goes on\n", plain(&view.why));
+    text
 }
 
 #[cfg(test)]
