@@ -11,7 +11,7 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use http::{HeaderMap, Method};
 use portolan::{
-    balance::{Balancer, Gate, Memory, Target},
+    balance::{Balancer, Gate, Memory, RetryBudget, Target},
     model::{BalancePolicy, Endpoint, ServiceSettings},
     routing::{
         Action, Lookup, Route, RouteSettings, Router, Service, ServiceState, Services, Slot, Slots,
@@ -196,6 +196,7 @@ mod publish {
             let state = Arc::new(ServiceState {
                 name: format!("service-{index}").parse().expect("a name"),
                 gate: Arc::new(Gate::new(None, 0)),
+                budget: RetryBudget::new(2),
                 memory: Memory::default(),
                 metrics: ServiceMetrics::new(2),
             });

@@ -52,11 +52,23 @@ struct Pulse {
 }
 
 struct Entry {
-    /// When the current phase is over, in milliseconds since the start.
-    phase: u64,
-    /// When the whole is over.
-    total: u64,
+    phase: Bound,
+    total: Bound,
     waker: Option<Waker>,
+}
+
+/// A bound of an entry, in milliseconds since the start.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// When it is over.
+    due: u64,
+    /// What was taken for now when it was set: up to a tick ago, or longer if
+    /// the worker was held up.
+    set: u64,
+}
+
+impl Bound {
+    const NONE: Self = Self { due: NEVER, set: NEVER };
 }
 
 impl Deadlines {
@@ -82,21 +94,34 @@ impl Deadlines {
         }
     }
 
-    fn due(&self, after: Duration) -> u64 {
+    fn bound(&self, after: Duration) -> Bound {
         let millis = u64::try_from((after + TICK).as_millis()).unwrap_or(NEVER);
-        self.now.get().saturating_add(millis)
+        let set = self.now.get();
+        Bound { due: set.saturating_add(millis), set }
     }
 
     fn sweep(&self, keep_ticking: impl FnOnce() -> bool) {
+        let before = self.now.get();
         self.refresh();
         let now = self.now.get();
+        let tick = u64::try_from(TICK.as_millis()).unwrap_or(NEVER);
+        let late = now.saturating_sub(before).saturating_sub(tick);
         let mut entries = self.entries.borrow_mut();
         if entries.is_empty() && !keep_ticking() {
             self.pulse.wanted.store(false, Ordering::Relaxed);
             return;
         }
         for (_, entry) in entries.iter_mut() {
-            if (entry.phase <= now || entry.total <= now)
+            if late > 0 {
+                // What was set since the last tick was set later than it
+                // seemed.
+                for bound in [&mut entry.phase, &mut entry.total] {
+                    if bound.set == before {
+                        bound.due = bound.due.saturating_add(late);
+                    }
+                }
+            }
+            if (entry.phase.due <= now || entry.total.due <= now)
                 && let Some(waker) = entry.waker.take()
             {
                 waker.wake();
@@ -129,37 +154,28 @@ impl Deadline {
     /// A deadline that is not set.
     #[must_use]
     pub fn new() -> Self {
-        let entry = Entry { phase: NEVER, total: NEVER, waker: None };
+        let entry = Entry { phase: Bound::NONE, total: Bound::NONE, waker: None };
         Self { index: DEADLINES.with(|all| all.entries.borrow_mut().insert(entry)) }
     }
 
     /// Lets the current phase end in `after` from now.
     pub fn set(&self, after: Duration) {
-        self.edit(|all, entry| entry.phase = all.due(after));
+        self.edit(|all, entry| entry.phase = all.bound(after));
     }
 
     /// Lets the current phase go on for ever.
     pub fn clear(&self) {
-        self.edit(|_, entry| entry.phase = NEVER);
+        self.edit(|_, entry| entry.phase = Bound::NONE);
     }
 
     /// Lets the whole end in `after` from now.
     pub fn set_total(&self, after: Duration) {
-        self.edit(|all, entry| entry.total = all.due(after));
+        self.edit(|all, entry| entry.total = all.bound(after));
     }
 
     /// Lets the whole go on for ever.
     pub fn clear_total(&self) {
-        self.edit(|_, entry| entry.total = NEVER);
-    }
-
-    /// Whether the bound of the whole is over.
-    #[must_use]
-    pub fn is_total_over(&self) -> bool {
-        DEADLINES.with(|all| {
-            let entries = all.entries.borrow();
-            entries.get(self.index).is_some_and(|entry| entry.total <= all.now.get())
-        })
+        self.edit(|_, entry| entry.total = Bound::NONE);
     }
 
     fn edit(&self, edit: impl FnOnce(&Deadlines, &mut Entry)) {
@@ -177,10 +193,10 @@ impl Deadline {
             let mut entries = all.entries.borrow_mut();
             let Some(entry) = entries.get_mut(self.index) else { return Poll::Pending };
             let now = all.now.get();
-            if entry.total <= now {
+            if entry.total.due <= now {
                 return Poll::Ready(Elapsed::Total);
             }
-            if entry.phase <= now {
+            if entry.phase.due <= now {
                 return Poll::Ready(Elapsed::Phase);
             }
             match &mut entry.waker {
@@ -327,6 +343,22 @@ mod tests {
                 assert_eq!(outcome, Err(Elapsed::Phase));
                 assert!(begun.elapsed() >= Duration::from_millis(millis));
             }
+        });
+    }
+
+    #[test]
+    fn nor_is_it_early_when_the_worker_was_held_up() {
+        on_a_worker(|| async {
+            // So that there are ticks.
+            let other = Deadline::new();
+            other.set(Duration::from_millis(120));
+            assert_eq!(other.limit(std::future::pending::<()>()).await, Err(Elapsed::Phase));
+            thread::sleep(Duration::from_millis(500));
+            let (deadline, begun) = (Deadline::new(), Instant::now());
+            deadline.set(Duration::from_millis(200));
+            let outcome = deadline.limit(std::future::pending::<()>()).await;
+            assert_eq!(outcome, Err(Elapsed::Phase));
+            assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
         });
     }
 

@@ -33,6 +33,7 @@ impl Tagged for InstanceView {
 
 impl Tagged for ServiceView {
     fn still(&mut self) {
+        (self.retries, self.retries_refused) = (0, 0);
         self.instances.iter_mut().for_each(Tagged::still);
     }
 }

@@ -1,8 +1,11 @@
 //! Which endpoint gets the next request, and whether there is room for it.
 //!
 //! One file per policy. A policy is a pure choice among [`Target`]s; what it
-//! needs to remember across tables stands in [`Memory`].
+//! needs to remember across tables stands in [`Memory`]. How much a service
+//! gets is bounded by its [`Gate`], and how much of that twice by its
+//! [`RetryBudget`].
 
+mod budget;
 mod gate;
 mod least_request;
 mod random;
@@ -12,6 +15,7 @@ use std::sync::{Arc, atomic::AtomicU32};
 
 use crate::model::{BalancePolicy, Endpoint, EndpointId};
 
+pub use budget::RetryBudget;
 pub use gate::{Gate, GateRefusal, Permit};
 
 /// An endpoint as one table sees it.
@@ -27,6 +31,9 @@ pub struct Target {
 #[derive(Debug, Default)]
 pub struct Memory {
     turn: AtomicU32,
+    /// Of retries. Were they to take the turns of first tries, each failure of
+    /// one of two would send the next request to it again.
+    retry_turn: AtomicU32,
 }
 
 /// The targets of a service and the policy that picks among them.
@@ -71,7 +78,10 @@ impl Balancer {
             [only] => only,
             targets => match &self.policy {
                 Policy::LeastRequest(draw) => least_request::pick(targets, draw),
-                Policy::RoundRobin(schedule) => schedule.pick(targets, &memory.turn),
+                Policy::RoundRobin(schedule) => {
+                    let first = tried.is_empty();
+                    schedule.pick(targets, if first { &memory.turn } else { &memory.retry_turn })
+                }
                 Policy::Random(draw) => draw.pick(targets),
             },
         };
@@ -153,6 +163,21 @@ mod tests {
             }
             assert!(balancer.pick(&memory, &ids).is_none());
         }
+    }
+
+    #[test]
+    fn retries_do_not_take_the_turns_of_first_tries() {
+        let balancer = Balancer::new(BalancePolicy::RoundRobin, targets(&[100, 100]));
+        let memory = Memory::default();
+        let failing = balancer.targets()[0].endpoint.id;
+        let met = (0..100).filter(|_| {
+            let first = balancer.pick(&memory, &[]).expect("has targets").id;
+            if first == failing {
+                assert!(balancer.pick(&memory, &[first]).is_some_and(|other| other.id != first));
+            }
+            first == failing
+        });
+        assert_eq!(met.count(), 50);
     }
 
     #[test]

@@ -114,6 +114,15 @@ fn one(view: &ServiceView) -> String {
         let sentence = "PANIC: most instances fail together, so failing ones are kept in use";
         text += &format!("{}\n", styled(BAD, sentence));
     }
+    if view.retries_refused > 0 {
+        let (sent, refused) = (view.retries, view.retries_refused);
+        let sentence = format!(
+            "{sent} requests were sent once more, and {refused} were not: retry budget spent"
+        );
+        text += &format!("{}\n", styled(WARN, &sentence));
+    } else if view.retries > 0 {
+        text += &format!("{} requests were sent once more\n", view.retries);
+    }
     if view.instances.is_empty() {
         return text;
     }

@@ -29,7 +29,7 @@ use super::{
     inheritance::Inherited,
 };
 use crate::{
-    balance::{Gate, Memory},
+    balance::{Gate, Memory, RetryBudget},
     health::{LastProbe, ProbeReport, Target},
     model::{
         Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
@@ -104,6 +104,7 @@ impl Catalog {
             let state = ServiceState {
                 name: name.clone(),
                 gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
+                budget: RetryBudget::new(self.workers),
                 memory: Memory::default(),
                 metrics: ServiceMetrics::new(self.workers),
             };

@@ -94,11 +94,14 @@ impl Control {
         router: &Router,
     ) -> ServiceView {
         let leads_here = |route: &&Arc<Route>| matches!(&route.action, Action::Forward { service, .. } if service == name);
+        let (retries, retries_refused) = service.state.metrics.retries();
         ServiceView {
             service: name.to_string(),
             balance: service.policy.balance.as_str().to_owned(),
             routable: service.routable(),
             panic: service.panic,
+            retries,
+            retries_refused,
             routes: router.routes().iter().filter(leads_here).map(|r| r.name.to_string()).collect(),
             instances: service.entries.values().map(|entry| self.instance_view(entry)).collect(),
         }

@@ -55,6 +55,12 @@ pub struct ServiceView {
     pub routable: usize,
     /// Whether the panic threshold keeps failing instances in use.
     pub panic: bool,
+    /// Requests sent once more.
+    #[serde(default)]
+    pub retries: u64,
+    /// Requests that the retry budget did not let be sent once more.
+    #[serde(default)]
+    pub retries_refused: u64,
     /// Routes that lead to it, by name.
     pub routes: Vec<String>,
     /// Its instances, ordered by id.

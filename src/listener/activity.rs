@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::Farewell;
-use crate::deadline::{Deadline, Remaining, TICK};
+use crate::deadline::{Deadline, Remaining};
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
@@ -114,8 +114,7 @@ impl Activity {
     /// not asked for more while the client does not take what it has.
     pub(super) fn bound(&self, rest: Option<Remaining>) {
         if let Some(Remaining(rest)) = rest {
-            // After the deadline of the request itself, which gives the reason.
-            self.deadline.set_total(rest + TICK);
+            self.deadline.set_total(rest);
         }
     }
 

@@ -25,7 +25,8 @@ pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
 pub use network::{ListenAddress, Network};
 pub use policy::{
-    BalancePolicy, LimitSettings, ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
+    BalancePolicy, LimitSettings, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings,
+    ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError};
 pub use reason::Reason;

@@ -18,12 +18,13 @@ use super::{
     Proxy, RequestConnection,
     admission::{self, Admitted},
     answer,
-    body::{Hold, RequestBody, ResponseBody, Upload, UploadBounds},
+    body::ResponseBody,
     client::Client,
     failure::{Failure, elapsed},
     headers::{self, X_REQUEST_ID},
     record::Record,
     send, tunnel,
+    upload::{Hold, RequestBody, Upload, UploadBounds},
 };
 use crate::{
     balance::{Gate, GateRefusal},
@@ -99,7 +100,7 @@ async fn forward(
     };
     let total = route.timeout.or(policy.timeouts.request).filter(|total| !total.is_zero());
     if let Some(total) = total {
-        record.deadline.set_total(total);
+        record.bound(total);
     }
     let mut request =
         rewrite(parts, &admitted, &target, client, &route, record)?.map(|()| RequestBody::empty());
@@ -112,7 +113,7 @@ async fn forward(
         let rest = total.saturating_sub(record.elapsed());
         response.extensions_mut().insert(Remaining(rest));
     }
-    let upgrade = accept_switch(&mut response, upgrade)?;
+    let upgrade = accept_switch(&mut response, &connection, upgrade)?;
     route.response_edits.apply(response.headers_mut());
     if record.upload.as_ref().is_some_and(|upload| upload.held.get()) {
         // The client may or may not send the body that was not asked for.
@@ -289,11 +290,12 @@ fn attach_body(
     Ok(())
 }
 
-/// Cleans the head of an answer. A switch of protocols counts only if the
+/// Cleans the head of an answer that came over `connection`. A switch of protocols counts only if the
 /// client asked for it and the instance names the same one (RFC 9110 section
 /// 7.8); any other 101 is a breach.
 fn accept_switch(
     response: &mut Response<Incoming>,
+    connection: &RequestConnection,
     asked: Option<OnUpgrade>,
 ) -> Result<Option<OnUpgrade>, Failure> {
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -301,7 +303,9 @@ fn accept_switch(
         .headers()
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    headers::to_client(response.headers_mut())?;
+    if let Some(timeout) = headers::to_client(response.headers_mut())? {
+        connection.announced(timeout);
+    }
     *response.version_mut() = Version::HTTP_11;
     if !switching {
         return Ok(None);

@@ -4,6 +4,8 @@
 //! removed, then ours is added. A client that lists `X-Forwarded-For` in its
 //! `Connection` would otherwise remove what the proxy says of it.
 
+use std::time::Duration;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -17,7 +19,7 @@ use super::{
     client::Client,
     failure::Failure,
 };
-use crate::model::Reason;
+use crate::{model::Reason, upstream};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -150,12 +152,14 @@ fn extended_chain(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderVa
     (chain.len() <= LONGEST_CHAIN).then(|| HeaderValue::from_bytes(&chain).ok()).flatten()
 }
 
-/// Makes the fields of an instance those of an answer to a client.
+/// Makes the fields of an instance those of an answer to a client. Answers
+/// with how long the instance keeps an idle connection, if it says so.
 ///
 /// # Errors
 ///
 /// When the framing can be read in two ways (RFC 9112 section 6.3).
-pub(super) fn to_client(headers: &mut HeaderMap) -> Result<(), Failure> {
+pub(super) fn to_client(headers: &mut HeaderMap) -> Result<Option<Duration>, Failure> {
+    let mut keep_alive = None;
     let mut connection = false;
     let mut hop_by_hop = false;
     let mut coding = false;
@@ -178,9 +182,11 @@ pub(super) fn to_client(headers: &mut HeaderMap) -> Result<(), Failure> {
                 }
                 length = true;
             }
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "upgrade" => {
+            "keep-alive" => {
+                keep_alive = upstream::announced(value);
                 hop_by_hop = true;
             }
+            "proxy-connection" | "proxy-authenticate" | "te" | "upgrade" => hop_by_hop = true,
             _ => {}
         }
     }
@@ -197,7 +203,7 @@ pub(super) fn to_client(headers: &mut HeaderMap) -> Result<(), Failure> {
             headers.remove(name);
         }
     }
-    Ok(())
+    Ok(keep_alive)
 }
 
 fn ambiguous() -> Failure {
@@ -335,7 +341,7 @@ mod tests {
             for (name, value) in fields {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            to_client(&mut headers).map(|()| headers)
+            to_client(&mut headers).map(|_| headers)
         };
         assert!(answer(&[("content-length", "1"), ("transfer-encoding", "chunked")]).is_err());
         assert!(answer(&[("content-length", "1"), ("content-length", "1")]).is_err());

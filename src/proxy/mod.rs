@@ -11,9 +11,11 @@ mod failure;
 mod forward;
 mod headers;
 mod record;
+mod replay;
 mod request_id;
 mod send;
 mod tunnel;
+mod upload;
 
 use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
 
@@ -28,8 +30,9 @@ use crate::{
     upstream::{Connection, Pools},
 };
 
-pub use body::{BrokenBody, RequestBody, ResponseBody};
+pub use body::{BrokenBody, ResponseBody};
 pub use client::Client;
+pub use upload::RequestBody;
 
 type RequestConnection = Connection<RequestBody>;
 

@@ -12,7 +12,7 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Proxy, RequestConnection, body::Upload, client::Client};
+use super::{Proxy, RequestConnection, client::Client, upload::Upload};
 use crate::{
     balance::Permit,
     deadline::Deadline,
@@ -26,7 +26,8 @@ use crate::{
 pub(super) struct Record {
     proxy: Rc<Proxy>,
     client: Rc<Client>,
-    begun: Instant,
+    /// When its head was read.
+    pub(super) begun: Instant,
     method: Method,
     target: Uri,
     version: Version,
@@ -45,10 +46,13 @@ pub(super) struct Record {
     pub(super) permit: Option<Permit>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
+    total: Option<Duration>,
     /// What the request side knows of the upload, if there is one.
     pub(super) upload: Option<Rc<Upload>>,
-    /// Endpoints asked.
+    /// How often an endpoint was asked.
     pub(super) attempts: u8,
+    /// Whether the budget did not let it be sent once more.
+    pub(super) retry_refused: bool,
     /// Whether the connection had been used before.
     pub(super) reused: bool,
     /// How long the last connect took.
@@ -90,8 +94,10 @@ impl Record {
             in_flight: None,
             permit: None,
             deadline: Rc::new(Deadline::new()),
+            total: None,
             upload: None,
             attempts: 0,
+            retry_refused: false,
             reused: false,
             connect: None,
             sent: None,
@@ -105,13 +111,31 @@ impl Record {
 
     /// Notes the head of the answer of an instance.
     pub(super) fn answered(&mut self, status: u16) {
-        let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        let first_byte = self.count_answer(status);
         self.status = status;
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
+    }
+
+    /// Counts the head of an answer, which the client may or may not get.
+    pub(super) fn count_answer(&self, status: u16) -> Duration {
+        let first_byte = self.sent.unwrap_or(self.begun).elapsed();
         if let Some(service) = &self.service {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
+        first_byte
+    }
+
+    /// Bounds the whole of the request to `total` from now.
+    pub(super) fn bound(&mut self, total: Duration) {
+        self.deadline.set_total(total);
+        self.total = Some(total + self.elapsed());
+    }
+
+    /// Whether that bound is over. By the clock, since others who hold to it
+    /// may have noticed a tick before.
+    pub(super) fn is_over(&self) -> bool {
+        self.total.is_some_and(|total| self.elapsed() >= total)
     }
 
     /// Time since the request began.
@@ -124,21 +148,27 @@ impl Record {
         self.upload.as_ref().and_then(|upload| upload.failure.get())
     }
 
-    /// Keeps `connection` for the next request to the same endpoint.
-    pub(super) fn keep(&self, connection: RequestConnection) {
+    /// Keeps `connection`, idle from `now` on, for the next request to the
+    /// same endpoint.
+    pub(super) fn keep(&self, connection: RequestConnection, now: Instant) {
         if let Some(in_flight) = &self.in_flight {
-            self.proxy.pools.put(in_flight.endpoint(), connection);
+            self.proxy.pools.put(in_flight.endpoint(), connection, now);
         }
     }
 
     /// Ends the record.
-    pub(super) fn end(mut self: Box<Self>, reason: Reason) {
-        self.finish(reason);
+    pub(super) fn end(self: Box<Self>, reason: Reason) {
+        self.end_at(reason, Instant::now());
     }
 
-    fn finish(&mut self, reason: Reason) {
+    /// Ends the record at `now`.
+    pub(super) fn end_at(mut self: Box<Self>, reason: Reason, now: Instant) {
+        self.finish(reason, now);
+    }
+
+    fn finish(&mut self, reason: Reason, now: Instant) {
         self.ended = true;
-        let took = self.begun.elapsed();
+        let took = now.saturating_duration_since(self.begun);
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         if let Some(in_flight) = &self.in_flight
             && blames_instance(reason)
@@ -177,6 +207,7 @@ impl Record {
             service: self.service.as_ref().map(|service| service.name.clone()),
             endpoint: endpoint.cloned(),
             attempts: self.attempts.into(),
+            retry: self.retry_refused.then_some("budget"),
             upstream_status: self.upstream_status,
             duration: took,
             upstream: self.first_byte,
@@ -194,7 +225,7 @@ impl Drop for Record {
     /// Nobody is left who could have ended it.
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(Reason::ClientGone);
+            self.finish(Reason::ClientGone, Instant::now());
         }
     }
 }

@@ -1,46 +1,47 @@
 //! Getting a request to an instance: a connection, the request on it, the head
 //! of the answer, and another try where that is safe.
 //!
-//! A request is sent again only if it was provably not processed (no byte of
-//! it was written), or if its method is safe and it has no body (RFC 9110
-//! sections 9.2.1 and 9.2.2). Never after a timeout.
+//! Whether it is safe says `replay`; whether there is room for it, the budget
+//! of the service. The last failure is that of the request.
 
-use std::{sync::Arc, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header::HOST};
+use http::{HeaderValue, Request, Response, header::HOST};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use super::{
     Proxy, RequestConnection,
-    body::RequestBody,
     failure::{Failure, elapsed},
     record::Record,
+    replay::Replay,
+    upload::{RequestBody, Upload},
 };
 use crate::{
     deadline::Elapsed,
-    model::{EndpointId, InFlight, Reason, ServicePolicy},
+    model::{Endpoint, EndpointId, InFlight, Reason, RetryPolicy, ServicePolicy},
     routing::{Action, Route},
-    upstream::{self, ConnectError},
+    telemetry::RetryCause,
+    upstream::{self, ConnectError, Connection},
 };
 
 type Answered = (Response<Incoming>, RequestConnection);
 
-/// A try that came to nothing.
+/// A try that may not be the last.
 struct Lost {
-    failure: Failure,
-    retry: Retry,
+    /// How the request ends if it is.
+    end: Result<Answered, Failure>,
+    /// Why it may not be; none if it has to be.
+    cause: Option<RetryCause>,
     /// The request, if no byte of it was written.
-    request: Option<Request<RequestBody>>,
+    unsent: Option<Request<RequestBody>>,
 }
 
-#[derive(PartialEq, Eq)]
-enum Retry {
-    /// On another endpoint.
-    Elsewhere,
-    /// On the same one, over a new connection: the old one had been idle, and
-    /// that it closed says nothing about the instance.
-    Here,
-    Never,
+impl Lost {
+    /// A try that says nothing about the next.
+    const fn for_good(failure: Failure) -> Self {
+        Self { end: Err(failure), cause: None, unsent: None }
+    }
 }
 
 /// Sends `request` to the endpoint in `record`, then to others.
@@ -51,54 +52,86 @@ pub(super) async fn send(
     policy: &ServicePolicy,
     record: &mut Record,
 ) -> Result<Answered, Failure> {
-    let replay = Replay::of(&request);
+    if let Some(service) = &record.service {
+        service.budget.count(proxy.worker, record.begun);
+    }
+    let replay = Replay::of(&mut request, &policy.retry);
     let own_host = policy.preserve_host && request.headers().contains_key(HOST);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
     loop {
-        let lost = match attempt(proxy, request, policy, own_host, fresh, record).await {
-            Ok(answered) => return Ok(answered),
-            Err(lost) => lost,
-        };
-        let Some(again) = lost.request.or_else(|| replay.as_ref().map(Replay::request)) else {
-            return Err(lost.failure);
-        };
-        request = again;
-        match lost.retry {
-            Retry::Here if !fresh => fresh = true,
-            Retry::Here | Retry::Elsewhere if tried.len() < usize::from(policy.retries) => {
-                fresh = false;
-                let other = pick_other(proxy, route, &mut tried, record);
-                let Some(other) = other else { return Err(lost.failure) };
-                record.in_flight = Some(other);
+        let Lost { end, cause, unsent } =
+            match attempt(proxy, request, policy, own_host, fresh, record).await {
+                Ok(answered) if policy.retry.retries_status(answered.0.status().as_u16()) => {
+                    Lost { end: Ok(answered), cause: Some(RetryCause::Status), unsent: None }
+                }
+                Ok(answered) => return Ok(answered),
+                Err(lost) => lost,
+            };
+        let Some(cause) = cause else { return end };
+        let Some(again) = replay.after(cause, unsent, &policy.retry) else { return end };
+        // That an idle connection ended says nothing about the instance, and
+        // costs nobody more than the request would have: whatever the budget,
+        // it is asked once more, over a new connection.
+        fresh = cause == RetryCause::Stale;
+        if !fresh {
+            let other = pick_other(proxy, route, &policy.retry, cause, &mut tried, record);
+            let Some(other) = other else { return end };
+            if let Ok(answered) = end {
+                discard(answered, record);
             }
-            _ => return Err(lost.failure),
+            record.in_flight = Some(other);
         }
+        request = again;
         proxy.metrics.worker(proxy.worker).retried();
         if let Some(service) = &record.service {
-            service.metrics.retried(proxy.worker);
+            service.metrics.retried(proxy.worker, cause);
         }
     }
 }
 
-/// Takes a place on an endpoint that was not tried, from the current table.
+/// Takes a place on an endpoint that was not tried, from the current table, if
+/// there is one and the budget allows it.
 fn pick_other(
     proxy: &Proxy,
     route: &Route,
+    policy: &RetryPolicy,
+    cause: RetryCause,
     tried: &mut Vec<EndpointId>,
-    record: &Record,
+    record: &mut Record,
 ) -> Option<InFlight> {
-    let last = record.in_flight.as_ref()?.endpoint();
+    if tried.len() >= usize::from(policy.attempts) {
+        return None;
+    }
+    let last = Arc::clone(record.in_flight.as_ref()?.endpoint());
     tried.push(last.id);
     let Action::Forward { service: name, slot } = &route.action else { return None };
     let other = proxy.tables.with(|table| {
         // A newer table may have given the slot to another service.
         let service = table.services.get(*slot).filter(|service| service.state.name == *name)?;
-        service.balancer.pick(&service.state.memory, tried).map(InFlight::begin)
+        let other = service.balancer.pick(&service.state.memory, tried)?;
+        // Where there was no connection nobody had any work.
+        let free = cause == RetryCause::Connect;
+        let (percent, floor) = (policy.budget_percent, policy.budget_floor);
+        if !free && !service.state.budget.take(percent, floor, Instant::now()) {
+            service.state.metrics.retry_refused(proxy.worker);
+            record.retry_refused = true;
+            return None;
+        }
+        Some(InFlight::begin(other))
     })?;
     // If there is no other, its failure is that of the request.
     last.record_failure();
     Some(other)
+}
+
+/// Lets go of an answer that the client will not get. Its connection is of use
+/// if nothing is left to be read.
+fn discard((response, connection): Answered, record: &Record) {
+    record.count_answer(response.status().as_u16());
+    if response.body().is_end_stream() {
+        record.keep(connection, Instant::now());
+    }
 }
 
 async fn attempt(
@@ -111,52 +144,62 @@ async fn attempt(
 ) -> Result<Answered, Lost> {
     let Some(in_flight) = &record.in_flight else {
         let failure = Failure::new(Reason::InternalError, "no endpoint was picked");
-        return Err(Lost { failure, retry: Retry::Never, request: None });
+        return Err(Lost::for_good(failure));
     };
     let endpoint = Arc::clone(in_flight.endpoint());
     record.attempts = record.attempts.saturating_add(1);
     if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
         request.headers_mut().insert(HOST, host);
     }
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id) };
+    let mut now = Instant::now();
+    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
     record.reused = idle.is_some();
     let mut connection = match idle {
         Some(connection) => connection,
         None => match connect(proxy, &endpoint, policy, record).await {
-            Ok(connection) => connection,
-            Err((failure, retry)) => return Err(Lost { failure, retry, request: Some(request) }),
+            Ok(connection) => {
+                now = Instant::now();
+                connection
+            }
+            Err((failure, cause)) => {
+                return Err(Lost { end: Err(failure), cause, unsent: Some(request) });
+            }
         },
     };
     // The instance's time to answer begins when it has the whole request.
     let uploading = record.upload.as_ref().is_some_and(|upload| !upload.complete.get());
     let timeouts = &policy.timeouts;
     record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
-    record.sent = Some(Instant::now());
-    let sent = record.deadline.limit(connection.try_send_request(request)).await;
+    record.sent = Some(now);
+    let sent = record.deadline.limit(connection.send(request)).await;
     let mut error = match sent {
         Ok(Ok(response)) => return Ok((response, connection)),
         Ok(Err(error)) => error,
         Err(over) => {
-            let failure = elapsed(over, stalled(record));
-            return Err(Lost { failure, retry: Retry::Never, request: None });
+            let end = Err(elapsed(over, stalled(record)));
+            let cause = (over == Elapsed::Phase).then_some(RetryCause::Timeout);
+            return Err(Lost { end, cause, unsent: None });
         }
     };
     let unsent = error.take_message();
     let error = error.into_error();
-    let retry = if error.is_parse() || record.upload_failure().is_some() {
-        Retry::Never
+    let failed = unsent.is_none() && (error.is_parse() || record.upload_failure().is_some());
+    let cause = if failed {
+        None
     } else if record.reused {
-        Retry::Here
+        proxy.pools.had_ended(endpoint.id, &connection, now);
+        Some(RetryCause::Stale)
+    } else if unsent.is_some() {
+        Some(RetryCause::Unsent)
     } else {
-        Retry::Elsewhere
+        Some(RetryCause::Reset)
     };
-    Err(Lost { failure: broken(&error, record), retry, request: unsent })
+    Err(Lost { end: Err(broken(&error, record)), cause, unsent })
 }
 
 /// Who was waited for when the time was over.
 fn stalled(record: &Record) -> Failure {
-    let starved =
-        |upload: &std::rc::Rc<super::body::Upload>| !upload.complete.get() && upload.starved.get();
+    let starved = |upload: &Rc<Upload>| !upload.complete.get() && upload.starved.get();
     if record.upload.as_ref().is_some_and(starved) {
         return Failure::new(Reason::RequestBodyTimeout, "the request body stopped coming");
     }
@@ -182,16 +225,16 @@ fn broken(error: &hyper::Error, record: &Record) -> Failure {
 
 async fn connect(
     proxy: &Proxy,
-    endpoint: &crate::model::Endpoint,
+    endpoint: &Endpoint,
     policy: &ServicePolicy,
     record: &mut Record,
-) -> Result<RequestConnection, (Failure, Retry)> {
+) -> Result<RequestConnection, (Failure, Option<RetryCause>)> {
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
     let opened = record
         .deadline
-        .limit(async { upstream::open(upstream::connect(endpoint, &guard).await?).await })
+        .limit(async { Connection::open(upstream::connect(endpoint, &guard).await?).await })
         .await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
@@ -201,40 +244,12 @@ async fn connect(
     }
     match opened {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), Retry::Never)),
-        Ok(Err(error)) => Err((error.into(), Retry::Elsewhere)),
+        Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
+        Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {
             let detail = "the connection to the instance was not open in time";
             let failure = elapsed(over, Failure::new(Reason::ConnectTimeout, detail));
-            let retry = if over == Elapsed::Phase { Retry::Elsewhere } else { Retry::Never };
-            Err((failure, retry))
+            Err((failure, (over == Elapsed::Phase).then_some(RetryCause::Connect)))
         }
-    }
-}
-
-/// A copy of a request that may be sent twice.
-struct Replay {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Replay {
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        (safe && http_body::Body::is_end_stream(request.body())).then(|| Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    fn request(&self) -> Request<RequestBody> {
-        let mut request = Request::new(RequestBody::empty());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.headers.clone();
-        request
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Router, Slot};
 use crate::{
-    balance::{Balancer, Gate, Memory},
+    balance::{Balancer, Gate, Memory, RetryBudget},
     model::{ServiceName, ServicePolicy},
     telemetry::ServiceMetrics,
 };
@@ -20,6 +20,8 @@ pub struct ServiceState {
     pub name: ServiceName,
     /// Bounds the requests in flight.
     pub gate: Arc<Gate>,
+    /// Bounds the requests that are sent once more.
+    pub budget: RetryBudget,
     /// What the balancer remembers.
     pub memory: Memory,
     /// What it counts.
@@ -112,6 +114,7 @@ mod tests {
         let state = ServiceState {
             name: name.parse().expect("a name"),
             gate: Arc::new(Gate::new(None, 0)),
+            budget: RetryBudget::new(1),
             memory: Memory::default(),
             metrics: ServiceMetrics::new(1),
         };

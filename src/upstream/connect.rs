@@ -2,13 +2,9 @@
 
 use std::{io, net::SocketAddr};
 
-use http_body::Body;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::Connection;
 use crate::model::{Address, AddressDenied, AddressGuard, Endpoint, Host};
 
 /// Why a connection could not be opened. Nothing was sent, so the request is
@@ -107,25 +103,4 @@ fn classify(address: SocketAddr, error: io::Error) -> ConnectError {
         }
         _ => ConnectError::Failed { address, error },
     }
-}
-
-/// Speaks HTTP/1.1 over `stream`, in a task of its own on this worker.
-///
-/// # Errors
-///
-/// When the connection is already broken.
-pub async fn open<B>(stream: TcpStream) -> Result<Connection<B>, ConnectError>
-where
-    B: Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(256)
-        .max_buf_size(256 * 1024)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ConnectError::Handshake)?;
-    tokio::task::spawn_local(connection.with_upgrades());
-    Ok(sender)
 }

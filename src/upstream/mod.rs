@@ -1,7 +1,11 @@
 //! Connections to endpoints: opening them, and keeping the idle ones.
 
 mod connect;
+mod connection;
+mod keep_alive;
 mod pool;
 
-pub use connect::{ConnectError, connect, open};
-pub use pool::{Connection, Pools};
+pub use connect::{ConnectError, connect};
+pub use connection::Connection;
+pub use keep_alive::announced;
+pub use pool::Pools;

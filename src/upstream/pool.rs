@@ -2,62 +2,76 @@
 //!
 //! Last in, first out: the connection used last is the least likely to have
 //! been closed by the other side, and what is surplus grows old and is closed.
-//! A pool lives as long as its endpoint is in the table.
+//! A pool lives as long as its endpoint is in the table. A connection that has
+//! been idle for longer than its endpoint waits is never used.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fmt,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use http_body::Body;
-use hyper::client::conn::http1::SendRequest;
 
+use super::{Connection, keep_alive::KeepAlive};
 use crate::model::{Endpoint, EndpointId};
-
-/// A connection that can be sent a request once it is ready.
-pub type Connection<B> = SendRequest<B>;
 
 /// Idle connections kept for one endpoint by one worker.
 const MOST_IDLE: usize = 256;
 
-/// Calls of [`Pools::tidy`], about a second apart, that a connection may stay
-/// idle.
-const MOST_ROUNDS: u32 = 60;
-
 /// The idle connections of one worker.
 pub struct Pools<B> {
     idle: RefCell<HashMap<EndpointId, Pool<B>, FixedState>>,
-    round: Cell<u32>,
 }
 
 struct Pool<B> {
     endpoint: Arc<Endpoint>,
     connections: Vec<Idle<B>>,
+    keep_alive: KeepAlive,
 }
 
 struct Idle<B> {
     connection: Connection<B>,
-    since: u32,
+    since: Instant,
+}
+
+impl<B: Body + 'static> Idle<B> {
+    /// Whether it can be relied on. Learns from its end if not.
+    fn is_good(&self, keep_alive: &mut KeepAlive, now: Instant) -> bool {
+        if self.connection.is_closed() {
+            if let Some(ended) = self.connection.ended() {
+                keep_alive.ended(ended.saturating_duration_since(self.since), now);
+            }
+            return false;
+        }
+        self.rested(now) < keep_alive.limit(self.connection.announcement(), now)
+    }
+
+    fn rested(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
 }
 
 impl<B: Body + 'static> Pools<B> {
     /// The idle connection to `endpoint` that was used last.
     #[must_use]
-    pub fn take(&self, endpoint: EndpointId) -> Option<Connection<B>> {
+    pub fn take(&self, endpoint: EndpointId, now: Instant) -> Option<Connection<B>> {
         let mut idle = self.idle.borrow_mut();
-        let connections = &mut idle.get_mut(&endpoint)?.connections;
+        let Pool { connections, keep_alive, .. } = idle.get_mut(&endpoint)?;
         // One whose last body has just ended may need another turn to be
         // ready; it is left for the next request.
         let mut index = connections.len();
         while index > 0 {
             index -= 1;
-            if connections[index].connection.is_closed() {
+            if !connections[index].is_good(keep_alive, now) {
                 connections.remove(index);
             } else if connections[index].connection.is_ready() {
-                return Some(connections.remove(index).connection);
+                let mut taken = connections.remove(index);
+                taken.connection.rested = taken.rested(now);
+                return Some(taken.connection);
             }
         }
         None
@@ -65,32 +79,37 @@ impl<B: Body + 'static> Pools<B> {
 
     /// Keeps `connection` for the next request to `endpoint`, unless it is
     /// closed, or its endpoint gone.
-    pub fn put(&self, endpoint: &Arc<Endpoint>, connection: Connection<B>) {
+    pub fn put(&self, endpoint: &Arc<Endpoint>, connection: Connection<B>, now: Instant) {
         if connection.is_closed() || endpoint.is_retired() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let pool = idle
-            .entry(endpoint.id)
-            .or_insert_with(|| Pool { endpoint: Arc::clone(endpoint), connections: Vec::new() });
+        let pool = idle.entry(endpoint.id).or_insert_with(|| Pool {
+            endpoint: Arc::clone(endpoint),
+            connections: Vec::new(),
+            keep_alive: KeepAlive::default(),
+        });
         if pool.connections.len() < MOST_IDLE {
-            pool.connections.push(Idle { connection, since: self.round.get() });
+            pool.connections.push(Idle { connection, since: now });
+        }
+    }
+
+    /// Learns that `connection`, taken from here, had ended before it was
+    /// used.
+    pub fn had_ended(&self, endpoint: EndpointId, connection: &Connection<B>, now: Instant) {
+        if let Some(pool) = self.idle.borrow_mut().get_mut(&endpoint) {
+            pool.keep_alive.ended(connection.rested, now);
         }
     }
 
     /// Closes what is surplus: old connections, and those to endpoints that
-    /// have left the table.
+    /// have left the table. Called about each second.
     pub fn tidy(&self) {
-        let round = self.round.get().wrapping_add(1);
-        self.round.set(round);
+        let now = Instant::now();
         self.idle.borrow_mut().retain(|_, pool| {
-            if pool.endpoint.is_retired() {
-                return false;
-            }
-            pool.connections.retain(|idle| {
-                !idle.connection.is_closed() && round.wrapping_sub(idle.since) < MOST_ROUNDS
-            });
-            !pool.connections.is_empty()
+            let Pool { endpoint, connections, keep_alive } = pool;
+            connections.retain(|idle| idle.is_good(keep_alive, now));
+            !endpoint.is_retired() && (!connections.is_empty() || keep_alive.has_learned(now))
         });
     }
 
@@ -114,7 +133,7 @@ impl<B: Body + 'static> Pools<B> {
 
 impl<B> Default for Pools<B> {
     fn default() -> Self {
-        Self { idle: RefCell::default(), round: Cell::new(0) }
+        Self { idle: RefCell::default() }
     }
 }
 

@@ -61,6 +61,21 @@ fn one_service_shows_its_instances() {
     ");
 }
 
+#[test]
+fn retries_are_shown_where_there_are_any() {
+    let first_lines = |retries: u64, refused: u64| {
+        let mut view: ServiceView = serde_json::from_value(orders()).expect("a view");
+        (view.retries, view.retries_refused) = (retries, refused);
+        unstyled(&one(&view)).lines().skip(1).take(1).collect::<String>()
+    };
+    insta::assert_snapshot!(first_lines(0, 0), @"");
+    insta::assert_snapshot!(first_lines(1200, 0), @"1200 requests were sent once more");
+    insta::assert_snapshot!(
+        first_lines(1200, 300),
+        @"1200 requests were sent once more, and 300 were not: retry budget spent"
+    );
+}
+
 #[tokio::test]
 async fn pages_are_put_together() {
     let admin = FakeAdmin::start(|call| {

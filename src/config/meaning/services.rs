@@ -2,7 +2,7 @@
 
 use crate::{
     config::tree::Place,
-    model::{HealthCheck, HealthSettings, Probe, ProbeKind, ServiceSettings},
+    model::{HealthCheck, HealthSettings, Probe, ProbeKind, RetryPolicy, ServiceSettings},
 };
 
 use super::{Code, Config, Diagnostic, zero};
@@ -25,6 +25,8 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
     }
     for (name, settings) in &config.service {
         let place = top.key("service").key(name.as_str());
+        let policy = settings.retry.resolve(&defaults.retry);
+        retry(&policy, place.key("retry"), found);
         let health = HealthCheck::resolve(&[&settings.health, &defaults.health]);
         service(settings, place, &health, found);
     }
@@ -83,6 +85,30 @@ fn service(
         found.push(slow);
     }
     no_effect(health, place, found);
+}
+
+/// `policy` is how the requests of the service end up being retried.
+fn retry(policy: &RetryPolicy, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+    if place.is_damaged() {
+        return;
+    }
+    let mut idle = |key: &str, why: &str, label: &str| {
+        let key_place = place.key(key);
+        if key_place.is_there() {
+            let message = format!("`retry.{key}` has no effect {why}");
+            let span = key_place.key_span();
+            found.push(Diagnostic::new(Code::NoEffect, span, message).label(label));
+        }
+    };
+    if policy.attempts == 0 {
+        let others =
+            ["methods", "on_timeout", "on_status", "budget_percent", "budget_floor", "buffer"];
+        for key in others {
+            idle(key, "with attempts = 0", "nothing is sent once more");
+        }
+    } else if policy.methods.is_empty() {
+        idle("buffer", "without `retry.methods`", "only kept for these methods");
+    }
 }
 
 fn no_effect(health: &HealthSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {

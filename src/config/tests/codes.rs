@@ -87,6 +87,17 @@ const FILES: &[(&str, &[Found])] = &[
         &[("P0315", 2, 26), ("P0315", 2, 39)],
     ),
     ("[defaults]\nendpoints = ['a:1']", &[("P0315", 2, 1)]),
+    (
+        "[service.a]\nretry = { attempts = 0, on_status = [503], budget_floor = 1 }",
+        &[("P0315", 2, 25), ("P0315", 2, 44)],
+    ),
+    ("[service.a]\nretry = { buffer = '1KiB' }", &[("P0315", 2, 11)]),
+    ("[defaults]\nretry.methods = ['PUT']\n[service.a]\nretry = { buffer = '1KiB' }", &[]),
+    ("[service.a]\nretry = { methods = ['POST'] }", &[("P0214", 2, 22)]),
+    (
+        "[service.a]\nretry = { on_status = [200], budget_percent = 101 }",
+        &[("P0215", 2, 24), ("P0215", 2, 47)],
+    ),
     ("[[route]]\nredirect = { to = '/' }\ntimeout = '1s'", &[("P0315", 3, 1)]),
     ("[service.a]\nendpoints = ['127.0.0.1:8080']", &[("P0316", 2, 14)]),
     ("[service.a]\nendpoints = ['a:1', 'http://a:1']", &[("P0317", 2, 21)]),

@@ -309,7 +309,8 @@ fn a_new_file_keeps_what_it_says_the_same() {
     let state = Arc::clone(&catalog.services["orders"].state);
     configured(&mut catalog, ONE);
     assert!(catalog.refresh(at(1)).is_empty(), "the table stays as it is");
-    let two = ONE.replace(", '10.0.0.8:80'", ", '10.0.0.7:80'") + "[defaults]\nretries = 3\n";
+    let two = ONE.replace(", '10.0.0.8:80'", ", '10.0.0.7:80'")
+        + "[defaults]\nretry = { attempts = 3 }\n";
     configured(&mut catalog, &two);
     assert_eq!(catalog.refresh(at(2)).len(), 2, "both have another policy");
     assert!(Arc::ptr_eq(&kept, &catalog.endpoint_of("orders/10.0.0.9:80")));

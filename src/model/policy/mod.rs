@@ -3,6 +3,8 @@
 //! [`ServiceSettings`] is what `[defaults]` and `[service.NAME]` say, with
 //! gaps; [`ServicePolicy`] is the outcome, without.
 
+mod retry;
+
 use std::{
     num::{NonZeroU32, NonZeroU64},
     time::Duration,
@@ -12,6 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
+
+pub use retry::{RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings};
 
 /// The policy that picks an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,14 +104,12 @@ pub struct ServiceSettings {
     pub timeouts: TimeoutSettings,
     /// Limits.
     pub limits: LimitSettings,
+    /// When a request is sent once more.
+    pub retry: RetrySettings,
     /// Send the client's `Host` to the instance; if false, its address.
     /// Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preserve_host: Option<bool>,
-    /// Attempts on another instance after one that provably did not process
-    /// the request. Default 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retries: Option<u8>,
     /// When more than half of at least three instances fail together, keep
     /// sending to those that were healthy before: the probe may be what is
     /// broken. Set false for services that must fail closed. Default true.
@@ -147,8 +149,8 @@ pub struct ServicePolicy {
     pub body: Option<NonZeroU64>,
     /// Send the client's `Host`.
     pub preserve_host: bool,
-    /// Attempts on another instance.
-    pub retries: u8,
+    /// When a request is sent once more.
+    pub retry: RetryPolicy,
     /// Whether the panic threshold applies.
     pub panic: bool,
 }
@@ -177,7 +179,7 @@ impl ServiceSettings {
             queue: self.limits.queue.or(defaults.limits.queue).unwrap_or(100),
             body: body.and_then(|size| NonZeroU64::new(size.0)),
             preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
-            retries: self.retries.or(defaults.retries).unwrap_or(1),
+            retry: self.retry.resolve(&defaults.retry),
             panic: self.panic.or(defaults.panic).unwrap_or(true),
         }
     }
@@ -199,22 +201,23 @@ mod tests {
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
         assert!(policy.preserve_host && policy.panic);
-        assert_eq!(policy.retries, 1);
+        assert_eq!(policy.retry.attempts, 1);
     }
 
     #[test]
     fn a_service_overrides_the_defaults_value_by_value() {
         let defaults = ServiceSettings {
-            retries: Some(0),
+            retry: RetrySettings { attempts: Some(0), ..Default::default() },
             timeouts: TimeoutSettings {
                 connect: Some(HumanDuration::from_millis(100)),
                 ..Default::default()
             },
             ..Default::default()
         };
-        let service = ServiceSettings { retries: Some(2), ..Default::default() };
+        let retry = RetrySettings { attempts: Some(2), ..Default::default() };
+        let service = ServiceSettings { retry, ..Default::default() };
         let policy = service.resolve(&defaults);
-        assert_eq!(policy.retries, 2);
+        assert_eq!(policy.retry.attempts, 2);
         assert_eq!(policy.timeouts.connect, Duration::from_millis(100));
     }
 }

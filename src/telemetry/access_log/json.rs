@@ -55,6 +55,7 @@ impl Serialize for Line<'_> {
         map.some("endpoint", endpoint.map(|endpoint| &endpoint.instance.id))?;
         map.some("address", endpoint.map(|endpoint| endpoint.address.to_string()))?;
         map.some("attempts", Some(record.attempts))?;
+        map.some("retry", record.retry)?;
         map.some("upstream_status", record.upstream_status)?;
         map.some("duration_ms", Some(millis(record.duration)))?;
         map.some("upstream_ms", record.upstream.map(millis))?;

@@ -46,8 +46,10 @@ pub struct AccessRecord {
     pub service: Option<ServiceName>,
     /// The endpoint that it was last sent to.
     pub endpoint: Option<Arc<Endpoint>>,
-    /// How many endpoints were tried.
+    /// How often an endpoint was asked.
     pub attempts: u32,
+    /// Why it was not sent once more, though it could have been: `budget`.
+    pub retry: Option<&'static str>,
     /// The status that the instance answered with.
     pub upstream_status: Option<u16>,
     /// From its head to the last byte of its response.

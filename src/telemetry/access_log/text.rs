@@ -42,6 +42,9 @@ fn write_line(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) -> st
         write!(line, " route={}", Bare(route))?;
     }
     write!(line, " attempts={}", record.attempts)?;
+    if let Some(retry) = record.retry {
+        write!(line, " retry={retry}")?;
+    }
     if let Some(status) = record.upstream_status {
         write!(line, " upstream_status={status}")?;
     }

@@ -10,6 +10,7 @@ mod exposition;
 mod histogram;
 mod method;
 mod process;
+mod retry;
 mod route;
 mod scrape;
 mod service;
@@ -18,6 +19,7 @@ mod tests;
 mod worker;
 
 pub use exposition::{CONTENT_TYPE, ENDPOINT_SERIES_MAX, render};
+pub use retry::RetryCause;
 pub use route::RouteMetrics;
 pub use scrape::{
     AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,

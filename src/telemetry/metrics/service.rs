@@ -5,6 +5,7 @@ use std::{array, sync::Arc, time::Duration};
 use super::{
     counter::{Counter, PerWorker},
     histogram::{Distribution, Histogram, REQUEST_BOUNDS},
+    retry::{Retries, RetryCause, RetryCounts},
     route::{CLASS_LABELS, class_of},
 };
 
@@ -18,7 +19,7 @@ pub struct ServiceMetrics(PerWorker<Shard>);
 struct Shard {
     responses: [Counter; CLASS_LABELS.len()],
     first_byte: Histogram<17>,
-    retries: Counter,
+    retries: Retries,
     connects: Counter,
     connect_failures: Counter,
 }
@@ -42,9 +43,14 @@ impl ServiceMetrics {
         shard.first_byte.record(first_byte);
     }
 
-    /// Counts one request that is tried again on another instance.
-    pub fn retried(&self, worker: usize) {
-        self.shard(worker).retries.increment();
+    /// Counts one request that is sent once more.
+    pub fn retried(&self, worker: usize, cause: RetryCause) {
+        self.shard(worker).retries.sent(cause);
+    }
+
+    /// Counts one request that the budget did not let be sent once more.
+    pub fn retry_refused(&self, worker: usize) {
+        self.shard(worker).retries.refused();
     }
 
     /// Counts one attempt to open a connection to an instance.
@@ -57,7 +63,7 @@ impl ServiceMetrics {
         self.0.of(worker, || Shard {
             responses: array::from_fn(|_| Counter::default()),
             first_byte: Histogram::new(&REQUEST_BOUNDS),
-            retries: Counter::default(),
+            retries: Retries::default(),
             connects: Counter::default(),
             connect_failures: Counter::default(),
         })
@@ -82,9 +88,15 @@ impl ServiceMetrics {
         Distribution::of(self.0.iter().map(|shard| &shard.first_byte))
     }
 
-    /// Requests tried again.
-    pub(super) fn retries(&self) -> u64 {
-        self.0.iter().map(|shard| shard.retries.value()).sum()
+    /// Requests sent once more, and those that the budget did not let be.
+    #[must_use]
+    pub fn retries(&self) -> (u64, u64) {
+        let counts = self.retry_counts();
+        (counts.sent(), counts.refused)
+    }
+
+    pub(super) fn retry_counts(&self) -> RetryCounts {
+        RetryCounts::of(self.0.iter().map(|shard| &shard.retries))
     }
 
     /// Connections opened, and those that could not be.

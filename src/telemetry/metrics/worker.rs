@@ -88,7 +88,7 @@ impl Metrics {
         (0..LISTENERS).map(|listener| self.connections_of(listener).0).sum()
     }
 
-    /// Requests tried again on another instance.
+    /// Requests sent once more.
     #[must_use]
     pub fn retries(&self) -> u64 {
         self.sum(|worker| &worker.retries)
@@ -162,7 +162,7 @@ impl WorkerMetrics {
         }
     }
 
-    /// Counts a request that is tried again on another instance.
+    /// Counts a request that is sent once more.
     pub fn retried(&self) {
         self.retries.increment();
     }

@@ -138,7 +138,8 @@ fn what_a_new_file_does_not_change_stays() {
         );
     }
     assert_eq!(
-        proxy.reload(&PROBED.replace("[[route]]", "retries = 0\n[[route]]")).json()["changes"][0],
+        proxy.reload(&PROBED.replace("[[route]]", "retry = { attempts = 0 }\n[[route]]")).json()["changes"]
+            [0],
         "~ service app"
     );
     assert_eq!(proxy.instance("app/one")["in_flight"], 2);

@@ -38,11 +38,20 @@ impl Exposition {
                 series.integer(&[("service", name), ("result", "failed")], failed)
             })
         })?;
-        let help = "Requests tried again on another instance.";
+        let help = "Requests sent once more, by what became of them before.";
         page.counter("portolan_upstream_retries_total", help, |series| {
             used().try_for_each(|service| {
+                service.metrics.retry_counts().by_cause().try_for_each(|(cause, count)| {
+                    let labels = [("service", service.service.as_str()), ("cause", cause)];
+                    series.integer(&labels, count)
+                })
+            })
+        })?;
+        let help = "Requests that the budget did not let be sent once more.";
+        page.counter("portolan_upstream_retries_refused_total", help, |series| {
+            used().try_for_each(|service| {
                 let labels = [("service", service.service.as_str())];
-                series.integer(&labels, service.metrics.retries())
+                series.integer(&labels, service.metrics.retry_counts().refused)
             })
         })?;
         let help = "Instances of the service that requests are sent to.";

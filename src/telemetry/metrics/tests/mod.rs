@@ -51,6 +51,8 @@ fn full() -> (Arc<Metrics>, Scrape) {
     let upstream = ServiceMetrics::new(2);
     upstream.upstream(0, 200, Duration::from_millis(2));
     upstream.connect(0, true);
+    upstream.retried(0, RetryCause::Connect);
+    upstream.retry_refused(1);
     let scrape = Scrape {
         build: BuildScrape { version: "1.2.3".into(), revision: "abc".into() },
         listeners: vec!["0.0.0.0:8080".into()],
