@@ -104,9 +104,15 @@ impl Reloader {
     }
 
     async fn take_over(&mut self, path: &str, read: Read) -> ReloadView {
-        self.notifier.reloading();
+        // Before it is ready for the first time, nobody asks for this.
+        let is_ready = self.control.waiting_for().is_empty();
+        if is_ready {
+            self.notifier.reloading();
+        }
         let view = self.try_take_over(path, read).await;
-        self.notifier.ready();
+        if is_ready {
+            self.notifier.ready();
+        }
         view
     }
 

@@ -126,9 +126,9 @@ enum End {
 
 fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
-        "registered" | "drained" | "config_reloaded" | "panic_over" => GOOD,
+        "registered" | "drained" | "config_reloaded" | "panic_over" | "upgraded" => GOOD,
         "lease_expired" | "draining" | "deregistered" => WARN,
-        "config_refused" | "panic" => BAD,
+        "config_refused" | "panic" | "upgrade_refused" => BAD,
         _ => PLAIN,
     };
     let whom = match (&event.service, &event.instance) {

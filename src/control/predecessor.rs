@@ -108,6 +108,12 @@ impl Predecessor {
         counts.map(|(_, count)| count).sum()
     }
 
+    /// Whether it has nothing in flight on a registration, as far as it has
+    /// told.
+    pub(super) fn is_done_with(&self, key: &InstanceKey, generation: u64) -> bool {
+        !matches!(*self.known.borrow(), Known::Silent) && self.in_flight(key, Some(generation)) == 0
+    }
+
     fn all(&self) -> Vec<InFlightElsewhere> {
         let Known::Reported { counts, .. } = &*self.known.borrow() else { return Vec::new() };
         let of = |(key, counts): (&InstanceKey, &Vec<(u64, u32)>)| {

@@ -124,7 +124,7 @@ impl Reconciler {
                     let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
                     catalog.touch_suspects(Instant::now());
-                    catalog.let_go(acknowledged);
+                    catalog.let_go(acknowledged, &self.shared.predecessor);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();

@@ -1,7 +1,7 @@
 //! Instances that the process before this one knew: they are what they were
 //! there, without an event, a probe or a heartbeat in between.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::{
         entry::{Entry, Lease},
         inheritance::Inheritance,
     },
-    model::{Endpoint, EndpointId, InstanceState},
+    model::{Endpoint, InstanceState},
 };
 
 impl Catalog {
@@ -53,9 +53,8 @@ impl Catalog {
     /// Every endpoint that may have something in flight.
     pub(in crate::control) fn endpoints_in_use(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         let entries = self.services.values().flat_map(|service| service.entries.values());
-        let there: HashSet<EndpointId> = self.endpoints.keys().copied().collect();
         let gone = self.leaving.iter().map(|leaving| &leaving.endpoint);
-        let gone = gone.filter(move |endpoint| !there.contains(&endpoint.id));
+        let gone = gone.filter(|endpoint| !self.endpoints.contains_key(&endpoint.id));
         entries.map(|entry| &entry.endpoint).chain(gone)
     }
 }

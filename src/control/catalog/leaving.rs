@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Catalog;
 use crate::{
-    control::happening::Happening,
+    control::{happening::Happening, predecessor::Predecessor},
     model::{Endpoint, InstanceKey},
 };
 
@@ -54,15 +54,15 @@ impl Catalog {
     }
 
     /// Lets go of those that have left, now that every worker routes by table
-    /// `acknowledged`.
-    pub(in crate::control) fn let_go(&mut self, acknowledged: u64) {
+    /// `acknowledged`; `before` may still have something in flight on them.
+    pub(in crate::control) fn let_go(&mut self, acknowledged: u64, before: &Predecessor) {
         let happened = &mut self.happened;
         self.leaving.retain(|leaving| {
-            if !leaving.has_left(acknowledged) {
+            let generation = leaving.endpoint.generation;
+            if !leaving.has_left(acknowledged) || !before.is_done_with(&leaving.key, generation) {
                 return true;
             }
             let InstanceKey { service, id } = &leaving.key;
-            let generation = leaving.endpoint.generation;
             let detail = format!("generation {generation} has nothing in flight any more");
             happened.push(Happening::new("drained", service, id, detail));
             false

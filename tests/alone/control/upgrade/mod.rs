@@ -117,6 +117,21 @@ fn streams_and_tunnels_end_where_they_began() {
 }
 
 #[test]
+fn an_old_process_that_is_told_to_stop_has_as_long_as_for_any_stop() {
+    let mut proxy =
+        spawned(&format!("shutdown_timeout = '300ms'\n{SELDOM}").replace("'20s'", "'10m'"));
+    let one = Steered::start("one");
+    proxy.put("app/one", "?wait=routable", &one.body(""));
+    let mut tunnel = drain::tunnel(&proxy);
+    let new = proxy.upgrade();
+    assert!(!proxy.has_exited());
+    crate::support::signal(proxy.first_pid(), rustix::process::Signal::TERM);
+    tunnel.wait_for_end();
+    assert_eq!(proxy.exit().code(), Some(0));
+    assert_eq!((proxy.pid(), proxy.get("/").text().as_str()), (new, "one"));
+}
+
+#[test]
 fn more_or_fewer_workers_accept_from_the_same_sockets() {
     let mut proxy = spawned(&format!("workers = 3\n{SELDOM}"));
     let one = Steered::start("one");

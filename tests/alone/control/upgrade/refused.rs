@@ -98,6 +98,57 @@ fn a_store_that_cannot_be_opened() {
     goes_on(&mut proxy, &mut client, old);
 }
 
+/// The words of a new process, as a shell prints them on its socket.
+fn say(message: &str) -> String {
+    format!("printf '\\000\\000\\000\\{:03o}%s' '{message}' >&0\n", message.len())
+}
+
+#[test]
+fn a_program_that_ends_once_it_may_have_the_store() {
+    let (mut proxy, _one, mut client) = scene();
+    let old = proxy.pid();
+    proxy.replace_program(&format!(
+        "{}exec cat >/dev/null 2>&1 </dev/null",
+        say(r#"{"Ready":{"dropped":[]}}"#)
+    ));
+    let answer = proxy.try_upgrade();
+    assert_eq!(answer.status(), 409, "{answer:?}");
+    assert!(answer.json()["why"].as_str().expect("text").contains("ended"), "{answer:?}");
+    goes_on(&mut proxy, &mut client, old);
+}
+
+#[test]
+fn a_program_that_speaks_of_something_else() {
+    let (mut proxy, _one, mut client) = scene();
+    let old = proxy.pid();
+    for words in [r#"{"Prepared":{"program":"9"}}"#, r#"{"Nonsense":1}"#, "nonsense"] {
+        proxy.replace_program(&format!("{}exec sleep 600", say(words)));
+        let answer = proxy.try_upgrade();
+        assert_eq!(answer.status(), 409, "{answer:?}");
+    }
+    goes_on(&mut proxy, &mut client, old);
+}
+
+#[test]
+fn a_new_process_goes_on_without_the_one_that_started_it() {
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let message = b"\0\0\0\x09\"Offered\"";
+    std::io::Write::write_all(&mut ours, message).expect("written");
+    let listening = std::thread::spawn(move || {
+        // It says that it is ready, and hears nothing more.
+        let mut length = [0; 4];
+        std::io::Read::read_exact(&mut ours, &mut length).expect("a message");
+    });
+    let one = Steered::start("one");
+    let proxy = Portolan::spawned(SELDOM, |command, _| {
+        command.env("PORTOLAN_HANDOVER", "1");
+        command.stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+    });
+    listening.join().expect("no panic");
+    proxy.put("app/one", "?wait=routable", &one.body(""));
+    assert_eq!(proxy.get("/").text(), "one");
+}
+
 #[test]
 fn a_stop_ends_a_new_process_that_hangs() {
     let (mut proxy, _one, mut client) = scene();
