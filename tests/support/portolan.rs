@@ -22,12 +22,12 @@ pub(crate) struct Portolan {
     pub(crate) listeners: Vec<SocketAddr>,
     /// The admin address.
     pub(crate) admin: SocketAddr,
-    life: Life,
+    pub(super) life: Life,
     folder: TempDir,
 }
 
 #[derive(Debug)]
-enum Life {
+pub(super) enum Life {
     Here(Box<Running>),
     Apart(Process),
     Over,

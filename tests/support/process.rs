@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, waitpid};
 
-use super::{Message, PATIENCE, Portolan, eventually};
+use super::{Message, PATIENCE, Portolan, eventually, portolan::Life};
 
 /// The program, by a link in the folder of the test: what the link leads to
 /// can be replaced.
@@ -22,7 +22,7 @@ pub(crate) const PROGRAM: &str = "portolan";
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    heirs: Vec<u32>,
+    heirs: Mutex<Vec<u32>>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -65,7 +65,7 @@ impl Process {
                 kept.lock().expect("no panic").push(line);
             }
         });
-        Self { child, heirs: Vec::new(), log }
+        Self { child, heirs: Mutex::default(), log }
     }
 
     fn addresses(&self, mark: &str) -> Vec<SocketAddr> {
@@ -75,12 +75,13 @@ impl Process {
     }
 
     pub(super) fn kill(mut self) {
-        for pid in &self.heirs {
+        let heirs = std::mem::take(&mut *self.heirs.lock().expect("no panic"));
+        for pid in &heirs {
             let _ = kill_process(pid_of(*pid), Signal::KILL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for pid in &self.heirs {
+        for pid in &heirs {
             // Ours only once all between are gone.
             let _ = waitpid(Some(pid_of(*pid)), WaitOptions::empty());
         }
@@ -122,7 +123,7 @@ impl Portolan {
 
     /// Has another process take over. Answers with its id.
     #[track_caller]
-    pub(crate) fn upgrade(&mut self) -> u32 {
+    pub(crate) fn upgrade(&self) -> u32 {
         let answer = self.try_upgrade();
         assert_eq!(answer.status(), 200, "{answer:?}");
         let pid = answer.json()["pid"].as_u64().expect("an id");
@@ -131,7 +132,7 @@ impl Portolan {
 
     /// Asks for another process to take over.
     #[track_caller]
-    pub(crate) fn try_upgrade(&mut self) -> Message {
+    pub(crate) fn try_upgrade(&self) -> Message {
         let answer = self.admin("POST", "/api/v1/upgrade", "");
         if answer.status() == 200 {
             self.took_over(
@@ -143,8 +144,10 @@ impl Portolan {
 
     /// Notes that the process `pid` has taken over, so that it ends with the
     /// test.
-    pub(crate) fn took_over(&mut self, pid: u32) {
-        self.process().heirs.push(pid);
+    pub(crate) fn took_over(&self, pid: u32) {
+        if let Life::Apart(process) = &self.life {
+            process.heirs.lock().expect("no panic").push(pid);
+        }
     }
 
     /// Replaces the program by a script.
