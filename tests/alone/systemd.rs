@@ -57,7 +57,7 @@ fn passed_sockets_are_accepted_on_and_outlive_upgrades() {
     let ((client, at), (admin, admin_at)) = (bound(), bound());
     // Whoever connects before there is a process waits for it.
     let early = std::net::TcpStream::connect(at).expect("a connection");
-    let mut proxy = Portolan::spawned(&config(at, admin_at, &backend), |command, _| {
+    let proxy = Portolan::spawned(&config(at, admin_at, &backend), |command, _| {
         pass(command, client, Some(admin));
     });
     assert_eq!((proxy.address(), proxy.admin), (at, admin_at));
@@ -92,6 +92,33 @@ fn a_socket_that_nobody_asked_for_is_an_error() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&at.to_string()) && said.contains("ListenStream="), "{said}");
+}
+
+/// With the tool of systemd in place of the shell.
+#[cfg(feature = "outside")]
+#[test]
+fn systemd_itself_passes_sockets() {
+    let backend = plain();
+    // Free, and free again: the tool binds them itself.
+    let (at, admin_at) = (bound().1, bound().1);
+    let knocking = std::thread::spawn(move || {
+        // It starts the program when somebody comes.
+        eventually(|| std::net::TcpStream::connect(at).is_ok());
+    });
+    let proxy = Portolan::spawned(&config(at, admin_at, &backend), |command, _| {
+        let program = command.get_program().to_owned();
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        *command = Command::new("systemd-socket-activate");
+        command.args(["-l", &at.to_string(), "-l", &admin_at.to_string()]);
+        command.arg(program).args(arguments);
+    });
+    knocking.join().expect("no panic");
+    assert_eq!((proxy.address(), proxy.admin), (at, admin_at));
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").status(), 200);
+    }
+    proxy.upgrade();
+    assert_eq!(proxy.get("/").status(), 200);
 }
 
 fn failing(folder: &Path, socket: TcpListener) -> Output {

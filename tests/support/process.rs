@@ -61,7 +61,6 @@ impl Process {
         // A full pipe would stop it.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                eprintln!("{line}");
                 kept.lock().expect("no panic").push(line);
             }
         });
@@ -74,7 +73,12 @@ impl Process {
         said.map(|text| text.trim_end_matches("/api/v1").parse().expect("an address")).collect()
     }
 
+    #[allow(clippy::print_stdout, reason = "shown beside the test that fails")]
     pub(super) fn kill(mut self) {
+        if std::thread::panicking() {
+            let log = self.log.lock().expect("no panic");
+            log.iter().for_each(|line| println!("{line}"));
+        }
         let heirs = std::mem::take(&mut *self.heirs.lock().expect("no panic"));
         for pid in &heirs {
             let _ = kill_process(pid_of(*pid), Signal::KILL);

@@ -4,6 +4,7 @@ mod random;
 
 use super::*;
 use crate::{
+    control::predecessor::Predecessor,
     health::Outcome,
     model::{HealthSettings, HumanDuration, Probe, Weight},
 };

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn verdicts_are_inherited() {
-    let mut proxy = spawned(SELDOM);
+    let proxy = spawned(SELDOM);
     let (up, down) = (Steered::start("up"), Steered::start("down"));
     proxy.put("app/up", "?wait=routable", &up.body(""));
     down.set_health(503);
@@ -32,7 +32,7 @@ fn verdicts_are_inherited() {
 fn an_instance_that_fails_after_an_upgrade_is_counted_from_where_it_was() {
     let config =
         SELDOM.replace("1h", "100ms").replace("unhealthy_after = 1", "unhealthy_after = 3");
-    let mut proxy = spawned(&config);
+    let proxy = spawned(&config);
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body(""));
     proxy.upgrade();
@@ -47,7 +47,7 @@ fn an_instance_that_fails_after_an_upgrade_is_counted_from_where_it_was() {
 
 #[test]
 fn leases_go_on() {
-    let mut proxy = spawned(SELDOM);
+    let proxy = spawned(SELDOM);
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body("\"ttl\": \"60s\""));
     proxy.put("app/beating", "", r#"{"port": 1, "ttl": "60s", "health": {"kind": "ttl"}}"#);
@@ -71,7 +71,7 @@ fn leases_go_on() {
 
 #[test]
 fn who_was_leaving_still_is() {
-    let mut proxy = spawned(SELDOM);
+    let proxy = spawned(SELDOM);
     let (one, two) = (Steered::start("one"), Steered::start("two"));
     proxy.put("app/one", "?wait=routable", &one.body(""));
     proxy.put("app/two", "?wait=routable", &two.body(""));
@@ -85,7 +85,7 @@ fn who_was_leaving_still_is() {
 
 #[test]
 fn a_drain_waits_for_what_is_in_flight_in_every_process() {
-    let mut proxy = spawned(SELDOM);
+    let proxy = spawned(SELDOM);
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body(""));
     let mut clients = Vec::new();
@@ -120,7 +120,7 @@ fn the_old_process_picks_nobody_who_has_left() {
         "[service.app]\n",
         "[service.app]\nlimits = { concurrency = 1 }\ntimeouts = { queue = '20s' }\n",
     );
-    let mut proxy = spawned(&config);
+    let proxy = spawned(&config);
     let (one, two) = (Steered::start("one"), Steered::start("two"));
     proxy.put("app/one", "?wait=routable", &one.body(""));
     let mut first = proxy.connect();
@@ -143,7 +143,7 @@ fn the_old_process_picks_nobody_who_has_left() {
 
 #[test]
 fn waits_are_answered_with_how_things_stand() {
-    let mut proxy = spawned(SELDOM);
+    let proxy = spawned(SELDOM);
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body(""));
     let mut client = proxy.connect();

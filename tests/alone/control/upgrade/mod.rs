@@ -86,7 +86,7 @@ fn an_upload_that_goes_on_after_its_answer_does_not_move() {
         accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         accepted.connection.wait_for_end();
     });
-    let mut proxy = spawned(&format!(
+    let proxy = spawned(&format!(
         "upgrade_timeout = '1s'\n[service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'\n",
         early.address
     ));
@@ -133,7 +133,7 @@ fn an_old_process_that_is_told_to_stop_has_as_long_as_for_any_stop() {
 
 #[test]
 fn more_or_fewer_workers_accept_from_the_same_sockets() {
-    let mut proxy = spawned(&format!("workers = 3\n{SELDOM}"));
+    let proxy = spawned(&format!("workers = 3\n{SELDOM}"));
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body(""));
     for workers in [1, 4, 2] {
@@ -151,7 +151,7 @@ fn listeners_come_and_go_with_an_upgrade() {
     let two = format!("[[listener]]\n[[listener]]\naddress = '127.0.0.2:0'\n{SELDOM}");
     // The first keys belong to the file, not to a listener.
     let two = two.replace("upgrade_timeout = '20s'\n", "");
-    let mut proxy = spawned(&two);
+    let proxy = spawned(&two);
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body(""));
     let gone = proxy.listeners[1];
