@@ -11,13 +11,13 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use http::{HeaderMap, Method};
 use portolan::{
-    balance::{Balancer, Gate, Memory, RetryBudget, Target},
+    balance::{Balancer, Memory, Target},
     model::{BalancePolicy, Endpoint, ServiceSettings},
     routing::{
         Action, Lookup, Route, RouteSettings, Router, Service, ServiceState, Services, Slot, Slots,
         Table, channel, host, path,
     },
-    telemetry::{RouteMetrics, ServiceMetrics},
+    telemetry::RouteMetrics,
 };
 
 #[global_allocator]
@@ -186,6 +186,7 @@ mod publish {
             policy: Arc::new(ServiceSettings::default().resolve(&ServiceSettings::default())),
             balancer: Balancer::new(BalancePolicy::LeastRequest, targets),
             panic: false,
+            retry_after: 0,
             state,
         })
     }
@@ -193,13 +194,9 @@ mod publish {
     fn table(count: usize) -> (Table, Vec<Slot>) {
         let (mut slots, mut services) = (Slots::default(), Services::default());
         let taken = (0..count).map(|index| {
-            let state = Arc::new(ServiceState {
-                name: format!("service-{index}").parse().expect("a name"),
-                gate: Arc::new(Gate::new(None, 0)),
-                budget: RetryBudget::new(2),
-                memory: Memory::default(),
-                metrics: ServiceMetrics::new(2),
-            });
+            let name = format!("service-{index}").parse().expect("a name");
+            let policy = ServiceSettings::default().resolve(&ServiceSettings::default());
+            let state = Arc::new(ServiceState::new(name, &policy, 2));
             let service = service(state, targets(INSTANCES, true));
             let slot = slots.take();
             services.set(slot, Some(service));
@@ -223,7 +220,9 @@ mod publish {
             table.version += 1;
             publisher.publish(Arc::new(table.clone()));
             // The workers let go of the old one.
-            readers.iter().for_each(|reader| reader.acknowledge());
+            for reader in &readers {
+                reader.acknowledge();
+            }
         });
     }
 

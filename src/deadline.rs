@@ -54,7 +54,21 @@ struct Pulse {
 struct Entry {
     phase: Bound,
     total: Bound,
+    /// See [`Deadline::tag`]; 0 is none.
+    tag: u64,
+    /// See [`expire`].
+    expired: bool,
     waker: Option<Waker>,
+}
+
+impl Entry {
+    /// Why the whole is over, if it is.
+    fn over(&self, now: u64) -> Option<Elapsed> {
+        (self.total.due <= now).then_some(match self.expired {
+            true => Elapsed::Expired,
+            false => Elapsed::Total,
+        })
+    }
 }
 
 /// A bound of an entry, in milliseconds since the start.
@@ -130,19 +144,43 @@ impl Deadlines {
     }
 }
 
-/// Which of the two bounds of a [`Deadline`] is over.
+/// What of a [`Deadline`] is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elapsed {
     /// The bound of the current phase.
     Phase,
     /// The bound of the whole.
     Total,
+    /// None, but what it was tagged with is over; see [`expire`].
+    Expired,
+}
+
+/// Ends the deadlines of this thread that are tagged with `tag`, whatever they
+/// are set to.
+pub fn expire(tag: u64) {
+    DEADLINES.with(|all| {
+        for (_, entry) in all.entries.borrow_mut().iter_mut() {
+            if entry.tag == tag {
+                entry.expired = true;
+                entry.total = Bound { due: 0, set: 0 };
+                if let Some(waker) = entry.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    });
 }
 
 /// How long the rest of a request may take: from whoever bounds the whole of it
 /// to whoever sees its last byte go out, as an extension of the response.
 #[derive(Clone, Copy, Debug)]
 pub struct Remaining(pub Duration);
+
+/// What is served while something with a tag goes on, see [`Deadline::tag`].
+pub trait Tagged {
+    /// The tag, if it has one.
+    fn tag(&self) -> Option<u64>;
+}
 
 /// Two bounds in time that can be moved: one for the phase that something is
 /// in, one for the whole of it. Neither is set at first.
@@ -154,7 +192,8 @@ impl Deadline {
     /// A deadline that is not set.
     #[must_use]
     pub fn new() -> Self {
-        let entry = Entry { phase: Bound::NONE, total: Bound::NONE, waker: None };
+        let (phase, total) = (Bound::NONE, Bound::NONE);
+        let entry = Entry { phase, total, tag: 0, expired: false, waker: None };
         Self { index: DEADLINES.with(|all| all.entries.borrow_mut().insert(entry)) }
     }
 
@@ -170,12 +209,32 @@ impl Deadline {
 
     /// Lets the whole end in `after` from now.
     pub fn set_total(&self, after: Duration) {
-        self.edit(|all, entry| entry.total = all.bound(after));
+        self.edit(|all, entry| {
+            if !entry.expired {
+                entry.total = all.bound(after);
+            }
+        });
     }
 
-    /// Lets the whole go on for ever.
+    /// Lets [`expire`] end this too; `tag` is not 0.
+    pub fn tag(&self, tag: u64) {
+        self.edit(|_, entry| entry.tag = tag);
+    }
+
+    /// Lets the whole go on for ever, whatever it was tagged with.
     pub fn clear_total(&self) {
-        self.edit(|_, entry| entry.total = Bound::NONE);
+        self.edit(|_, entry| {
+            (entry.total, entry.tag, entry.expired) = (Bound::NONE, 0, false);
+        });
+    }
+
+    /// Whether [`expire`] has ended it.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        DEADLINES.with(|all| {
+            let entries = all.entries.borrow();
+            entries.get(self.index).is_some_and(|entry| entry.expired)
+        })
     }
 
     fn edit(&self, edit: impl FnOnce(&Deadlines, &mut Entry)) {
@@ -193,8 +252,8 @@ impl Deadline {
             let mut entries = all.entries.borrow_mut();
             let Some(entry) = entries.get_mut(self.index) else { return Poll::Pending };
             let now = all.now.get();
-            if entry.total.due <= now {
-                return Poll::Ready(Elapsed::Total);
+            if let Some(over) = entry.over(now) {
+                return Poll::Ready(over);
             }
             if entry.phase.due <= now {
                 return Poll::Ready(Elapsed::Phase);
@@ -316,79 +375,4 @@ pub async fn sweep(
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::runtime::LocalRuntime;
-
-    use super::*;
-
-    fn on_a_worker<F: Future>(test: impl FnOnce() -> F) -> F::Output {
-        let ticker = Ticker::start().expect("a thread");
-        let runtime = LocalRuntime::new().expect("a runtime");
-        runtime.block_on(async {
-            let sweeper = tokio::task::spawn_local(sweep(ticker.handle(), || false, || {}));
-            let output = test().await;
-            sweeper.abort();
-            output
-        })
-    }
-
-    #[test]
-    fn a_phase_ends_late_but_never_early() {
-        on_a_worker(|| async {
-            for millis in [1, 60, 120] {
-                let deadline = Deadline::new();
-                let begun = Instant::now();
-                deadline.set(Duration::from_millis(millis));
-                let outcome = deadline.limit(std::future::pending::<()>()).await;
-                assert_eq!(outcome, Err(Elapsed::Phase));
-                assert!(begun.elapsed() >= Duration::from_millis(millis));
-            }
-        });
-    }
-
-    #[test]
-    fn nor_is_it_early_when_the_worker_was_held_up() {
-        on_a_worker(|| async {
-            // So that there are ticks.
-            let other = Deadline::new();
-            other.set(Duration::from_millis(120));
-            assert_eq!(other.limit(std::future::pending::<()>()).await, Err(Elapsed::Phase));
-            thread::sleep(Duration::from_millis(500));
-            let (deadline, begun) = (Deadline::new(), Instant::now());
-            deadline.set(Duration::from_millis(200));
-            let outcome = deadline.limit(std::future::pending::<()>()).await;
-            assert_eq!(outcome, Err(Elapsed::Phase));
-            assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
-        });
-    }
-
-    #[test]
-    fn the_whole_ends_though_phases_are_renewed() {
-        on_a_worker(|| async {
-            let deadline = Deadline::new();
-            deadline.set_total(Duration::from_millis(100));
-            let outcome = deadline
-                .limit(async {
-                    loop {
-                        deadline.set(Duration::from_secs(60));
-                        tokio::task::yield_now().await;
-                    }
-                })
-                .await;
-            let outcome: Result<(), Elapsed> = outcome;
-            assert_eq!(outcome, Err(Elapsed::Total));
-        });
-    }
-
-    #[test]
-    fn what_is_in_time_is_not_disturbed() {
-        on_a_worker(|| async {
-            let deadline = Deadline::new();
-            assert_eq!(deadline.limit(async { 1 }).await, Ok(1));
-            deadline.set(Duration::from_millis(50));
-            deadline.clear();
-            let wait = tokio::time::sleep(Duration::from_millis(200));
-            assert_eq!(deadline.limit(wait).await, Ok(()));
-        });
-    }
-}
+mod tests;

@@ -215,10 +215,13 @@ async fn aborted(commands: &mut mpsc::UnboundedReceiver<Command>) {
 }
 
 /// Refreshes the table when there is a new one, even if there are no requests,
-/// and closes the connections to endpoints that are not in it any more.
+/// closes the connections to endpoints that are not in it any more, and cuts
+/// what those have in flight whose time is over.
 async fn acknowledge(proxy: Rc<Proxy>) {
     loop {
-        proxy.tables.acknowledge();
+        for endpoint in &*proxy.tables.acknowledge() {
+            deadline::expire(endpoint.value());
+        }
         proxy.pools.drop_retired();
         proxy.tables.published().await;
     }

@@ -1,8 +1,8 @@
 //! The body of a registration, and the way from it to an [`Instance`].
 //!
-//! What an [`Instance`] cannot tell by its types is checked here: how much
-//! text one registration may bring, and that none of it can break a log line
-//! or the head of a probe.
+//! What an [`Instance`] cannot tell by its types is checked before it goes on:
+//! how much one may carry by the registry's table, what a probe cannot use
+//! here.
 
 use std::{collections::BTreeMap, fmt::Write, net::IpAddr, num::NonZeroU16};
 
@@ -12,17 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::problem::{Kind, Problem, nearest};
 use crate::{
     model::{Address, HealthSettings, Host, HumanDuration, Instance, InstanceKey, Origin, Weight},
+    registry::{self, Unfit},
     routing::host,
 };
-
-/// Tags of one instance, and pairs of metadata.
-const MAX_ENTRIES: usize = 64;
-
-/// Bytes of a tag, a zone, a version or a metadata key.
-const MAX_WORD: usize = 128;
-
-/// Bytes of a metadata value, a probe path or an expected body.
-const MAX_TEXT: usize = 512;
 
 /// What to register. One of `address` and `port` is needed, all else has a
 /// default.
@@ -102,9 +94,12 @@ pub(super) fn parse(body: &[u8], key: InstanceKey, peer: IpAddr) -> Result<Insta
         ttl: read.ttl,
         health: read.health.unwrap_or_default(),
     };
-    match fault(&instance) {
+    if let Err(Unfit { at, fault }) = registry::check(&instance) {
+        return invalid(&at, &fault.to_string());
+    }
+    match health_fault(&instance.health) {
         None => Ok(instance),
-        Some((pointer, detail)) => invalid(&pointer, &detail),
+        Some((pointer, detail)) => invalid(pointer, detail),
     }
 }
 
@@ -148,48 +143,6 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-fn fault(instance: &Instance) -> Option<(String, String)> {
-    let mut words = Vec::new();
-    words.extend(instance.zone.as_ref().map(|zone| ("/zone".to_owned(), zone)));
-    words.extend(instance.version.as_ref().map(|version| ("/version".to_owned(), version)));
-    let mut texts = Vec::new();
-    for (index, tag) in instance.tags.iter().enumerate() {
-        words.push((format!("/tags/{index}"), tag));
-    }
-    for (key, value) in &instance.metadata {
-        let pointer = format!("/metadata/{}", escape(key));
-        words.push((pointer.clone(), key));
-        texts.push((pointer, value));
-    }
-    let health = &instance.health;
-    texts.extend(health.path.as_ref().map(|path| ("/health/path".to_owned(), path)));
-    let counts = [("/tags", instance.tags.len()), ("/metadata", instance.metadata.len())];
-    if let Some((pointer, count)) = counts.into_iter().find(|(_, count)| *count > MAX_ENTRIES) {
-        let detail = format!("at most {MAX_ENTRIES} entries, these are {count}");
-        return Some((pointer.to_owned(), detail));
-    }
-    let bounded = [(MAX_WORD, words), (MAX_TEXT, texts)];
-    for (limit, (pointer, text)) in
-        bounded.into_iter().flat_map(|(limit, all)| all.into_iter().map(move |one| (limit, one)))
-    {
-        if text.len() > limit {
-            return Some((pointer, format!("at most {limit} bytes, these are {}", text.len())));
-        }
-        if text.chars().any(char::is_control) {
-            return Some((pointer, "control characters are not allowed".to_owned()));
-        }
-    }
-    health_fault(health)
-        .or_else(|| zero(instance.ttl).then_some(("/ttl", NOT_ZERO)))
-        .map(|(pointer, detail)| (pointer.to_owned(), detail.to_owned()))
-}
-
-const NOT_ZERO: &str = "must be longer than nothing";
-
-fn zero(duration: Option<HumanDuration>) -> bool {
-    duration.is_some_and(|duration| duration.0.is_zero())
-}
-
 fn health_fault(health: &HealthSettings) -> Option<(&'static str, &'static str)> {
     let graphic = |path: &str| path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if let Some(path) = &health.path
@@ -202,13 +155,7 @@ fn health_fault(health: &HealthSettings) -> Option<(&'static str, &'static str)>
     if health.host.as_ref().is_some_and(|name| host::of_authority(name.as_bytes()).is_none()) {
         return Some(("/health/host", "not a host; write a name or an IP address"));
     }
-    if health.expect_body.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
-        return Some(("/health/expect_body", "at most 512 bytes"));
-    }
-    if zero(health.interval) {
-        return Some(("/health/interval", NOT_ZERO));
-    }
-    zero(health.timeout).then_some(("/health/timeout", NOT_ZERO))
+    None
 }
 
 #[cfg(test)]

@@ -30,6 +30,18 @@ struct Handlers {
     upgrade: Signal,
 }
 
+/// A file that may not grow any more (RLIMIT_FSIZE) is to be an error of that
+/// one write, and not the end of the process, which is what SIGXFSZ does by
+/// default. On a runtime only.
+pub(super) fn survive_file_size_limit() {
+    /// The same number on every Linux but MIPS.
+    const SIGXFSZ: i32 = 25;
+    // The handler stays when what it tells is not listened to.
+    if let Err(error) = signal(SignalKind::from_raw(SIGXFSZ)) {
+        tracing::warn!(%error, "a file that may not grow will end this process");
+    }
+}
+
 impl Signals {
     /// Takes signals from now on. On a runtime only.
     pub(super) fn taken() -> Self {

@@ -23,6 +23,7 @@ use super::{
     inherited::{InheritedSockets, admin_socket},
     listeners::{Bound, Listeners},
     reload::{Reloader, Requests},
+    signals,
 };
 use crate::{
     admin::{self, AdminState, AuditLog},
@@ -71,6 +72,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     let Prepared { loaded, workers, publisher, metrics, access_log, audit, .. } = prepared;
     let Prepared { mut listeners, bound, admin, admin_socket, guard, ticker, .. } = prepared;
     let config = &loaded.config;
+    signals::survive_file_size_limit();
     let opened = runtime.block_on(Registry::take_over(&config.registry, &inheritance.leases));
     let opened = match opened {
         Ok(opened) => opened,

@@ -93,7 +93,7 @@ impl Running {
     async fn until_ended(&self, mut deadline: Deadline, signals: &mut Signals) -> Ended {
         while !self.have_ended() {
             if Instant::now() >= deadline.at {
-                let in_flight = self.control.status().in_flight;
+                let in_flight = self.control.status().ledger.in_flight;
                 tracing::warn!(in_flight, "cutting what is still in flight");
                 self.abort().await;
                 break;

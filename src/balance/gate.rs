@@ -14,13 +14,30 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::queue::{Place, Queue};
+
 /// Why a gate did not let a request in at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum GateRefusal {
-    /// The service is at its limit; there is room in the queue.
-    Wait,
+    /// The service is at its limit; here is a place in its queue.
+    Wait(GateQueue),
     /// The queue is full too.
     Full,
+}
+
+/// A place in the queue of a gate.
+#[derive(Debug)]
+pub struct GateQueue {
+    gate: Arc<Gate>,
+    _place: Place,
+}
+
+impl GateQueue {
+    /// Waits for room. The place in the queue is given up with it.
+    pub async fn wait(self) -> Option<Permit> {
+        let permit = Arc::clone(&self.gate.permits).acquire_owned().await.ok()?;
+        Some(Permit { gate: Arc::clone(&self.gate), permit: Some(permit) })
+    }
 }
 
 /// Lets a bounded number of requests in at once.
@@ -28,8 +45,7 @@ pub enum GateRefusal {
 pub struct Gate {
     /// 0 means no limit.
     limit: AtomicU32,
-    queue: AtomicU32,
-    waiting: AtomicU32,
+    queue: Arc<Queue>,
     /// Permits that are still out and must not come back, after the limit was
     /// lowered below what was inside.
     owed: AtomicUsize,
@@ -50,8 +66,7 @@ impl Gate {
         let limit = limit.map_or(0, NonZeroU32::get);
         Self {
             limit: AtomicU32::new(limit),
-            queue: AtomicU32::new(queue),
-            waiting: AtomicU32::new(0),
+            queue: Arc::new(Queue::new(queue)),
             owed: AtomicUsize::new(0),
             permits: Arc::new(Semaphore::new(limit as usize)),
         }
@@ -60,7 +75,7 @@ impl Gate {
     /// Changes the limit and the queue. Requests that came in without a limit
     /// are not counted against a new one. Called by the reconciler alone.
     pub fn configure(&self, limit: Option<NonZeroU32>, queue: u32) {
-        self.queue.store(queue, Ordering::Relaxed);
+        self.queue.configure(queue);
         let limit = limit.map_or(0, NonZeroU32::get);
         let old = self.limit.swap(limit, Ordering::Relaxed) as usize;
         let new = limit as usize;
@@ -73,7 +88,7 @@ impl Gate {
             if limit == 0 {
                 // Nobody counts any more: let all who wait in, and do not
                 // count them once they come out.
-                let waiting = self.waiting.load(Ordering::Relaxed) as usize;
+                let waiting = self.queue.waiting() as usize;
                 self.owed.fetch_add(waiting, Ordering::Relaxed);
                 self.permits.add_permits(waiting);
             }
@@ -101,22 +116,15 @@ impl Gate {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(Some(Permit { gate: Arc::clone(self), permit: Some(permit) }));
         }
-        let full = self.waiting.load(Ordering::Relaxed) >= self.queue.load(Ordering::Relaxed);
-        Err(if full { GateRefusal::Full } else { GateRefusal::Wait })
-    }
-
-    /// Waits for room.
-    pub async fn enter(self: &Arc<Self>) -> Option<Permit> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(self);
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
-        Some(Permit { gate: Arc::clone(self), permit: Some(permit) })
+        let gate = Arc::clone(self);
+        let wait = |place| GateRefusal::Wait(GateQueue { gate, _place: place });
+        Err(self.queue.join().map_or(GateRefusal::Full, wait))
     }
 
     /// Requests that wait.
     #[must_use]
     pub fn waiting(&self) -> u32 {
-        self.waiting.load(Ordering::Relaxed)
+        self.queue.waiting()
     }
 }
 
@@ -125,14 +133,6 @@ impl Permit {
     #[must_use]
     pub fn is_of(&self, gate: &Arc<Gate>) -> bool {
         Arc::ptr_eq(&self.gate, gate)
-    }
-}
-
-struct Waiting<'a>(&'a Gate);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -154,6 +154,13 @@ mod tests {
         Arc::new(Gate::new(NonZeroU32::new(limit), queue))
     }
 
+    fn queue(gate: &Arc<Gate>) -> GateQueue {
+        match gate.try_enter() {
+            Err(GateRefusal::Wait(place)) => place,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn enter(gate: &Arc<Gate>) -> Permit {
         gate.try_enter().expect("has room").expect("has a limit")
     }
@@ -167,15 +174,11 @@ mod tests {
     async fn the_queue_is_bounded_and_served_in_turn() {
         let gate = gate(1, 1);
         let first = enter(&gate);
-        assert_eq!(gate.try_enter().err(), Some(GateRefusal::Wait));
-        let waiter = tokio::spawn({
-            let gate = Arc::clone(&gate);
-            async move { gate.enter().await.is_some() }
-        });
-        while gate.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(gate.try_enter().err(), Some(GateRefusal::Full));
+        drop(queue(&gate));
+        assert_eq!(gate.waiting(), 0, "who gave up is not in it");
+        let place = queue(&gate);
+        let waiter = tokio::spawn(async move { place.wait().await.is_some() });
+        assert!(matches!(gate.try_enter(), Err(GateRefusal::Full)));
         drop(first);
         assert!(waiter.await.expect("no panic"));
         assert_eq!(gate.waiting(), 0);
@@ -204,13 +207,10 @@ mod tests {
         let mut inside = vec![enter(&gate), enter(&gate)];
         let waiters: Vec<_> = (0..5)
             .map(|_| {
-                let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.enter().await.expect("never closed") })
+                let place = queue(&gate);
+                tokio::spawn(async move { place.wait().await.expect("never closed") })
             })
             .collect();
-        while gate.waiting() < 5 {
-            tokio::task::yield_now().await;
-        }
         gate.configure(None, 0);
         for waiter in waiters {
             inside.push(waiter.await.expect("no panic"));

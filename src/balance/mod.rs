@@ -5,9 +5,11 @@
 //! gets is bounded by its [`Gate`], and how much of that twice by its
 //! [`RetryBudget`].
 
+mod breaker;
 mod budget;
 mod gate;
 mod least_request;
+mod queue;
 mod random;
 mod round_robin;
 
@@ -15,15 +17,17 @@ use std::sync::{Arc, atomic::AtomicU32};
 
 use crate::model::{BalancePolicy, Endpoint, EndpointId};
 
+pub use breaker::{Breaker, Circuit, Pass};
 pub use budget::RetryBudget;
-pub use gate::{Gate, GateRefusal, Permit};
+pub use gate::{Gate, GateQueue, GateRefusal, Permit};
+pub use queue::{Place, Queue};
 
 /// An endpoint as one table sees it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Its share, 1 to 1000.
+    /// Its share, 1 to 10,000.
     pub weight: u16,
 }
 

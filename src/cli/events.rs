@@ -126,9 +126,10 @@ enum End {
 
 fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
-        "registered" | "drained" | "config_reloaded" | "panic_over" | "upgraded" => GOOD,
-        "lease_expired" | "draining" | "deregistered" => WARN,
-        "config_refused" | "panic" | "upgrade_refused" => BAD,
+        "registered" | "drained" | "config_reloaded" | "panic_over" | "returned"
+        | "circuit_closed" | "upgraded" => GOOD,
+        "lease_expired" | "draining" | "deregistered" | "refused" | "ejected" => WARN,
+        "config_refused" | "panic" | "circuit_open" | "upgrade_refused" => BAD,
         _ => PLAIN,
     };
     let whom = match (&event.service, &event.instance) {

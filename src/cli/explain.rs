@@ -142,6 +142,9 @@ fn instances(service: &ServiceView) -> String {
 /// How an instance stands, in the fewest words.
 pub(super) fn standing(view: &InstanceView) -> Cell {
     match view.state {
+        InstanceState::Healthy | InstanceState::Suspect if is_ejected(view) => {
+            Cell::styled(WARN, "ejected")
+        }
         InstanceState::Healthy => Cell::styled(GOOD, "ok    "),
         InstanceState::Starting => Cell::styled(WARN, "starting"),
         InstanceState::Suspect => Cell::styled(WARN, "suspect"),
@@ -149,6 +152,12 @@ pub(super) fn standing(view: &InstanceView) -> Cell {
         InstanceState::Unhealthy if view.routable => Cell::styled(WARN, "PANIC "),
         InstanceState::Unhealthy => Cell::styled(BAD, "DOWN  "),
     }
+}
+
+/// Whether it gets no requests because it is ejected: the last one gets them
+/// all the same.
+fn is_ejected(view: &InstanceView) -> bool {
+    view.ejected.is_some() && !view.routable
 }
 
 fn instance_row(view: &InstanceView) -> [Cell; 6] {

@@ -70,16 +70,28 @@ fn left(key: &InstanceKey, view: &LeavingView) -> String {
     if view.drained {
         let drained = styled(GOOD, "drained");
         return format!(
-            "{key} {drained}, safe to stop: {} finished, 0 in flight (table {table})\n",
-            view.completed
+            "{key} {drained}, safe to stop: {}, 0 in flight (table {table})\n",
+            ended(view)
         );
     }
     format!(
-        "{key} {}: {} still in flight, {} finished (table {table})\n",
+        "{key} {}: {} still in flight, {} (table {table})\n",
         styled(WARN, "draining"),
         view.in_flight,
-        view.completed
+        ended(view)
     )
+}
+
+/// How those ended that have since it began to leave.
+fn ended(view: &LeavingView) -> String {
+    let mut text = format!("{} finished", view.completed);
+    if view.retried > 0 {
+        text += &format!(", {} retried", view.retried);
+    }
+    if view.cut > 0 {
+        text += &format!(", {}", styled(WARN, &format!("{} cut", view.cut)));
+    }
+    text
 }
 
 #[cfg(test)]

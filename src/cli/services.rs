@@ -81,8 +81,13 @@ fn usable(view: &ServiceView) -> Cell {
         some if some < all || view.panic => WARN,
         _ => GOOD,
     };
-    let panic = if view.panic { " PANIC" } else { "" };
-    Cell::styled(style, format!("{}/{all}{panic}", view.routable)).right()
+    let open = view.circuit.as_ref().is_some_and(|circuit| circuit.state != "closed");
+    let (style, trouble) = match (open, view.panic) {
+        (true, _) => (BAD, " CIRCUIT OPEN"),
+        (false, true) => (style, " PANIC"),
+        (false, false) => (style, ""),
+    };
+    Cell::styled(style, format!("{}/{all}{trouble}", view.routable)).right()
 }
 
 /// `registry (2), proxy.toml (1)`.
@@ -113,6 +118,13 @@ fn one(view: &ServiceView) -> String {
     if view.panic {
         let sentence = "PANIC: most instances fail together, so failing ones are kept in use";
         text += &format!("{}\n", styled(BAD, sentence));
+    }
+    if let Some(circuit) = view.circuit.as_ref().filter(|circuit| circuit.state != "closed") {
+        let sentence = match circuit.left_ms {
+            Some(left) => format!("CIRCUIT OPEN for {}: too many requests fail", span(left)),
+            None => "CIRCUIT HALF OPEN: a few requests try the service out".to_owned(),
+        };
+        text += &format!("{}\n", styled(BAD, &sentence));
     }
     if view.retries_refused > 0 {
         let (sent, refused) = (view.retries, view.retries_refused);

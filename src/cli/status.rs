@@ -3,9 +3,15 @@
 use super::{
     client::Client,
     output::{FormatArgs, Output},
-    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, WARN, count, plain, span, styled},
+    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
-use crate::{control::view::StatusView, model::InstanceState};
+use crate::{
+    control::view::{LedgerView, StatusView, StoreView},
+    model::InstanceState,
+};
+
+/// Departures that are shown.
+const SHOWN: usize = 8;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +33,7 @@ fn text(view: &StatusView) -> String {
     text.push('\n');
     text += &facts(view).to_string();
     text += &requests(view);
+    text += &departures(view);
     text
 }
 
@@ -67,7 +74,7 @@ fn facts(view: &StatusView) -> Columns {
     fact("admin", view.admin.as_str().into());
     fact("process", view.pid.to_string().into());
     fact("config", config(view));
-    fact("store", view.store.as_str().into());
+    fact("store", store(&view.store));
     fact("workers", view.workers.to_string().into());
     fact("routes", view.routes.to_string().into());
     fact("services", view.services.to_string().into());
@@ -76,7 +83,7 @@ fn facts(view: &StatusView) -> Columns {
         let stretched = format!("intervals stretched {:.1} times", view.probe_stretch);
         fact("probes", Cell::styled(WARN, stretched));
     }
-    let in_flight = usize::try_from(view.in_flight).unwrap_or(usize::MAX);
+    let in_flight = usize::try_from(view.ledger.in_flight).unwrap_or(usize::MAX);
     let connections = usize::try_from(view.connections).unwrap_or(usize::MAX);
     let now = format!("{}, {}", count(in_flight, "request"), count(connections, "connection"));
     fact("in flight", now.into());
@@ -91,6 +98,21 @@ fn config(view: &StatusView) -> Cell {
     } else {
         Cell::styled(BAD, format!("{read}; what is on disk now was refused"))
     }
+}
+
+/// `writable, 1204 instances, commit p50 0.4 ms p99 2.1 ms, last snapshot 3 min
+/// ago`.
+fn store(store: &StoreView) -> Cell {
+    let mut parts = vec![store.state.clone(), count(store.instances, "instance")];
+    if let (Some(p50), Some(p99)) = (store.commit_p50_us, store.commit_p99_us) {
+        parts.push(format!("commit p50 {} p99 {}", precise(p50), precise(p99)));
+    }
+    parts.push(match store.snapshot_ms {
+        Some(age) => format!("last snapshot {} ago", span(age)),
+        None => "no snapshot yet".to_owned(),
+    });
+    let style = if store.state == "writable" { PLAIN } else { BAD };
+    Cell::styled(style, parts.join(", "))
 }
 
 fn instances(view: &StatusView) -> Cell {
@@ -126,7 +148,36 @@ fn requests(view: &StatusView) -> String {
             Cell::from(format!("{share:.2} %")).right(),
         ]);
     }
-    format!("\n  {}\n{rows}", styled(DIM, &format!("{total} requests, by how they ended")))
+    let LedgerView { accepted, completed, client_gone, refused, failed, in_flight } = view.ledger;
+    let ledger = format!(
+        "{accepted} requests = {completed} completed + {client_gone} left by their client + {refused} refused + {failed} failed + {in_flight} in flight"
+    );
+    format!("\n  {}\n{rows}", styled(DIM, &ledger))
+}
+
+/// What the last deploys cost.
+fn departures(view: &StatusView) -> String {
+    if view.departures.is_empty() {
+        return String::new();
+    }
+    let mut rows = Columns::indented(4);
+    for departure in view.departures.iter().take(SHOWN) {
+        let name = format!("{}/{}", departure.service, departure.instance);
+        let (came, lost) = (departure.successor.as_deref(), departure.lost);
+        rows.push([
+            Cell::from(name),
+            Cell::from(came.map_or_else(String::new, |came| format!("→ {came}"))),
+            Cell::from(count_of(departure.requests, "request")).right(),
+            Cell::from(format!("{} retried", departure.retried)).right(),
+            Cell::styled(if lost == 0 { GOOD } else { BAD }, format!("{lost} lost")).right(),
+            Cell::styled(DIM, format!("{} ago: {}", span(departure.ago_ms), departure.why)),
+        ]);
+    }
+    format!("\n  {}\n{rows}", styled(DIM, "left lately"))
+}
+
+fn count_of(number: u64, word: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), word)
 }
 
 #[cfg(test)]

@@ -10,34 +10,33 @@ mod configured;
 mod inherited;
 mod leases;
 mod leaving;
+mod outliers;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
-use self::leaving::Leaving;
+pub(super) use self::leaving::{Departure, Leaving};
+use self::outliers::Watch;
 use super::{
-    compile,
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
     inheritance::Inherited,
 };
 use crate::{
-    balance::{Gate, Memory, RetryBudget},
-    health::{LastProbe, ProbeReport, Target},
+    health::{LastProbe, ProbeReport, Standing, Target, Window},
     model::{
         Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
         ServiceName, ServiceSettings, Verdict,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
-    telemetry::ServiceMetrics,
 };
 
 /// What a change asks of the prober.
@@ -48,6 +47,8 @@ pub(super) enum ProbeChange {
     /// whether any had ever passed.
     Resume(Target, LastProbe, bool),
     Unwatch(EndpointId),
+    /// It refused a connection that a request wanted.
+    Refused(EndpointId),
 }
 
 /// The catalog.
@@ -66,6 +67,9 @@ pub(super) struct Catalog {
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
     inherited: Inherited,
+    /// Those that have left lately, the last one last.
+    departures: VecDeque<Departure>,
+    watch: Watch,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -75,9 +79,10 @@ pub(super) struct Catalog {
 pub(super) type Placed = (Slot, Option<Arc<Service>>);
 
 impl Catalog {
-    /// An empty catalog for a data plane of `workers` threads.
+    /// An empty catalog for a data plane of `workers` threads. Endpoints ring
+    /// `bell` when requests fail on them.
     #[must_use]
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, bell: mpsc::Sender<EndpointId>) -> Self {
         Self {
             workers,
             suspect_for: Duration::from_secs(60),
@@ -89,6 +94,8 @@ impl Catalog {
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
             inherited: Inherited::new(),
+            departures: VecDeque::new(),
+            watch: Watch::new(bell),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -101,13 +108,7 @@ impl Catalog {
         self.services.entry(name.clone()).or_insert_with(|| {
             let settings = ServiceSettings::default();
             let policy = settings.resolve(&self.defaults);
-            let state = ServiceState {
-                name: name.clone(),
-                gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
-                budget: RetryBudget::new(self.workers),
-                memory: Memory::default(),
-                metrics: ServiceMetrics::new(self.workers),
-            };
+            let state = ServiceState::new(name.clone(), &policy, self.workers);
             ServiceEntry {
                 slot: self.slots.take(),
                 settings,
@@ -116,6 +117,9 @@ impl Catalog {
                 entries: BTreeMap::new(),
                 published: None,
                 panic: false,
+                ejections: Default::default(),
+                opened: 0,
+                is_resting: false,
                 kept: false,
             }
         })
@@ -134,9 +138,9 @@ impl Catalog {
         let entry = self.services.get_mut(&name).and_then(|service| service.entries.get_mut(&id));
         if let Some(entry) = entry.filter(|entry| entry.generation == generation) {
             entry.lease = match entry.lease {
-                _ if !leased => Lease::Unleased,
-                Lease::Unleased | Lease::Expired { .. } => Lease::Live { renewed: false },
-                live @ Lease::Live { .. } => live,
+                same @ Lease::Unleased { .. } if !leased => same,
+                same @ Lease::Live { .. } if leased => same,
+                _ => Lease::begun(leased),
             };
             entry.instance = instance;
             entry.owner = owner;
@@ -147,15 +151,15 @@ impl Catalog {
             self.resolve_checks(&name);
             return;
         }
-        self.take_out(&name, &id);
+        self.take_out(&name, &id, "a newer registration took its place", now);
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
-        let lease = if leased { Lease::Live { renewed: false } } else { Lease::Unleased };
         let told = self.happened.len();
+        let lease = Lease::begun(leased);
         let known = self.put_in(instance, Source::Registry, generation, owner, lease, now);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
         if draining {
-            self.drain(&InstanceKey { service: name, id: id.0 }, generation);
+            self.drain(&InstanceKey { service: name, id: id.0 }, generation, now);
         }
         if known {
             // All of it was told by the process before.
@@ -193,8 +197,14 @@ impl Catalog {
             draining: false,
             state: InstanceState::Starting,
             since: now,
+            registered: now,
             routable: false,
+            serving_since: None,
+            standing: Standing::default(),
+            window: Window::default(),
         };
+        let policy = Arc::clone(&service.policy);
+        self.watch.begin(&endpoint, &policy);
         let known = self.begin(&mut entry, now);
         self.service(&name).entries.insert(id.clone(), entry);
         if source == Source::Registry {
@@ -206,7 +216,13 @@ impl Catalog {
         known
     }
 
-    fn take_out(&mut self, name: &ServiceName, id: &EntryId) -> bool {
+    fn take_out(
+        &mut self,
+        name: &ServiceName,
+        id: &EntryId,
+        why: &'static str,
+        now: Instant,
+    ) -> bool {
         let Some(service) = self.services.get_mut(name) else { return false };
         let Some(entry) = service.entries.remove(id) else { return false };
         let place = (name.clone(), id.clone());
@@ -214,6 +230,7 @@ impl Catalog {
         self.touched.insert(name.clone());
         self.endpoints.remove(&entry.endpoint.id);
         self.suspects.remove(&place);
+        self.watch.forget(&place);
         self.touch_tenants(&entry.endpoint.address);
         if let Some(tenants) = self.tenants.get_mut(&entry.endpoint.address) {
             tenants.remove(&place);
@@ -224,8 +241,8 @@ impl Catalog {
         if entry.is_probed() {
             self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
         }
-        if entry.source == Source::Registry && !entry.draining {
-            self.leave(&entry.endpoint);
+        if !entry.draining {
+            self.leave(&entry.endpoint, why, now);
         }
         true
     }
@@ -240,7 +257,7 @@ impl Catalog {
     }
 
     /// Marks a registration as leaving.
-    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64) {
+    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64, now: Instant) {
         let Some(entry) = self.registered(key, generation) else { return };
         if std::mem::replace(&mut entry.draining, true) {
             return;
@@ -249,13 +266,19 @@ impl Catalog {
         let endpoint = Arc::clone(&entry.endpoint);
         let detail = format!("{} in flight", endpoint.in_flight());
         self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
-        self.leave(&endpoint);
+        self.leave(&endpoint, "it was asked to", now);
     }
 
     /// Forgets a registration.
-    pub(super) fn remove(&mut self, key: &InstanceKey, generation: u64, why: &'static str) {
+    pub(super) fn remove(
+        &mut self,
+        key: &InstanceKey,
+        generation: u64,
+        why: &'static str,
+        now: Instant,
+    ) {
         if self.registered(key, generation).is_some() {
-            self.take_out(&key.service, &(key.id.clone(), Source::Registry));
+            self.take_out(&key.service, &(key.id.clone(), Source::Registry), why, now);
             self.happened.push(Happening::new("deregistered", &key.service, &key.id, why));
         }
     }
@@ -265,6 +288,10 @@ impl Catalog {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
         let service = self.services.get_mut(name);
         let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
+        // It may have been on its way when the probe was given up.
+        if !entry.is_probed() {
+            return;
+        }
         let findings = &mut entry.findings;
         let before = (findings.verdict, findings.refused);
         findings.once_passed |= report.outcome.passed;
@@ -284,7 +311,7 @@ impl Catalog {
     pub(super) fn given_up(&self, bound: Duration, now: Instant) -> Vec<(InstanceKey, u64)> {
         let failing = |entry: &&Entry| {
             entry.source == Source::Registry
-                && entry.lease == Lease::Unleased
+                && matches!(entry.lease, Lease::Unleased { .. })
                 && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
         };
         let entries = self.services.values().flat_map(|service| service.entries.values());
@@ -300,6 +327,7 @@ impl Catalog {
             if service.entries.is_empty() && !service.kept {
                 let slot = service.slot;
                 self.services.remove(&name);
+                self.watch.growing.remove(&name);
                 self.slots.give_back(slot);
                 placed.push((slot, None));
                 continue;
@@ -327,10 +355,18 @@ impl Catalog {
                 } else if entry.state == InstanceState::Suspect {
                     self.suspects.remove(&(name.clone(), id.clone()));
                 }
+                if state.is_routable() && !entry.state.is_routable() {
+                    entry.endpoint.outcomes.forget_rows();
+                }
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
-            if let Some(compiled) = compiled(service) {
+            let (compiled, next_step) = service.compile(now);
+            match next_step {
+                Some(at) => self.watch.growing.insert(name.clone(), at),
+                None => self.watch.growing.remove(&name),
+            };
+            if let Some(compiled) = compiled {
                 if service.panic != compiled.panic {
                     service.panic = compiled.panic;
                     self.happened.push(Happening::panic(&name, compiled.panic));
@@ -360,21 +396,4 @@ impl Catalog {
         let of = |source| entries.get(&(key.id.clone(), source));
         of(Source::Registry).or_else(|| of(Source::File))
     }
-}
-
-/// The service as the table should have it, unless it has it already.
-fn compiled(service: &mut ServiceEntry) -> Option<Service> {
-    let candidates: Vec<_> = service.entries.values().map(Entry::candidate).collect();
-    let compiled = compile::compile(&candidates, service.policy.panic);
-    let picked: BTreeSet<EndpointId> =
-        compiled.targets.iter().map(|target| target.endpoint.id).collect();
-    for entry in service.entries.values_mut() {
-        entry.routable = picked.contains(&entry.endpoint.id);
-    }
-    let same = service.published.as_ref().is_some_and(|old| {
-        Arc::ptr_eq(&old.policy, &service.policy)
-            && old.panic == compiled.panic
-            && compile::same_targets(old.balancer.targets(), &compiled.targets)
-    });
-    (!same).then(|| compile::service(&service.policy, &service.state, compiled))
 }

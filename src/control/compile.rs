@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use super::slow_start;
 use crate::{
     balance::{Balancer, Target},
     model::{Endpoint, InstanceState, ServicePolicy, Weight},
@@ -27,6 +28,16 @@ pub(super) struct Candidate<'a> {
     pub(super) failing_since: Option<Instant>,
     pub(super) refused: bool,
     pub(super) expired: bool,
+    pub(super) ejected: bool,
+    /// Since when it gets requests, if it does.
+    pub(super) serving_since: Option<Instant>,
+}
+
+/// What a service wants to be decided by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) panic: bool,
+    pub(super) slow_start: Duration,
 }
 
 /// The instances that get requests.
@@ -34,25 +45,49 @@ pub(super) struct Candidate<'a> {
 pub(super) struct Compiled {
     pub(super) targets: Vec<Target>,
     pub(super) panic: bool,
+    /// When their shares are to be worked out anew, if they are.
+    pub(super) next_step: Option<Instant>,
 }
 
-/// Decides which of `candidates` get requests: those that are healthy, and in
-/// panic those too that were healthy before.
-pub(super) fn compile(candidates: &[Candidate<'_>], panic_allowed: bool) -> Compiled {
-    let panic = panic_allowed && failing_together(candidates);
+/// Decides which of `candidates` get requests: those that are healthy and not
+/// ejected, and in panic those too that were healthy before. Ejections do not
+/// leave a service without anybody.
+pub(super) fn compile(candidates: &[Candidate<'_>], rules: Rules, now: Instant) -> Compiled {
+    let panic = rules.panic && failing_together(candidates);
+    let mut compiled = compile_from(candidates, rules, now, panic, |candidate| !candidate.ejected);
+    if compiled.targets.is_empty() {
+        compiled = compile_from(candidates, rules, now, panic, |_| true);
+    }
+    compiled
+}
+
+fn compile_from(
+    candidates: &[Candidate<'_>],
+    rules: Rules,
+    now: Instant,
+    panic: bool,
+    allowed: impl Fn(&Candidate<'_>) -> bool,
+) -> Compiled {
     let eligible = |candidate: &&Candidate<'_>| {
-        candidate.state.is_routable()
+        (candidate.state.is_routable() && allowed(candidate))
             || (panic
                 && candidate.state == InstanceState::Unhealthy
                 && candidate.once_passed
                 && !candidate.expired
                 && !candidate.refused)
     };
-    let target = |candidate: &Candidate<'_>| Target {
+    let eligible: Vec<_> = candidates.iter().filter(eligible).collect();
+    let given: Vec<_> = eligible
+        .iter()
+        .map(|candidate| (candidate.weight.value(), candidate.serving_since.unwrap_or(now)))
+        .collect();
+    let (weights, next_step) = slow_start::weights(&given, rules.slow_start, now);
+    let target = |(candidate, weight): (&&Candidate<'_>, u16)| Target {
         endpoint: Arc::clone(candidate.endpoint),
-        weight: candidate.weight.value(),
+        weight,
     };
-    Compiled { targets: candidates.iter().filter(eligible).map(target).collect(), panic }
+    let targets = eligible.iter().zip(weights).map(target).collect();
+    Compiled { targets, panic, next_step }
 }
 
 /// Whether more than half of the instances that should be serving have begun
@@ -93,11 +128,13 @@ pub(super) fn service(
     policy: &Arc<ServicePolicy>,
     state: &Arc<ServiceState>,
     compiled: Compiled,
+    retry_after: u32,
 ) -> Service {
     Service {
         policy: Arc::clone(policy),
         balancer: Balancer::new(policy.balance, compiled.targets),
         panic: compiled.panic,
+        retry_after,
         state: Arc::clone(state),
     }
 }
@@ -113,6 +150,7 @@ mod tests {
         once_passed: bool,
         refused: bool,
         expired: bool,
+        ejected: bool,
     }
 
     fn given(state: InstanceState, failing_since: Option<Instant>) -> Given {
@@ -120,7 +158,8 @@ mod tests {
         let address = "10.0.0.1:80".parse().expect("an address");
         let endpoint = Arc::new(Endpoint::new(key, 1, address, true));
         let once_passed = state != InstanceState::Starting;
-        Given { endpoint, state, failing_since, once_passed, refused: false, expired: false }
+        let (refused, expired, ejected) = (false, false, false);
+        Given { endpoint, state, failing_since, once_passed, refused, expired, ejected }
     }
 
     fn outcome(given: &[Given], allowed: bool) -> (usize, bool) {
@@ -134,9 +173,12 @@ mod tests {
                 failing_since: given.failing_since,
                 refused: given.refused,
                 expired: given.expired,
+                ejected: given.ejected,
+                serving_since: None,
             })
             .collect();
-        let compiled = compile(&candidates, allowed);
+        let rules = Rules { panic: allowed, slow_start: Duration::ZERO };
+        let compiled = compile(&candidates, rules, Instant::now());
         (compiled.targets.len(), compiled.panic)
     }
 
@@ -172,5 +214,18 @@ mod tests {
         let never = given(S::Starting, None);
         let expired = Given { expired: true, ..failing() };
         assert_eq!(outcome(&[failing(), failing(), refusing, never, expired], true), (2, true));
+    }
+
+    #[tokio::test]
+    async fn who_is_ejected_gets_none_unless_nobody_else_is_left() {
+        use InstanceState as S;
+        let healthy = || given(S::Healthy, None);
+        let ejected = || Given { ejected: true, ..healthy() };
+        assert_eq!(outcome(&[ejected(), healthy(), healthy()], true), (2, false));
+        assert_eq!(outcome(&[ejected(), given(S::Unhealthy, None)], true), (1, false));
+        assert_eq!(outcome(&[ejected(), ejected()], true), (2, false));
+        // In panic there is still somebody.
+        let failing = || given(S::Unhealthy, Some(Instant::now()));
+        assert_eq!(outcome(&[ejected(), failing(), failing()], true), (2, true));
     }
 }

@@ -3,16 +3,20 @@
 //! Plain data, and what follows from it alone. Who may change it is the
 //! catalog's business.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::compile::Candidate;
+use super::compile::{self, Candidate, Rules};
 use crate::{
-    health::Target,
+    health::{Standing, Target, Window},
     model::{
-        Endpoint, HealthCheck, Instance, InstanceId, InstanceState, LeaseStatus, Probe,
-        ServicePolicy, ServiceSettings, Verdict,
+        EjectionCause, Endpoint, EndpointId, HealthCheck, Instance, InstanceId, InstanceState,
+        LeaseStatus, Probe, ServicePolicy, ServiceSettings, Verdict,
     },
     routing::{Service, ServiceState, Slot},
 };
@@ -43,9 +47,27 @@ pub(super) type EntryId = (InstanceId, Source);
 /// Where the lease of an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lease {
-    Unleased,
-    Live { renewed: bool },
-    Expired { at: Instant },
+    /// None. Whether a heartbeat has come all the same: it may be all that is
+    /// asked for one day.
+    Unleased {
+        renewed: bool,
+    },
+    Live {
+        renewed: bool,
+    },
+    Expired {
+        at: Instant,
+    },
+}
+
+impl Lease {
+    /// One that has just begun, or none.
+    pub(super) const fn begun(leased: bool) -> Self {
+        match leased {
+            true => Self::Live { renewed: false },
+            false => Self::Unleased { renewed: false },
+        }
+    }
 }
 
 /// What probes have found.
@@ -74,7 +96,14 @@ pub(super) struct Entry {
     pub(super) draining: bool,
     pub(super) state: InstanceState,
     pub(super) since: Instant,
+    pub(super) registered: Instant,
     pub(super) routable: bool,
+    /// Since when it is in the table, if it is.
+    pub(super) serving_since: Option<Instant>,
+    /// Whether it is ejected, and how often it was.
+    pub(super) standing: Standing,
+    /// What happened to it lately, if instances are compared.
+    pub(super) window: Window,
 }
 
 impl Entry {
@@ -86,10 +115,22 @@ impl Entry {
         matches!(self.check.probe, Probe::Http { .. } | Probe::Tcp)
     }
 
+    /// Whether a probe that passes means that requests get through: it asks
+    /// where they go.
+    pub(super) fn is_decided_by_probes(&self) -> bool {
+        let port = self.endpoint.address.port;
+        self.is_probed() && self.check.port.is_none_or(|probed| probed == port)
+    }
+
+    pub(super) const fn is_ejected(&self) -> bool {
+        self.standing.ejection().is_some()
+    }
+
     /// What the prober is told to watch.
     pub(super) fn target(&self) -> Target {
         Target {
             endpoint: self.endpoint.id,
+            service: self.instance.service.clone(),
             address: self.endpoint.address.clone(),
             checked: self.endpoint.checked,
             check: self.check.clone(),
@@ -105,7 +146,8 @@ impl Entry {
         suspect_for: Duration,
     ) -> InstanceState {
         let lease = match self.lease {
-            Lease::Unleased => LeaseStatus::Unleased,
+            Lease::Unleased { renewed: true } => LeaseStatus::Live { renewed: true },
+            Lease::Unleased { renewed: false } => LeaseStatus::Unleased,
             Lease::Live { renewed } => LeaseStatus::Live { renewed },
             Lease::Expired { .. } if claimed => LeaseStatus::Expired(Duration::MAX),
             Lease::Expired { at } => LeaseStatus::Expired(now.duration_since(at)),
@@ -124,6 +166,8 @@ impl Entry {
             failing_since: self.findings.failing_since,
             refused: self.findings.refused,
             expired: self.is_expired(),
+            ejected: self.is_ejected(),
+            serving_since: self.serving_since,
         }
     }
 }
@@ -138,6 +182,12 @@ pub(super) struct ServiceEntry {
     pub(super) entries: BTreeMap<EntryId, Entry>,
     pub(super) published: Option<Arc<Service>>,
     pub(super) panic: bool,
+    /// Ejections so far, by their cause.
+    pub(super) ejections: [u64; EjectionCause::ALL.len()],
+    /// Openings of its circuit that were told of, and whether it has not been
+    /// told that it closed.
+    pub(super) opened: u64,
+    pub(super) is_resting: bool,
     /// Routes and sections of the config file need it, instances or not.
     pub(super) kept: bool,
 }
@@ -146,5 +196,40 @@ impl ServiceEntry {
     /// How many instances requests are sent to.
     pub(super) fn routable(&self) -> usize {
         self.entries.values().filter(|entry| entry.routable).count()
+    }
+
+    /// The service as the table should have it, unless it has it already, and
+    /// when its shares are to be worked out anew.
+    pub(super) fn compile(&mut self, now: Instant) -> (Option<Service>, Option<Instant>) {
+        let policy = &self.policy;
+        let candidates: Vec<_> = self.entries.values().map(Entry::candidate).collect();
+        let rules = Rules { panic: policy.panic, slow_start: policy.slow_start };
+        let compiled = compile::compile(&candidates, rules, now);
+        let picked: BTreeSet<EndpointId> =
+            compiled.targets.iter().map(|target| target.endpoint.id).collect();
+        for entry in self.entries.values_mut() {
+            entry.routable = picked.contains(&entry.endpoint.id);
+            entry.serving_since = entry.routable.then(|| entry.serving_since.unwrap_or(now));
+        }
+        let retry_after = if compiled.targets.is_empty() { self.retry_after() } else { 0 };
+        let same = self.published.as_ref().is_some_and(|old| {
+            Arc::ptr_eq(&old.policy, &self.policy)
+                && old.panic == compiled.panic
+                && old.retry_after == retry_after
+                && compile::same_targets(old.balancer.targets(), &compiled.targets)
+        });
+        let next_step = compiled.next_step;
+        let new =
+            (!same).then(|| compile::service(&self.policy, &self.state, compiled, retry_after));
+        (new, next_step)
+    }
+
+    /// Seconds until the next probe that may bring an instance back.
+    fn retry_after(&self) -> u32 {
+        let probed = |entry: &&Entry| entry.is_probed() && !entry.draining;
+        let interval = self.entries.values().filter(probed).map(|entry| entry.check.interval).min();
+        let interval =
+            interval.unwrap_or_else(|| HealthCheck::resolve(&[&self.settings.health]).interval);
+        u32::try_from(interval.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
     }
 }

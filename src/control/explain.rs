@@ -1,7 +1,10 @@
 //! Where a request would go, and why: the answer of the published table, found
 //! by the same steps that a request takes.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, Method};
 
@@ -11,6 +14,7 @@ use super::{
     view::{ConsideredView, ExplanationView},
 };
 use crate::{
+    balance::Circuit,
     model::Reason,
     routing::{Action, HostPattern, Lookup, Route, Router, host, path},
 };
@@ -94,7 +98,16 @@ impl Control {
         let forwarded = route.rewrite(&path).unwrap_or_else(|| path.to_string());
         let mark = if query.is_some() { "?" } else { "" };
         view.forwarded_path = Some(format!("{forwarded}{mark}{}", query.unwrap_or_default()));
-        let targets = table.services.get(slot).map_or(0, |s| s.balancer.targets().len());
+        let service = table.services.get(slot);
+        if let Some(service) = service.filter(|service| service.policy.breaker.is_some())
+            && let Circuit::Open(left) = service.state.breaker.circuit(Instant::now())
+        {
+            let left = Duration::from_secs(left.as_millis().div_ceil(1000) as u64);
+            let left = humantime::format_duration(left);
+            let summary = format!("too many requests to {name} fail; it rests for another {left}");
+            return end(view, Reason::CircuitOpen, summary);
+        }
+        let targets = service.map_or(0, |service| service.balancer.targets().len());
         let all = view.service.as_ref().map_or(0, |service| service.instances.len());
         if targets == 0 {
             let summary = match all {

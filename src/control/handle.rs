@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     predecessor::Predecessor,
     reconciler::{Command, Inputs, Reconciler},
     shared::{ConfigState, Shared},
-    view::{InstanceView, LeavingView, RegisteredView, ReloadView, UpgradeView},
+    view::{InstanceView, RegisteredView, ReloadView, UpgradeView},
 };
 use crate::{
     config::Loaded,
@@ -37,8 +37,9 @@ use crate::{
 /// Calls with `wait` at once.
 const MOST_WAITS: usize = 4096;
 
-/// How often a drain looks whether anything is still in flight.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
+/// Endpoints that may ring at once. Who finds no room rings with the next
+/// failure.
+const MOST_ALARMS: usize = 1024;
 
 /// The handle on the control plane.
 #[derive(Clone, Debug)]
@@ -111,6 +112,7 @@ impl Control {
     pub async fn start(parts: Parts) -> Self {
         let Parts { workers, registry, prober, publisher, metrics, access_log, .. } = parts;
         let (commands, receiver) = mpsc::unbounded_channel();
+        let (bell, alarms) = mpsc::channel(MOST_ALARMS);
         let config = ConfigState {
             path: parts.loaded.file.clone(),
             loaded: Arc::clone(&parts.loaded),
@@ -127,7 +129,7 @@ impl Control {
         let shared = Arc::new(Shared {
             workers,
             started: Instant::now(),
-            catalog: RwLock::new(Catalog::new(workers)),
+            catalog: RwLock::new(Catalog::new(workers, bell)),
             events: EventLog::new(),
             prober: prober.0,
             metrics,
@@ -143,7 +145,8 @@ impl Control {
             warm: AtomicBool::new(registry.restored == 0),
         });
         let watcher = publisher.watcher();
-        let inputs = Inputs { commands: receiver, registry: registry.events, probes: prober.1 };
+        let (events, probes) = (registry.events, prober.1);
+        let inputs = Inputs { commands: receiver, registry: events, probes, alarms };
         let handle = registry.registry.clone();
         let (loaded, inheritance) = (parts.loaded, parts.inheritance);
         let reconciler =
@@ -178,7 +181,7 @@ impl Control {
 
     /// Whoever waits, waits on after the caller has hung up, so that what was
     /// begun is ended; hence a bound.
-    fn place_to_wait(
+    pub(super) fn place_to_wait(
         &self,
         wait: Option<Duration>,
     ) -> Result<Option<SemaphorePermit<'_>>, ControlError> {
@@ -252,75 +255,13 @@ impl Control {
         self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))
     }
 
-    /// Lets an instance finish what it has and gives it nothing new.
-    ///
-    /// # Errors
-    ///
-    /// Says why it was not.
-    pub async fn drain(
-        &self,
-        key: &InstanceKey,
-        caller: &Caller,
-        wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
-        let _place = self.place_to_wait(wait)?;
-        let generation = self.registry.drain(key, caller).await?;
-        Ok(self.left(key, Some(generation), wait).await)
-    }
-
-    /// Removes an instance; it finishes what it has. Repeating it is fine, and
-    /// waits for what the first one left behind.
-    ///
-    /// # Errors
-    ///
-    /// Says why it was not.
-    pub async fn deregister(
-        &self,
-        key: &InstanceKey,
-        caller: &Caller,
-        wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
-        let _place = self.place_to_wait(wait)?;
-        let generation = self.registry.deregister(key, caller).await?;
-        let view = self.left(key, generation, wait).await;
-        Ok(LeavingView { found: generation.is_some(), ..view })
-    }
-
-    /// Waits until no worker can pick `key` any more, then until nothing is in
-    /// flight on it; `generation` alone counts if there is one.
-    async fn left(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        wait: Option<Duration>,
-    ) -> LeavingView {
-        let version = self.settle().await;
-        // What is not on this list any more has nothing in flight.
-        let leaving = self.shared.catalog().leaving(key, generation);
-        let predecessor = &self.shared.predecessor;
-        let told = predecessor.tell(key, generation);
-        let in_flight = || {
-            let here = leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
-            here + predecessor.in_flight(key, generation)
-        };
-        let drained = async {
-            // Only now is a count of zero the last word: see `routing::publish`.
-            self.watcher.wait_for(version).await;
-            predecessor.seen(told).await;
-            while in_flight() > 0 {
-                sleep(DRAIN_POLL).await;
-            }
-        };
-        let drained = self.patiently(wait.unwrap_or_default(), drained).await.is_some();
-        let before: u32 = leaving.iter().map(|leaving| leaving.before).sum();
-        let in_flight = if drained { 0 } else { in_flight() };
-        let completed = before.saturating_sub(in_flight);
-        LeavingView { drained, in_flight, completed, version, found: true }
-    }
-
     /// What comes of `wait` within `patience`, or before whoever waits is told
     /// to hurry.
-    async fn patiently<T>(&self, patience: Duration, wait: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn patiently<T>(
+        &self,
+        patience: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut hurry = self.shared.hurry.subscribe();
         tokio::select! {
             biased;

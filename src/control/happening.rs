@@ -56,6 +56,11 @@ impl Happening {
         Self { kind, service: Some(service.clone()), instance: None, detail: detail.to_owned() }
     }
 
+    /// Something about a service as a whole.
+    pub(super) fn of_service(kind: &'static str, service: &ServiceName, detail: String) -> Self {
+        Self { kind, service: Some(service.clone()), instance: None, detail }
+    }
+
     /// Something about the process as a whole.
     pub(super) const fn general(kind: &'static str, detail: String) -> Self {
         Self { kind, service: None, instance: None, detail }

@@ -12,9 +12,9 @@ use super::{
     entry::{Entry, Findings, Lease, Source},
 };
 use crate::{
-    health::LastProbe,
-    model::{InstanceKey, InstanceState, Probe, Verdict},
-    registry::{InheritedLease, Standing, Suspended},
+    health::{LastProbe, Standing},
+    model::{EjectionCause, InstanceKey, InstanceState, Verdict},
+    registry::{InheritedLease, LeaseStanding, Suspended},
 };
 
 /// What a process knows that is not in the store.
@@ -45,6 +45,11 @@ pub(super) struct InheritedInstance {
     /// How long the verdict has been a failure.
     failing: Option<Duration>,
     last_probe: Option<LastProbe>,
+    /// How long it has been in the table, if it is.
+    serving: Option<Duration>,
+    /// How often it was ejected, why it is, and for how long still.
+    ejections: u32,
+    ejected: Option<(EjectionCause, String, Duration)>,
     /// Filled in from the leases by whoever inherits.
     #[serde(skip)]
     lease: Option<InheritedLease>,
@@ -72,6 +77,12 @@ impl Control {
             refused: entry.findings.refused,
             failing: entry.findings.failing_since.map(|at| at.elapsed()),
             last_probe: self.shared.prober.last(entry.endpoint.id),
+            serving: entry.serving_since.map(|at| at.elapsed()),
+            ejections: entry.standing.times(),
+            ejected: entry.standing.ejection().map(|ejection| {
+                let left = ejection.until.saturating_duration_since(Instant::now());
+                (ejection.cause, ejection.detail.clone(), left)
+            }),
             lease: None,
         });
         Inheritance { version, leases: suspended.leases().to_vec(), instances: instances.collect() }
@@ -115,14 +126,14 @@ impl InheritedInstance {
             failing_since: self.failing.map(ago),
             refused: self.refused,
         };
+        // Neither does its share grow anew, nor is an ejection forgotten.
+        entry.serving_since = self.serving.map(ago);
+        entry.standing = Standing::resume(self.ejections, self.ejected, now);
         if let Some(lease) = self.lease {
             entry.lease = match lease.standing {
-                Standing::Endless if lease.renewed && entry.check.probe == Probe::Ttl => {
-                    Lease::Live { renewed: true }
-                }
-                Standing::Endless => Lease::Unleased,
-                Standing::Live { .. } => Lease::Live { renewed: lease.renewed },
-                Standing::Expired { since, .. } => Lease::Expired { at: ago(since) },
+                LeaseStanding::Endless => Lease::Unleased { renewed: lease.renewed },
+                LeaseStanding::Live { .. } => Lease::Live { renewed: lease.renewed },
+                LeaseStanding::Expired { since, .. } => Lease::Expired { at: ago(since) },
             };
         }
         self.last_probe

@@ -10,6 +10,7 @@ mod explain;
 mod handle;
 mod happening;
 mod inheritance;
+mod leave;
 mod predecessor;
 mod process;
 mod reconciler;
@@ -17,6 +18,7 @@ mod routes;
 mod scrape;
 mod shared;
 mod show;
+mod slow_start;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -6,7 +6,7 @@
 //! flight as what is here.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +21,7 @@ use super::{
     entry::{Entry, Source},
     reconciler::Command,
 };
-use crate::model::InstanceKey;
+use crate::model::{Ended, InstanceKey};
 
 /// What a process tells its successor about the requests that it finishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,20 @@ pub struct InFlightReport {
     pub seen: u64,
     /// What is in flight, by instance; those with nothing left out.
     pub instances: Vec<InFlightElsewhere>,
+    /// How those ended that were on instances that are leaving or have left.
+    pub left: Vec<LeftElsewhere>,
+}
+
+/// How requests on one instance ended in another process, since the instance
+/// began to leave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftElsewhere {
+    /// The instance.
+    pub key: InstanceKey,
+    /// Which registration of it.
+    pub generation: u64,
+    /// How they ended.
+    pub ended: Ended,
 }
 
 /// What is in flight on one instance in another process.
@@ -55,17 +69,36 @@ pub struct Leaver {
 }
 
 /// What is known of the process before.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 enum Known {
-    /// There is none, or it has ended.
-    #[default]
-    Gone,
+    /// There is none, or it has ended; how what it had in flight did is kept.
+    Gone(Vec<LeftElsewhere>),
     /// It has not reported yet.
     Silent,
-    Reported {
-        seen: u64,
-        counts: HashMap<InstanceKey, Vec<(u64, u32)>>,
-    },
+    Reported(InFlightReport),
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self::Gone(Vec::new())
+    }
+}
+
+impl Known {
+    fn in_flight(&self) -> &[InFlightElsewhere] {
+        match self {
+            Self::Reported(report) => &report.instances,
+            Self::Gone(_) | Self::Silent => &[],
+        }
+    }
+
+    fn left(&self) -> &[LeftElsewhere] {
+        match self {
+            Self::Gone(left) => left,
+            Self::Silent => &[],
+            Self::Reported(report) => &report.left,
+        }
+    }
 }
 
 /// The control plane's view of the process before.
@@ -92,9 +125,9 @@ impl Predecessor {
     /// `number`.
     pub(super) async fn seen(&self, number: u64) {
         let told = |known: &Known| match known {
-            Known::Gone => true,
+            Known::Gone(_) => true,
             Known::Silent => false,
-            Known::Reported { seen, .. } => *seen >= number,
+            Known::Reported(report) => report.seen >= number,
         };
         // It cannot close: the sender is ours.
         let _ = self.known.subscribe().wait_for(told).await;
@@ -102,29 +135,29 @@ impl Predecessor {
 
     /// What it has in flight on an instance; of `generation`, or of any.
     pub(super) fn in_flight(&self, key: &InstanceKey, generation: Option<u64>) -> u32 {
-        let Known::Reported { counts, .. } = &*self.known.borrow() else { return 0 };
-        let counts = counts.get(key).into_iter().flatten();
-        let counts = counts.filter(|(of, _)| generation.is_none_or(|wanted| wanted == *of));
-        counts.map(|(_, count)| count).sum()
+        let known = self.known.borrow();
+        let counts = known
+            .in_flight()
+            .iter()
+            .filter(|of| of.key == *key && generation.is_none_or(|wanted| wanted == of.generation));
+        counts.map(|of| of.count).sum()
+    }
+
+    /// How those ended that it had on an instance that is leaving, or has left;
+    /// of `generation`, or of any.
+    pub(super) fn ended(&self, key: &InstanceKey, generation: Option<u64>) -> Ended {
+        let known = self.known.borrow();
+        let left = known
+            .left()
+            .iter()
+            .filter(|of| of.key == *key && generation.is_none_or(|wanted| wanted == of.generation));
+        left.map(|of| of.ended).fold(Ended::default(), Ended::and)
     }
 
     /// Whether it has nothing in flight on a registration, as far as it has
     /// told.
     pub(super) fn is_done_with(&self, key: &InstanceKey, generation: u64) -> bool {
         !matches!(*self.known.borrow(), Known::Silent) && self.in_flight(key, Some(generation)) == 0
-    }
-
-    fn all(&self) -> Vec<InFlightElsewhere> {
-        let Known::Reported { counts, .. } = &*self.known.borrow() else { return Vec::new() };
-        let of = |(key, counts): (&InstanceKey, &Vec<(u64, u32)>)| {
-            let elsewhere = |(generation, count): &(u64, u32)| InFlightElsewhere {
-                key: key.clone(),
-                generation: *generation,
-                count: *count,
-            };
-            counts.iter().map(elsewhere).collect::<Vec<_>>()
-        };
-        counts.iter().flat_map(of).collect()
     }
 }
 
@@ -137,12 +170,7 @@ pub struct PredecessorFeed {
 impl PredecessorFeed {
     /// Takes in a report.
     pub fn report(&self, report: InFlightReport) {
-        let mut counts: HashMap<_, Vec<_>> = HashMap::new();
-        for InFlightElsewhere { key, generation, count } in report.instances {
-            counts.entry(key).or_default().push((generation, count));
-        }
-        let known = Known::Reported { seen: report.seen, counts };
-        self.shared.predecessor.known.send_replace(known);
+        self.shared.predecessor.known.send_replace(Known::Reported(report));
     }
 }
 
@@ -150,7 +178,8 @@ impl Drop for PredecessorFeed {
     fn drop(&mut self) {
         let predecessor = &self.shared.predecessor;
         predecessor.leavers.lock().unwrap_or_else(PoisonError::into_inner).take();
-        predecessor.known.send_replace(Known::Gone);
+        let left = predecessor.known.borrow().left().to_vec();
+        predecessor.known.send_replace(Known::Gone(left));
     }
 }
 
@@ -166,13 +195,25 @@ impl Control {
         (PredecessorFeed { shared: Arc::clone(&self.shared) }, told)
     }
 
-    /// What is in flight here and in the processes before this one, once every
-    /// worker routes by what is known now.
+    /// What is in flight here and in the processes before this one, and how
+    /// what was on leaving instances ended. Complete once [`Self::acknowledged`]
+    /// has returned.
+    #[must_use]
     pub fn in_flight_report(&self, seen: u64) -> InFlightReport {
-        let mut counts: HashMap<(InstanceKey, u64), u32> = HashMap::new();
-        for InFlightElsewhere { key, generation, count } in self.shared.predecessor.all() {
-            *counts.entry((key, generation)).or_default() += count;
+        let mut counts: BTreeMap<(InstanceKey, u64), u32> = BTreeMap::new();
+        let mut endings: BTreeMap<(InstanceKey, u64), Ended> = BTreeMap::new();
+        let mut ends = |key: &InstanceKey, generation: u64, ended: Ended| {
+            let sum = endings.entry((key.clone(), generation)).or_default();
+            *sum = sum.and(ended);
+        };
+        let known = self.shared.predecessor.known.borrow();
+        for InFlightElsewhere { key, generation, count } in known.in_flight() {
+            *counts.entry((key.clone(), *generation)).or_default() += count;
         }
+        for LeftElsewhere { key, generation, ended } in known.left() {
+            ends(key, *generation, *ended);
+        }
+        drop(known);
         let catalog = self.shared.catalog();
         for endpoint in catalog.endpoints_in_use() {
             let count = endpoint.in_flight();
@@ -181,10 +222,16 @@ impl Control {
                 *counts.entry(key).or_default() += count;
             }
         }
-        let elsewhere = |((key, generation), count)| InFlightElsewhere { key, generation, count };
-        let mut instances: Vec<_> = counts.into_iter().map(elsewhere).collect();
-        instances.sort_unstable_by(|a, b| (&a.key, a.generation).cmp(&(&b.key, b.generation)));
-        InFlightReport { seen, instances }
+        for (key, generation, ended) in catalog.endings() {
+            ends(key, generation, ended);
+        }
+        let in_flight = |((key, generation), count)| InFlightElsewhere { key, generation, count };
+        let left = |((key, generation), ended)| LeftElsewhere { key, generation, ended };
+        InFlightReport {
+            seen,
+            instances: counts.into_iter().map(in_flight).collect(),
+            left: endings.into_iter().map(left).collect(),
+        }
     }
 
     /// Takes an instance out because the successor of this process said so.

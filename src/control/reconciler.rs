@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::Loaded,
     health::ProbeReport,
-    model::InstanceKey,
+    model::{EndpointId, InstanceKey},
     registry::{Registry, RegistryEvent, Removal},
     routing::{Publisher, Table, Watcher},
 };
@@ -55,6 +55,8 @@ pub(super) struct Inputs {
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) registry: mpsc::UnboundedReceiver<RegistryEvent>,
     pub(super) probes: mpsc::UnboundedReceiver<ProbeReport>,
+    /// Endpoints on which requests fail.
+    pub(super) alarms: mpsc::Receiver<EndpointId>,
 }
 
 /// The writer.
@@ -119,12 +121,15 @@ impl Reconciler {
                 },
                 Some(event) = inputs.registry.recv() => news.registry.push(event),
                 Some(report) = inputs.probes.recv() => news.probes.push(report),
+                Some(endpoint) = inputs.alarms.recv() => news.alarms.push(endpoint),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
                     let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
-                    catalog.touch_suspects(Instant::now());
-                    catalog.let_go(acknowledged, &self.shared.predecessor);
+                    let now = Instant::now();
+                    catalog.touch_suspects(now);
+                    catalog.tick(now);
+                    catalog.let_go(acknowledged, &self.shared.predecessor, now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
@@ -136,6 +141,7 @@ impl Reconciler {
             news.commands.extend(std::iter::from_fn(|| inputs.commands.try_recv().ok()));
             news.registry.extend(std::iter::from_fn(|| inputs.registry.try_recv().ok()));
             news.probes.extend(std::iter::from_fn(|| inputs.probes.try_recv().ok()));
+            news.alarms.extend(std::iter::from_fn(|| inputs.alarms.try_recv().ok()));
             self.turn(news);
         }
     }
@@ -159,16 +165,19 @@ impl Reconciler {
             }
         }
         let compiling;
-        let (placed, probes, happened, leaving) = {
+        let (placed, probes, happened, leaving, expired) = {
             let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
             for event in news.registry {
                 apply(&mut catalog, event, now);
             }
             for (key, generation) in leavers {
-                catalog.drain(&key, generation);
+                catalog.drain(&key, generation, now);
             }
             for report in &news.probes {
                 catalog.probed(report, now);
+            }
+            for endpoint in news.alarms {
+                catalog.alarmed(endpoint, now);
             }
             // Of several at once only the last one counts.
             if let Some(loaded) = configs.last() {
@@ -179,9 +188,13 @@ impl Reconciler {
             compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
-            (placed, probes, happened, catalog.is_anybody_leaving())
+            (placed, probes, happened, catalog.is_anybody_leaving(), catalog.expired(now))
         };
-        if !placed.is_empty() || !configs.is_empty() {
+        let cuts = *expired != *self.table.expired;
+        if cuts {
+            self.table.expired = expired.into();
+        }
+        if !placed.is_empty() || !configs.is_empty() || cuts {
             self.publish(placed, compiling);
         }
         if leaving {
@@ -194,6 +207,7 @@ impl Reconciler {
                     self.shared.prober.resume(target, last, once_passed);
                 }
                 ProbeChange::Unwatch(endpoint) => self.shared.prober.unwatch(endpoint),
+                ProbeChange::Refused(endpoint) => self.shared.prober.refused(endpoint),
             }
         }
         self.shared.events.tell_all(happened);
@@ -228,6 +242,7 @@ struct News {
     commands: Vec<Command>,
     registry: Vec<RegistryEvent>,
     probes: Vec<ProbeReport>,
+    alarms: Vec<EndpointId>,
 }
 
 fn apply(catalog: &mut Catalog, event: RegistryEvent, now: Instant) {
@@ -235,14 +250,14 @@ fn apply(catalog: &mut Catalog, event: RegistryEvent, now: Instant) {
         RegistryEvent::Upserted { registration, restored } => {
             catalog.upsert(registration, restored, now);
         }
-        RegistryEvent::Draining { key, generation } => catalog.drain(&key, generation),
+        RegistryEvent::Draining { key, generation } => catalog.drain(&key, generation, now),
         RegistryEvent::Removed { key, generation, why } => {
             let why = match why {
                 Removal::Deregistered => "it was asked for",
                 Removal::Forgotten => "its lease expired and no heartbeat came",
                 Removal::GaveUp => "its probes failed for too long",
             };
-            catalog.remove(&key, generation, why);
+            catalog.remove(&key, generation, why, now);
         }
         RegistryEvent::LeaseRenewed { key, generation } => catalog.lease_renewed(&key, generation),
         RegistryEvent::LeaseExpired { key, generation } => {

@@ -2,12 +2,17 @@
 
 use std::{ops::Bound, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     Control,
     entry::{Entry, Lease, ServiceEntry, Source},
-    view::{InstanceView, RouteView, RoutesView, ServiceView, ServicesView},
+    view::{
+        CircuitView, EjectedView, InstanceView, RouteView, RoutesView, ServiceView, ServicesView,
+    },
 };
 use crate::{
+    balance::Circuit,
     model::{InstanceKey, InstanceState, Probe, ServiceName},
     routing::{Action, Route, Router},
 };
@@ -41,6 +46,7 @@ impl Control {
             since_ms: millis(entry.since.elapsed()),
             why: self.why(entry),
             routable: entry.routable,
+            ejected: ejected(entry),
             generation: entry.generation,
             lease_left_ms: lease.map(millis),
             owner: entry.owner.clone(),
@@ -52,6 +58,13 @@ impl Control {
 
     /// Why an instance is in its state, in words.
     fn why(&self, entry: &Entry) -> String {
+        if entry.state.is_routable()
+            && let Some(ejected) = ejected(entry)
+        {
+            let left = Duration::from_secs(ejected.left_ms.div_ceil(1000));
+            let left = humantime::format_duration(left);
+            return format!("ejected for another {left}: {}", ejected.detail);
+        }
         let last = self.shared.prober.last(entry.endpoint.id);
         let probe = last.map(|last| {
             let times = if last.in_a_row > 1 {
@@ -100,6 +113,7 @@ impl Control {
             balance: service.policy.balance.as_str().to_owned(),
             routable: service.routable(),
             panic: service.panic,
+            circuit: circuit(service),
             retries,
             retries_refused,
             routes: router.routes().iter().filter(leads_here).map(|r| r.name.to_string()).collect(),
@@ -163,6 +177,27 @@ impl Control {
         let routes = table.router.routes().iter().map(|route| route_view(route)).collect();
         RoutesView { version: table.version, routes }
     }
+}
+
+fn ejected(entry: &Entry) -> Option<EjectedView> {
+    let ejection = entry.standing.ejection()?;
+    Some(EjectedView {
+        left_ms: millis(ejection.until.saturating_duration_since(Instant::now())),
+        cause: ejection.cause.as_str().to_owned(),
+        detail: ejection.detail.clone(),
+        times: entry.standing.times(),
+    })
+}
+
+pub(super) fn circuit(service: &ServiceEntry) -> Option<CircuitView> {
+    service.policy.breaker?;
+    let breaker = &service.state.breaker;
+    let circuit = breaker.circuit(std::time::Instant::now());
+    let left_ms = match circuit {
+        Circuit::Open(left) => Some(millis(left)),
+        Circuit::Closed | Circuit::HalfOpen => None,
+    };
+    Some(CircuitView { state: circuit.as_str().to_owned(), left_ms, opened: breaker.opened() })
 }
 
 pub(super) fn route_view(route: &Route) -> RouteView {

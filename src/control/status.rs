@@ -4,18 +4,20 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     Control,
+    catalog::Departure,
     entry::ServiceEntry,
-    show::millis,
-    view::{ConfigView, StatusView},
+    show::{circuit, millis},
+    view::{ConfigView, DepartureView, LedgerView, StatusView, StoreView},
 };
 use crate::{
-    model::{InstanceState, Verdict},
-    registry::StoreState,
+    model::{Ending, InstanceState, Verdict},
+    registry::{StoreReport, StoreState},
+    telemetry::Metrics,
 };
 
 /// How long readiness waits for the probes of restored instances.
@@ -65,7 +67,7 @@ impl Control {
         }
         let requests = shared.metrics.requests_by_reason().into_iter();
         let requests = requests.filter(|(_, count)| *count > 0);
-        let store = self.registry.store_state();
+        let store = self.registry.store_report();
         let attention = self.attention(&store);
         let config = shared.config();
         StatusView {
@@ -90,9 +92,10 @@ impl Control {
             instances,
             probe_stretch: shared.prober.stretch(),
             requests: requests.map(|(reason, count)| (reason.to_string(), count)).collect(),
-            in_flight: shared.metrics.in_flight(),
+            ledger: ledger(&shared.metrics),
+            departures: self.departures(),
             connections: shared.metrics.connections(),
-            store: store.to_string(),
+            store: store_view(&store),
             attention,
         }
     }
@@ -109,11 +112,31 @@ impl Control {
         format!("{services} service{s}, {healthy}/{total} healthy")
     }
 
+    fn departures(&self) -> Vec<DepartureView> {
+        let catalog = self.shared.catalog();
+        let view = |departure: &Departure| DepartureView {
+            service: departure.key.service.to_string(),
+            instance: departure.key.id.to_string(),
+            generation: departure.generation,
+            why: departure.why.to_owned(),
+            successor: departure.successor.as_ref().map(|(id, _)| id.to_string()),
+            requests: departure.ended.total(),
+            retried: departure.ended.moved,
+            lost: departure.ended.lost,
+            cut: departure.ended_leaving.lost,
+            ago_ms: millis(departure.at.elapsed()),
+        };
+        catalog.departures().iter().rev().map(view).collect()
+    }
+
     /// What needs a person.
-    fn attention(&self, store: &StoreState) -> Vec<String> {
+    fn attention(&self, store: &StoreReport) -> Vec<String> {
         let mut sentences = Vec::new();
-        if *store != StoreState::Writable {
-            sentences.push(format!("the registry takes no writes: {store}"));
+        if store.state != StoreState::Writable {
+            sentences.push(format!("the registry takes no writes: {}", store.state));
+        }
+        if let Some(failure) = &store.snapshots.failure {
+            sentences.push(format!("the last snapshot of the registry failed: {failure}"));
         }
         if self.shared.config().problems.is_some() {
             sentences.push("the config file on disk has problems and is not running".to_owned());
@@ -149,12 +172,50 @@ impl Control {
     }
 }
 
+fn store_view(store: &StoreReport) -> StoreView {
+    let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let newest = store.snapshots.newest;
+    StoreView {
+        state: store.state.to_string(),
+        instances: store.instances,
+        commit_p50_us: store.commits.map(|times| micros(times.median)),
+        commit_p99_us: store.commits.map(|times| micros(times.p99)),
+        // A clock that was moved back makes it one that was taken just now.
+        snapshot_ms: newest
+            .map(|(taken, _)| millis(SystemTime::now().duration_since(taken).unwrap_or_default())),
+        snapshot_instances: newest.map(|(_, instances)| instances),
+    }
+}
+
+fn ledger(metrics: &Metrics) -> LedgerView {
+    let (accepted, by_ending) = metrics.ledger();
+    let of = |ending| by_ending.get(&ending).copied().unwrap_or(0);
+    LedgerView {
+        accepted,
+        completed: of(Ending::Completed),
+        client_gone: of(Ending::ClientGone),
+        refused: of(Ending::Refused),
+        failed: of(Ending::Failed),
+        in_flight: accepted - by_ending.values().sum::<u64>(),
+    }
+}
+
 /// What is wrong with a service, if anything is.
 fn complaint(service: &ServiceEntry) -> Option<String> {
     let count = |state| service.entries.values().filter(|entry| entry.state == state).count();
     let (all, down) = (service.entries.len(), count(InstanceState::Unhealthy));
     let leaving = count(InstanceState::Draining);
-    if service.panic {
+    let circuit = circuit(service).filter(|circuit| circuit.state != "closed");
+    if let Some(circuit) = circuit {
+        Some(match circuit.left_ms {
+            Some(left) => {
+                let left = Duration::from_secs(left.div_ceil(1000));
+                let left = humantime::format_duration(left);
+                format!("the circuit is open for another {left}: too many requests fail")
+            }
+            None => "the circuit is half open: a few requests try the service out".to_owned(),
+        })
+    } else if service.panic {
         Some("most instances fail together (panic)".to_owned())
     } else if all == leaving {
         // Nobody misses what no route leads to.
@@ -166,6 +227,8 @@ fn complaint(service: &ServiceEntry) -> Option<String> {
         Some("no instance is healthy".to_owned())
     } else if down > 0 {
         Some(format!("{down} of {all} instances are unhealthy"))
+    } else if service.ejected() > 0 {
+        Some(format!("{} of {all} instances are ejected", service.ejected()))
     } else {
         None
     }

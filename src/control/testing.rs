@@ -1,10 +1,13 @@
 //! A control plane for tests: the real one, with a store in a folder that goes
 //! with it, and no worker that anything would wait for.
 
-use std::{ops::Deref, path::PathBuf, sync::Arc};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{Control, Inheritance, Parts, diagnosis::good, happening::Happening, view::ReloadView};
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
     health::Prober,
     model::AddressGuard,
     registry::Registry,
-    routing,
+    routing::{self, Reader},
     telemetry::{AccessLog, Metrics},
 };
 
@@ -36,7 +39,13 @@ impl Deref for TestPlane {
 impl TestPlane {
     /// With the config `text`, which is also the file on disk.
     pub(crate) async fn start(text: &str) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), text).await
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder")), text, 0).await.0
+    }
+
+    /// The same with `workers`, which are the test's to play.
+    pub(crate) async fn with_workers(text: &str, workers: usize) -> (Self, Vec<Reader>) {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::start_in(folder, text, workers).await
     }
 
     /// The same once more on what is stored, after a clean end.
@@ -44,10 +53,14 @@ impl TestPlane {
         let Self { control, folder } = self;
         control.registry.clone().close().await;
         drop(control);
-        Self::start_in(folder, text).await
+        Self::start_in(folder, text, 0).await.0
     }
 
-    async fn start_in(folder: Arc<tempfile::TempDir>, text: &str) -> Self {
+    async fn start_in(
+        folder: Arc<tempfile::TempDir>,
+        text: &str,
+        workers: usize,
+    ) -> (Self, Vec<Reader>) {
         let path = folder.path().join("proxy.toml");
         std::fs::write(&path, text).expect("written");
         let mut loaded = config::load(&path).unwrap_or_else(|report| panic!("{report:?}"));
@@ -59,11 +72,12 @@ impl TestPlane {
         let (upgrades, _) = mpsc::channel(1);
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(answer_reloads(requests, Arc::clone(&loaded)));
+        let (publisher, readers) = routing::channel(workers);
         let parts = Parts {
             workers: 1,
             registry: Registry::open(&loaded.config.registry).await.expect("opens"),
             prober: (prober, probes),
-            publisher: routing::channel(0).0,
+            publisher,
             metrics: Metrics::new(1),
             access_log: AccessLog::start(&loaded.config.telemetry.access_log).expect("starts"),
             guard: Arc::new(ArcSwap::from_pointee(guard)),
@@ -74,7 +88,15 @@ impl TestPlane {
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };
-        Self { control: Control::start(parts).await, folder }
+        let mut starting = std::pin::pin!(Control::start(parts));
+        let control = loop {
+            // It waits until every worker routes by its first table.
+            match timeout(Duration::from_millis(5), starting.as_mut()).await {
+                Ok(control) => break control,
+                Err(_) => readers.iter().for_each(|reader| drop(reader.acknowledge())),
+            }
+        };
+        (Self { control, folder }, readers)
     }
 
     /// Takes over the config `text` as a reload would.

@@ -73,6 +73,99 @@ async fn a_repeated_goodbye_waits_for_what_the_first_one_left_behind() {
     assert_eq!((third.drained, third.in_flight, third.completed), (true, 0, 1));
 }
 
+/// A worker has loaded a table and picked an endpoint from it, and has not
+/// counted itself in flight yet: nothing is in flight, and it is not safe to
+/// exit.
+#[tokio::test]
+async fn a_request_between_table_and_count_does_not_slip_past_a_drain() {
+    let (plane, mut workers) = TestPlane::with_workers("", 2).await;
+    let (held, idle) = (workers.remove(0), workers.remove(0));
+    plane.registers(instance("orders/a", "10.0.0.1:80", ProbeKind::None)).await;
+    let (picked, has_picked) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let shared = std::sync::Arc::clone(&plane.shared);
+    let worker = std::thread::spawn(move || {
+        held.acknowledge();
+        let request = held.with(|_| {
+            let catalog = shared.catalog();
+            let endpoint =
+                std::sync::Arc::clone(&catalog.entry(&key("orders/a")).expect("there").endpoint);
+            drop(catalog);
+            picked.send(()).expect("the test is there");
+            may_go_on.recv().expect("the test is there");
+            InFlight::begin(&endpoint)
+        });
+        held.acknowledge();
+        (request, held)
+    });
+    has_picked.recv().expect("it has picked");
+    idle.acknowledge();
+
+    let name = key("orders/a");
+    let drained = plane.drain(&name, &ANYONE, Some(Duration::from_secs(60)));
+    let mut drained = std::pin::pin!(drained);
+    let moment = Duration::from_millis(300);
+    let early = timeout(moment, drained.as_mut()).await;
+    assert!(early.is_err(), "nothing is in flight, and one is coming: {early:?}");
+    idle.acknowledge();
+    let early = timeout(moment, drained.as_mut()).await;
+    assert!(early.is_err(), "one worker has not looked yet: {early:?}");
+    go_on.send(()).expect("the worker is there");
+    let (request, _held) = worker.join().expect("no panic");
+    let early = timeout(moment, drained.as_mut()).await;
+    assert!(early.is_err(), "now it is in flight: {early:?}");
+    drop(request);
+    let view = drained.await.expect("drained");
+    assert_eq!((view.drained, view.in_flight, view.completed), (true, 0, 1));
+}
+
+#[tokio::test]
+async fn routable_is_said_when_every_worker_routes_by_it() {
+    let (plane, workers) = TestPlane::with_workers("", 2).await;
+    for worker in &workers {
+        worker.acknowledge();
+    }
+    let wait = Some(Duration::from_secs(60));
+    let instance = instance("orders/a", "10.0.0.1:80", ProbeKind::None);
+    let registered = plane.register(RegisterRequest { instance, caller: ANYONE, wait });
+    let mut registered = std::pin::pin!(registered);
+    let moment = Duration::from_millis(300);
+    assert!(timeout(moment, registered.as_mut()).await.is_err(), "nobody has looked yet");
+    workers[0].acknowledge();
+    assert!(timeout(moment, registered.as_mut()).await.is_err(), "one has not looked yet");
+    workers[1].acknowledge();
+    assert!(registered.await.expect("registered").routed);
+}
+
+#[tokio::test]
+async fn who_asks_late_is_told_the_same_and_a_deploy_can_be_read() {
+    let plane = TestPlane::start("").await;
+    plane.registers(instance("orders/a", "10.0.0.1:80", ProbeKind::None)).await;
+    drop(plane.begins("orders/a"));
+    let (mut moved, mut lost) = (plane.begins("orders/a"), plane.begins("orders/a"));
+    plane.registers(instance("orders/b", "10.0.0.2:80", ProbeKind::None)).await;
+    plane.drain(&key("orders/a"), &ANYONE, None).await.expect("draining");
+    let slipped = plane.begins("orders/a");
+    moved.moves();
+    lost.is_lost();
+    drop((moved, lost, slipped));
+    let long = Some(Duration::from_secs(60));
+    for _ in 0..2 {
+        let view = plane.leaves("orders/a", long).await;
+        assert_eq!((view.drained, view.completed, view.retried, view.cut), (true, 1, 1, 1));
+        let plane = &plane;
+        let gone = || async { plane.status().departures.is_empty() };
+        while gone().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let departures = plane.status().departures;
+    assert_eq!(departures.len(), 1);
+    let left = &departures[0];
+    assert_eq!((left.instance.as_str(), left.successor.as_deref()), ("a", Some("b")));
+    assert_eq!((left.requests, left.retried, left.lost, left.cut), (4, 1, 1, 1));
+}
+
 #[tokio::test]
 async fn a_goodbye_is_for_one_generation() {
     let plane = TestPlane::start("").await;

@@ -5,9 +5,12 @@
 //! two cannot drift apart. Times are milliseconds; instants are given as the
 //! age they had when the answer was made, so that no clocks are compared.
 
+mod store;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::store::StoreView;
 use crate::model::{Instance, InstanceState};
 
 /// One instance as it stands.
@@ -26,8 +29,11 @@ pub struct InstanceView {
     /// 37 in a row`.
     pub why: String,
     /// Whether requests are sent to it. Differs from what the state says only
-    /// in panic.
+    /// in panic and while it is ejected.
     pub routable: bool,
+    /// Present while it is ejected because of what requests saw of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected: Option<EjectedView>,
     /// Which registration under this id, counted by the registry.
     pub generation: u64,
     /// Time left of its lease; absent without a TTL, 0 once expired.
@@ -44,6 +50,32 @@ pub struct InstanceView {
     pub failures: u64,
 }
 
+/// That an instance gets no requests for a time, whatever its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EjectedView {
+    /// Until it is given another chance.
+    pub left_ms: u64,
+    /// Which rule of `outlier`: `connect_refused`, `consecutive_failures`,
+    /// `consecutive_5xx`, `success_rate` or `latency`.
+    pub cause: String,
+    /// What was seen, in words for a person.
+    pub detail: String,
+    /// How often it was ejected, less what it has made up for.
+    pub times: u32,
+}
+
+/// Where the circuit breaker of a service stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CircuitView {
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    /// While it is open: until requests try the service out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+    /// How often it has opened.
+    pub opened: u64,
+}
+
 /// One service as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
@@ -55,6 +87,9 @@ pub struct ServiceView {
     pub routable: usize,
     /// Whether the panic threshold keeps failing instances in use.
     pub panic: bool,
+    /// Its circuit breaker, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitView>,
     /// Requests sent once more.
     #[serde(default)]
     pub retries: u64,
@@ -151,14 +186,61 @@ pub struct StatusView {
     pub probe_stretch: f64,
     /// Requests by reason since the start; those that never happened left out.
     pub requests: std::collections::BTreeMap<String, u64>,
-    /// Requests in flight now.
-    pub in_flight: u64,
+    /// What became of every request since the start.
+    pub ledger: LedgerView,
+    /// Instances that left lately, the last one first.
+    pub departures: Vec<DepartureView>,
     /// Client connections open now.
     pub connections: u64,
-    /// Whether the store takes writes, and if not, why.
-    pub store: String,
+    /// The store of the registry.
+    pub store: StoreView,
     /// What needs a person, in sentences; empty when nothing does.
     pub attention: Vec<String>,
+}
+
+/// What became of every request that was accepted: the other numbers add up to
+/// the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerView {
+    /// Requests of which the head was read, or refused.
+    pub accepted: u64,
+    /// Served to their end, or answered by a redirect.
+    pub completed: u64,
+    /// Left by their client.
+    pub client_gone: u64,
+    /// Not to be served: against a rule or a limit, or without a route.
+    pub refused: u64,
+    /// Not served, or not to their end.
+    pub failed: u64,
+    /// Not over yet.
+    pub in_flight: u64,
+}
+
+/// An instance that has left, with nothing in flight any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DepartureView {
+    /// Its service.
+    pub service: String,
+    /// Its id.
+    pub instance: String,
+    /// Which registration of that id.
+    pub generation: u64,
+    /// Why it left.
+    pub why: String,
+    /// The instance that came in its place: the first one of the service that
+    /// registered after it, in the ten minutes before it had left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
+    /// Requests, streams and tunnels that it got over its life.
+    pub requests: u64,
+    /// Those that it failed and another instance served.
+    pub retried: u64,
+    /// Those that it failed and nobody served, or not to their end.
+    pub lost: u64,
+    /// Those that were cut while it was leaving.
+    pub cut: u64,
+    /// Time since it had left.
+    pub ago_ms: u64,
 }
 
 /// The config file and how its last reload went.
@@ -199,8 +281,16 @@ pub struct LeavingView {
     pub drained: bool,
     /// Requests, streams and tunnels still on it.
     pub in_flight: u32,
-    /// Those that were on it when it began to leave and have ended since.
-    pub completed: u32,
+    /// Those that have ended since it began to leave, as they should or by
+    /// their client.
+    pub completed: u64,
+    /// Those that it lost meanwhile and another instance served.
+    #[serde(default)]
+    pub retried: u64,
+    /// Those that were cut: by the instance, by a timeout, or because the time
+    /// of `timeouts.drain` was over.
+    #[serde(default)]
+    pub cut: u64,
     /// The table version that the answer was made at.
     pub version: u64,
     /// False if it was not there to begin with.
@@ -264,7 +354,9 @@ pub struct EventView {
     pub time: String,
     /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
     /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
-    /// `config_refused`, `panic`, `panic_over`, `upgraded`, `upgrade_refused`.
+    /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
+    /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
+    /// `upgrade_refused`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

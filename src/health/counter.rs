@@ -42,6 +42,12 @@ impl Counter {
         self.ever_passed
     }
 
+    /// Takes in that the instance fails, whatever probes have found: as many
+    /// passes as configured bring it back.
+    pub(super) const fn fail(&mut self) {
+        (self.verdict, self.in_a_row, self.last_passed) = (Verdict::Failing, 1, Some(false));
+    }
+
     /// Takes in one outcome and says whether the verdict changed. An instance
     /// that never passed has nothing to recover from: one pass is enough.
     pub(super) fn record(
@@ -125,6 +131,16 @@ mod tests {
         assert_eq!(after(&[false, false, true], 3, 2), (Verdict::Passing, 1));
         assert_eq!(after(&[true, false, false, true, true], 3, 2), (Verdict::Failing, 2));
         assert_eq!(after(&[true, false, false, true, true, true], 3, 2), (Verdict::Passing, 3));
+    }
+
+    #[test]
+    fn who_is_said_to_fail_comes_back_as_any_other() {
+        let mut counter = Counter::default();
+        counter.record(true, 2, 3);
+        counter.fail();
+        assert_eq!((counter.verdict(), counter.in_a_row()), (Verdict::Failing, 1));
+        assert!(!counter.record(true, 2, 3));
+        assert!(counter.record(true, 2, 3));
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Active health: probes, the threshold counter, and the loop that runs them.
+//! Health: probes, the threshold counter, the loop that runs them, and what
+//! requests tell beside them.
 //!
-//! Four pieces that know little of each other. `counter` turns outcomes into
-//! verdicts and `schedule` and `pace` say what is due when: all three pure.
+//! Pieces that know little of each other. `counter` turns outcomes into
+//! verdicts, `schedule`, `pace` and `slots` say what is due when, `outlier` who
+//! is ejected for what requests saw: all of them pure.
 //! `probe` with one file per kind does the I/O. `watch_list` keeps what is
 //! known of each endpoint, `runner` is the loop around it, and [`Prober`] the
 //! handle that the control plane holds. What a verdict means for routing is
@@ -11,15 +13,18 @@ mod counter;
 mod dial;
 mod failure;
 mod http;
+mod outlier;
 mod pace;
 mod probe;
 mod prober;
 mod runner;
 mod schedule;
 mod settings;
+mod slots;
 mod tcp;
 mod watch_list;
 
+pub use outlier::{Ejection, Standing, Window, may_eject, outliers};
 pub use probe::{Outcome, Target};
 pub use prober::{LastProbe, ProbeCounts, ProbeReport, Prober};
 pub use settings::ProberSettings;

@@ -14,7 +14,7 @@ use super::{
     http::HttpProbe,
     tcp,
 };
-use crate::model::{Address, AddressGuard, EndpointId, HealthCheck, Probe};
+use crate::model::{Address, AddressGuard, EndpointId, HealthCheck, Probe, ServiceName};
 
 /// Bounds on what a check may ask for. Registrations carry checks, so neither
 /// a busy loop nor an instant past the end of time may follow from one.
@@ -25,6 +25,8 @@ const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 pub struct Target {
     /// The endpoint the verdict is about.
     pub endpoint: EndpointId,
+    /// The service it is of, with whose other endpoints it shares slots.
+    pub service: ServiceName,
     /// Where it listens; [`HealthCheck::port`] overrides the port.
     pub address: Address,
     /// Whether its address is held to the rules for registered instances;

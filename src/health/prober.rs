@@ -84,6 +84,7 @@ pub struct Prober {
 #[derive(Debug)]
 pub(super) struct Shared {
     list: Mutex<WatchList>,
+    reports: UnboundedSender<ProbeReport>,
     changed: Notify,
 }
 
@@ -130,7 +131,7 @@ impl Prober {
         F: Future<Output = Conclusion> + Send + 'static,
     {
         let list = Mutex::new(WatchList::new(settings, guard, Instant::now()));
-        let shared = Arc::new(Shared { list, changed: Notify::new() });
+        let shared = Arc::new(Shared { list, reports: reports.clone(), changed: Notify::new() });
         let runner = tokio::spawn(Runner::new(Arc::clone(&shared), reports, probe).run());
         Self { shared, _runner: Arc::new(AbortOnDropHandle::new(runner)) }
     }
@@ -162,6 +163,19 @@ impl Prober {
     /// earlier ones may still be in the channel.
     pub fn unwatch(&self, endpoint: EndpointId) {
         self.shared.list().unwatch(endpoint);
+        self.shared.changed.notify_one();
+    }
+
+    /// Takes in that an endpoint refused a connection that a request wanted. If
+    /// it is watched, it fails from here on, which is reported, and is probed
+    /// at once and often until it passes.
+    pub fn refused(&self, endpoint: EndpointId) {
+        let mut list = self.shared.list();
+        // Sent under the lock, as all reports: what comes after it is newer.
+        if let Some(report) = list.refused(endpoint, Instant::now()) {
+            _ = self.shared.reports.send(report);
+        }
+        drop(list);
         self.shared.changed.notify_one();
     }
 
@@ -214,6 +228,7 @@ pub(super) mod tests {
     pub(in crate::health) fn target(address: &str, settings: &HealthSettings) -> Target {
         let address: Address = address.parse().expect("an address");
         let check = HealthCheck::resolve(&[settings]);
-        Target { endpoint: new_id(), address, checked: true, check }
+        let service = "orders".parse().expect("a name");
+        Target { endpoint: new_id(), service, address, checked: true, check }
     }
 }

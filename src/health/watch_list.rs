@@ -2,8 +2,8 @@
 //! when it is probed next.
 //!
 //! No I/O and no clock: the runner and the [`Prober`](super::Prober) handle
-//! bring both. An endpoint is either in the schedule or being probed, never
-//! both and never neither.
+//! bring both. An endpoint is in the schedule, or parked until its service may
+//! hold another slot, or being probed: always one of the three.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -20,8 +20,9 @@ use super::{
     counter::Counter,
     pace::{Load, Pace},
     schedule::{Schedule, regular_wait, starting_wait},
+    slots::Slots,
 };
-use crate::model::{AddressGuard, EndpointId};
+use crate::model::{AddressGuard, EndpointId, Verdict};
 
 /// How long to wait after a probe that failed for reasons of our own, at most.
 const OWN_FAILURE_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -34,6 +35,11 @@ struct Watched {
     last: Option<(Outcome, Instant)>,
     /// The probe under way.
     probe: Option<AbortHandle>,
+    /// When it was due, while it waits for a slot.
+    parked: Option<Instant>,
+    /// Probes since a request found that it refuses connections, until one
+    /// passes: they come as soon after each other as with one that starts.
+    hurried: Option<u32>,
 }
 
 /// All endpoints, the queue they stand in, and the bounds over them.
@@ -41,6 +47,7 @@ struct Watched {
 pub(super) struct WatchList {
     watched: HashMap<EndpointId, Watched>,
     schedule: Schedule,
+    slots: Slots,
     pace: Pace,
     load: Load,
     counts: ProbeCounts,
@@ -54,6 +61,7 @@ impl WatchList {
         Self {
             watched: HashMap::new(),
             schedule: Schedule::default(),
+            slots: Slots::default(),
             pace: Pace::new(settings.max_per_second, now),
             load: Load::default(),
             counts: ProbeCounts::default(),
@@ -73,17 +81,18 @@ impl WatchList {
                 let watched = entry.get_mut();
                 self.load.remove(watched.target.interval());
                 watched.target = Arc::new(target);
-                if let Some(probe) = watched.probe.take() {
-                    probe.abort();
-                }
+                self.free(endpoint);
             }
             Entry::Vacant(entry) => {
                 let target = Arc::new(target);
+                self.slots.watch(&target.service);
                 entry.insert(Watched {
                     target,
                     counter: Counter::default(),
                     last: None,
                     probe: None,
+                    parked: None,
+                    hurried: None,
                 });
             }
         }
@@ -105,20 +114,68 @@ impl WatchList {
         let LastProbe { verdict, in_a_row, outcome, ago } = last;
         let counter = Counter::resume(verdict, in_a_row, outcome.passed, ever_passed);
         let last = Some((outcome, now.checked_sub(ago).unwrap_or(now)));
-        let watched = Watched { target: Arc::new(target), counter, last, probe: None };
+        // Who fails is waited for.
+        let wait = if verdict == Verdict::Passing { fastrand::f64() } else { 0.0 };
         self.unwatch(endpoint);
+        self.slots.watch(&target.service);
+        let (target, parked, hurried) = (Arc::new(target), None, None);
+        let watched = Watched { target, counter, last, probe: None, parked, hurried };
         self.watched.insert(endpoint, watched);
         self.load.add(interval);
-        self.schedule.set(endpoint, now + interval.mul_f64(fastrand::f64()));
+        self.schedule.set(endpoint, now + interval.mul_f64(wait));
     }
 
     /// Forgets an endpoint and breaks off its probe.
     pub(super) fn unwatch(&mut self, endpoint: EndpointId) {
+        self.free(endpoint);
         let Some(watched) = self.watched.remove(&endpoint) else { return };
         self.load.remove(watched.target.interval());
+        self.slots.unwatch(&watched.target.service);
         self.schedule.cancel(endpoint);
-        if let Some(probe) = watched.probe {
+    }
+
+    /// Takes in that `endpoint` refused a connection that a request wanted, and
+    /// says what is worth reporting. It fails from here on, whatever probes
+    /// have found, and is probed at once: one under way may have begun before.
+    pub(super) fn refused(&mut self, endpoint: EndpointId, now: Instant) -> Option<ProbeReport> {
+        let watched = self.watched.get_mut(&endpoint)?;
+        let is_known = watched.last.as_ref().is_some_and(|(last, _)| last.refused);
+        let was_failing = watched.counter.verdict() == Verdict::Failing;
+        if was_failing && is_known {
+            return None;
+        }
+        watched.counter.fail();
+        let detail = "connect refused on the request path".to_owned();
+        let took = std::time::Duration::ZERO;
+        let outcome = Outcome { passed: false, refused: true, detail, took };
+        watched.last = Some((outcome.clone(), now));
+        watched.hurried = Some(0);
+        self.free(endpoint);
+        self.schedule.set(endpoint, now);
+        let verdict = Verdict::Failing;
+        Some(ProbeReport { endpoint, verdict, changed: !was_failing, outcome, in_a_row: 1 })
+    }
+
+    /// Breaks off the probe of `endpoint`, or its wait for a slot.
+    fn free(&mut self, endpoint: EndpointId) {
+        let Some(watched) = self.watched.get_mut(&endpoint) else { return };
+        let target = Arc::clone(&watched.target);
+        if let Some(due) = watched.parked.take() {
+            self.slots.unpark(&target.service, endpoint, due);
+        }
+        if let Some(probe) = watched.probe.take() {
             probe.abort();
+            self.give_back(&target);
+        }
+    }
+
+    /// Gives the slot of a probe of `target` back.
+    fn give_back(&mut self, target: &Target) {
+        for (due, endpoint) in self.slots.give_back(&target.service, self.settings.max_concurrent) {
+            if let Some(watched) = self.watched.get_mut(&endpoint) {
+                watched.parked = None;
+                self.schedule.set(endpoint, due);
+            }
         }
     }
 
@@ -149,12 +206,21 @@ impl WatchList {
     /// Takes the next endpoint to probe out of the queue, if one is due and
     /// the bounds let it begin beside the `in_flight` others.
     pub(super) fn next_due(&mut self, now: Instant, in_flight: usize) -> Option<Arc<Target>> {
-        let due = self.schedule.first().is_some_and(|at| at <= now);
-        if !due || self.is_full(in_flight) || !self.pace.take(now) {
-            return None;
+        loop {
+            let due = self.schedule.first().filter(|at| *at <= now)?;
+            if self.is_full(in_flight) || self.pace.ready_at() > now {
+                return None;
+            }
+            let endpoint = self.schedule.take_due(now)?;
+            let Some(watched) = self.watched.get_mut(&endpoint) else { continue };
+            let target = Arc::clone(&watched.target);
+            if self.slots.take(&target.service, self.settings.max_concurrent) {
+                self.pace.take(now);
+                return Some(target);
+            }
+            watched.parked = Some(due);
+            self.slots.park(&target.service, endpoint, due);
         }
-        let endpoint = self.schedule.take_due(now)?;
-        self.watched.get(&endpoint).map(|watched| Arc::clone(&watched.target))
     }
 
     /// When [`Self::next_due`] may have something; never if absent, unless
@@ -164,7 +230,8 @@ impl WatchList {
         Some(first.max(self.pace.ready_at()))
     }
 
-    /// Notes the probe that runs for `endpoint`.
+    /// Notes the probe that runs for `endpoint`, which [`Self::next_due`] has
+    /// just named.
     pub(super) fn begun(&mut self, endpoint: EndpointId, probe: AbortHandle) {
         if let Some(watched) = self.watched.get_mut(&endpoint) {
             watched.probe = Some(probe);
@@ -190,14 +257,21 @@ impl WatchList {
         let counter = watched.counter;
         let before = watched.last.replace((outcome.clone(), now)).map(|(before, _)| before);
 
+        watched.hurried = watched
+            .hurried
+            .filter(|_| counter.verdict() != Verdict::Passing)
+            .map(|probes| probes.saturating_add(1));
         let random = fastrand::f64();
-        let next = if counter.ever_passed() {
-            // Measured from start to start: a slow answer does not thin out
-            // the probes.
-            let wait = regular_wait(target.interval(), stretch, random);
-            now + wait.saturating_sub(outcome.took)
-        } else {
-            now + starting_wait(counter.in_a_row(), target.interval(), stretch, random)
+        let starting = |probes| starting_wait(probes, target.interval(), stretch, random);
+        let next = match watched.hurried {
+            Some(probes) => now + starting(probes),
+            None if !counter.ever_passed() => now + starting(counter.in_a_row()),
+            None => {
+                // Measured from start to start: a slow answer does not thin out
+                // the probes.
+                let wait = regular_wait(target.interval(), stretch, random);
+                now + wait.saturating_sub(outcome.took)
+            }
         };
         self.schedule.set(endpoint, next);
         self.load.learn(outcome.took);
@@ -223,8 +297,8 @@ impl WatchList {
     /// Breaks off `probe` and makes its endpoint due at once.
     pub(super) fn discard(&mut self, endpoint: EndpointId, probe: task::Id, now: Instant) {
         let Some(watched) = self.watched.get_mut(&endpoint) else { return };
-        if let Some(running) = watched.probe.take_if(|running| running.id() == probe) {
-            running.abort();
+        if watched.probe.as_ref().is_some_and(|running| running.id() == probe) {
+            self.free(endpoint);
             self.schedule.set(endpoint, now);
         }
     }
@@ -232,7 +306,9 @@ impl WatchList {
     fn ended(&mut self, endpoint: EndpointId, probe: task::Id) -> Option<&mut Watched> {
         let watched = self.watched.get_mut(&endpoint)?;
         watched.probe.take_if(|running| running.id() == probe)?;
-        Some(watched)
+        let target = Arc::clone(&watched.target);
+        self.give_back(&target);
+        self.watched.get_mut(&endpoint)
     }
 
     fn is_full(&self, in_flight: usize) -> bool {

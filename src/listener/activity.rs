@@ -110,9 +110,13 @@ impl Activity {
         }
     }
 
-    /// Bounds the rest of the request, if it is bounded as a whole: the body is
-    /// not asked for more while the client does not take what it has.
-    pub(super) fn bound(&self, rest: Option<Remaining>) {
+    /// Bounds the rest of the request, if it is bounded as a whole or by what
+    /// has `tag`: the body is not asked for more while the client does not take
+    /// what it has.
+    pub(super) fn bound(&self, rest: Option<Remaining>, tag: Option<u64>) {
+        if let Some(tag) = tag {
+            self.deadline.tag(tag);
+        }
         if let Some(Remaining(rest)) = rest {
             self.deadline.set_total(rest);
         }

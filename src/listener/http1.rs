@@ -21,7 +21,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::deadline::Remaining;
+use crate::deadline::{Remaining, Tagged};
 
 use super::{
     Farewell, ListenerSettings,
@@ -69,7 +69,7 @@ pub async fn serve<S, F, B, E>(
 where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body + Unpin + 'static,
+    B: Body + Tagged + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -82,7 +82,7 @@ where
         async move {
             answer.await.map(|mut response| {
                 let bound = response.extensions().get::<Remaining>().copied();
-                busy.activity().bound(bound);
+                busy.activity().bound(bound, response.body().tag());
                 let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 if busy.activity().is_closing() && !switches {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

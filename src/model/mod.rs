@@ -11,22 +11,25 @@ mod health;
 mod instance;
 mod name;
 mod network;
+mod outcome;
 mod policy;
 mod quantity;
 mod reason;
 
 pub use address::{Address, Host, Origin, ParseAddressError};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
-pub use endpoint::{Endpoint, EndpointId, InFlight};
+pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
     HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
 pub use network::{ListenAddress, Network};
+pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use policy::{
-    BalancePolicy, LimitSettings, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings,
-    ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts,
+    BalancePolicy, BreakerPolicy, BreakerSettings, LimitSettings, OutlierPolicy, OutlierSettings,
+    RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy, ServiceSettings,
+    TimeoutSettings, Timeouts, Trials,
 };
-pub use quantity::{ByteSize, HumanDuration, ParseQuantityError};
-pub use reason::Reason;
+pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
+pub use reason::{Ending, Reason};

@@ -120,6 +120,33 @@ impl JsonSchema for HumanDuration {
     }
 }
 
+/// A share in whole percent, 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u8", into = "u8")]
+#[schemars(extend("minimum" = 0, "maximum" = 100))]
+pub struct Percent(u8);
+
+impl Percent {
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Percent {
+    type Error = String;
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        if number <= 100 { Ok(Self(number)) } else { Err(format!("{number} is over 100 percent")) }
+    }
+}
+
+impl From<Percent> for u8 {
+    fn from(percent: Percent) -> Self {
+        percent.0
+    }
+}
+
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A number of bytes, written as `"512B"`, `"64KiB"`, `"1MiB"` or `"2GiB"`.

@@ -82,6 +82,8 @@ reasons! {
     UpstreamProtocolError = "upstream_protocol_error", Some(502);
     /// The service has no instance that may get requests.
     NoHealthyInstance = "no_healthy_instance", Some(503);
+    /// The service fails so much that it is given a rest.
+    CircuitOpen = "circuit_open", Some(503);
     /// The service is at its limit and its queue is full.
     Overload = "overload", Some(503);
     /// The service is at its limit and the wait in its queue was too long.
@@ -94,6 +96,8 @@ reasons! {
     ResponseTimeout = "response_timeout", Some(504);
     /// The whole request took too long.
     RequestTimeout = "request_timeout", Some(504);
+    /// The instance left, and the time for what was in flight on it was over.
+    DrainTimeout = "drain_timeout", Some(504);
     /// The response body stopped coming.
     ResponseIdleTimeout = "response_idle_timeout", None;
     /// The response body ended before its end.
@@ -102,7 +106,61 @@ reasons! {
     LoopDetected = "loop_detected", Some(508);
 }
 
+/// What a reason comes to in the ledger: every accepted request ends in
+/// exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// It was served, to the end that an instance or a route gave it.
+    Completed,
+    /// Its client left first.
+    ClientGone,
+    /// It was not one to be served: a breach of a rule or a limit, or for
+    /// nobody.
+    Refused,
+    /// It was, and it was not served, or not to its end.
+    Failed,
+}
+
 impl Reason {
+    /// What this comes to in the ledger.
+    #[must_use]
+    pub const fn ending(self) -> Ending {
+        match self {
+            Self::Ok | Self::Redirect | Self::TunnelClosed | Self::TunnelIdleTimeout => {
+                Ending::Completed
+            }
+            Self::ClientGone => Ending::ClientGone,
+            Self::RequestInvalid
+            | Self::NoRoute
+            | Self::MethodRefused
+            | Self::RequestBodyTimeout
+            | Self::RequestTooLarge
+            | Self::TargetTooLong
+            | Self::ExpectationRefused
+            | Self::HeadTooLarge
+            | Self::CodingRefused
+            | Self::LoopDetected => Ending::Refused,
+            Self::InternalError
+            | Self::ConnectRefused
+            | Self::ConnectFailed
+            | Self::DnsError
+            | Self::AddressDenied
+            | Self::UpstreamReset
+            | Self::UpstreamProtocolError
+            | Self::NoHealthyInstance
+            | Self::CircuitOpen
+            | Self::Overload
+            | Self::QueueTimeout
+            | Self::ProxyExhausted
+            | Self::ConnectTimeout
+            | Self::ResponseTimeout
+            | Self::RequestTimeout
+            | Self::DrainTimeout
+            | Self::ResponseIdleTimeout
+            | Self::ResponseTruncated => Ending::Failed,
+        }
+    }
+
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
 

@@ -12,7 +12,7 @@ use crate::model::Reason;
 /// The answer to a request that failed: the reason in the body, in JSON, and
 /// how to find the request in the log.
 pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<ResponseBody> {
-    let Failure { reason, detail } = failure;
+    let Failure { reason, detail, retry_after } = failure;
     // Without a status there is nobody left to read this.
     let status = reason.status().unwrap_or(400);
     let id = record.request_id.to_str().unwrap_or_default();
@@ -26,8 +26,8 @@ pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<Re
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(X_REQUEST_ID, record.request_id.clone());
     if status == 503 {
-        // Not all at the same second.
-        headers.insert(RETRY_AFTER, HeaderValue::from(fastrand::u16(1..=3)));
+        let seconds = retry_after.unwrap_or_else(|| jittered(1));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if closes(*reason) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -35,6 +35,11 @@ pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<Re
     record.status = reason.status().unwrap_or(0);
     record.end(*reason);
     response
+}
+
+/// `seconds`, or one more: not all at the same second.
+pub(super) fn jittered(seconds: u32) -> u32 {
+    seconds.saturating_add(fastrand::u32(0..=1))
 }
 
 /// The answer of a route that redirects.

@@ -16,7 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{RequestConnection, headers, record::Record};
-use crate::{deadline::Elapsed, model::Reason};
+use crate::{
+    deadline::{Elapsed, Tagged},
+    model::Reason,
+};
 
 /// A body broke off. The reason is in the record of its request.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -92,11 +95,8 @@ impl Forwarded {
         let frame = match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                let reason = match ready!(record.deadline.poll(context)) {
-                    Elapsed::Phase => Reason::ResponseIdleTimeout,
-                    Elapsed::Total => Reason::RequestTimeout,
-                };
-                self.end(reason);
+                let over = ready!(record.deadline.poll(context));
+                self.end(ended_by(over));
                 return Poll::Ready(Some(Err(BrokenBody)));
             }
         };
@@ -123,16 +123,34 @@ impl Forwarded {
     }
 }
 
+/// Why a response did not get to its end in time.
+const fn ended_by(over: Elapsed) -> Reason {
+    match over {
+        Elapsed::Phase => Reason::ResponseIdleTimeout,
+        Elapsed::Total => Reason::RequestTimeout,
+        Elapsed::Expired => Reason::DrainTimeout,
+    }
+}
+
 impl Drop for Forwarded {
     fn drop(&mut self) {
         // hyper does not ask again once it has what the length promised.
-        let is_over = self.record.as_ref().is_some_and(|record| record.is_over());
-        let reason = match (self.incoming.is_end_stream(), is_over) {
+        let over = self.record.as_ref().and_then(|record| record.over());
+        let reason = match (self.incoming.is_end_stream(), over) {
             (true, _) => Reason::Ok,
-            (false, true) => Reason::RequestTimeout,
-            (false, false) => Reason::ClientGone,
+            (false, Some(over)) => ended_by(over),
+            (false, None) => Reason::ClientGone,
         };
         self.end(reason);
+    }
+}
+
+impl Tagged for ResponseBody {
+    fn tag(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Forwarded(body) => Some(body.record.as_ref()?.endpoint()?.id.value()),
+            Kind::Own(_) => None,
+        }
     }
 }
 

@@ -11,13 +11,20 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     /// For a person. Says nothing about what is behind the proxy.
     pub(super) detail: Cow<'static, str>,
+    /// In how many seconds it may go better, if that is known.
+    pub(super) retry_after: Option<u32>,
 }
 
 impl Failure {
     /// A failure for `reason`.
     #[must_use]
     pub(super) const fn new(reason: Reason, detail: &'static str) -> Self {
-        Self { reason, detail: Cow::Borrowed(detail) }
+        Self { reason, detail: Cow::Borrowed(detail), retry_after: None }
+    }
+
+    /// The same, with the time after which it may go better.
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     pub(super) const fn invalid(detail: &'static str) -> Self {
@@ -50,6 +57,10 @@ impl From<ConnectError> for Failure {
 pub(super) fn elapsed(elapsed: Elapsed, phase: Failure) -> Failure {
     match elapsed {
         Elapsed::Total => Failure::new(Reason::RequestTimeout, "the request took too long"),
+        Elapsed::Expired => {
+            let detail = "the instance left, and the time for what it was doing is over";
+            Failure::new(Reason::DrainTimeout, detail)
+        }
         Elapsed::Phase => phase,
     }
 }

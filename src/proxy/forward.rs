@@ -4,7 +4,7 @@
 //! [`forward`] is the way itself: admission, table, endpoint, connection, head
 //! of the answer. What follows the head rides in the body.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -22,15 +22,16 @@ use super::{
     client::Client,
     failure::{Failure, elapsed},
     headers::{self, X_REQUEST_ID},
+    hold::Holder,
     record::Record,
     send, tunnel,
     upload::{Hold, RequestBody, Upload, UploadBounds},
 };
 use crate::{
-    balance::{Gate, GateRefusal},
+    balance::{GateQueue, GateRefusal, Pass},
     deadline::Remaining,
     model::{InFlight, Reason, ServicePolicy},
-    routing::{Action, Lookup, Route, Table, join},
+    routing::{Action, Lookup, Route, Service, Table, join},
 };
 
 /// Answers one request of `client`.
@@ -129,11 +130,14 @@ enum Choice {
 
 enum Step {
     Chosen(Choice),
-    Wait(Arc<Gate>, Arc<ServicePolicy>),
+    /// The service is at its limit.
+    Wait(GateQueue, Arc<ServicePolicy>),
+    /// It has no instance; what that comes to, and how long it may last.
+    Hold(Failure, Arc<ServicePolicy>),
 }
 
 /// Finds the route and takes a place on an endpoint, waiting for room in the
-/// service if it has to.
+/// service, or for an endpoint, if it has to.
 async fn choose(
     proxy: &Proxy,
     admitted: &Admitted,
@@ -141,15 +145,24 @@ async fn choose(
     parts: &Parts,
     record: &mut Record,
 ) -> Result<Choice, Failure> {
+    let mut holder = Holder::default();
     loop {
         let step = proxy.tables.with(|table| step(table, admitted, target, parts, record))?;
-        let (gate, policy) = match step {
+        let (queue, policy) = match step {
             Step::Chosen(choice) => return Ok(choice),
-            Step::Wait(gate, policy) => (gate, policy),
+            Step::Wait(queue, policy) => (queue, policy),
+            Step::Hold(failure, policy) => {
+                // Who waits for nobody keeps nobody else from trying.
+                (record.permit, record.pass) = (None, None);
+                if holder.wait(proxy, &policy, record).await {
+                    continue;
+                }
+                return Err(failure);
+            }
         };
         record.deadline.set(policy.timeouts.queue);
         let timed_out = Failure::new(Reason::QueueTimeout, "the wait for the service was too long");
-        let entered = record.deadline.limit(gate.enter()).await;
+        let entered = record.deadline.limit(queue.wait()).await;
         record.deadline.clear();
         // What was true before the wait may not be any more: look again.
         record.permit = entered.map_err(|over| elapsed(over, timed_out))?;
@@ -182,8 +195,10 @@ fn step(
     let none = Failure::new(Reason::NoHealthyInstance, "no instance of the service is healthy");
     let Some(service) = table.services.get(slot) else { return Err(none) };
     record.service = Some(Arc::clone(&service.state));
+    record.pass = pass(service, record.pass.take())?;
     let Some(endpoint) = service.balancer.pick(&service.state.memory, &[]) else {
-        return Err(none);
+        let none = none.retry_after(answer::jittered(service.retry_after));
+        return Ok(Step::Hold(none, Arc::clone(&service.policy)));
     };
     // A newer table may lead to another service than the one waited for.
     if record.permit.as_ref().is_some_and(|permit| !permit.is_of(&service.state.gate)) {
@@ -195,14 +210,28 @@ fn step(
             Err(GateRefusal::Full) => {
                 return Err(Failure::new(Reason::Overload, "the service is at its limit"));
             }
-            Err(GateRefusal::Wait) => {
-                let gate = Arc::clone(&service.state.gate);
-                return Ok(Step::Wait(gate, Arc::clone(&service.policy)));
+            Err(GateRefusal::Wait(queue)) => {
+                return Ok(Step::Wait(queue, Arc::clone(&service.policy)));
             }
         }
     }
-    record.in_flight = Some(InFlight::begin(endpoint));
+    record.take_place(InFlight::begin(endpoint));
     Ok(Step::Chosen(Choice::Forward(Arc::clone(route), Arc::clone(&service.policy))))
+}
+
+/// The leave of the circuit breaker of `service`, if it has one: that which the
+/// request `has` already, or a new one.
+fn pass(service: &Service, has: Option<Pass>) -> Result<Option<Pass>, Failure> {
+    let Some(policy) = &service.policy.breaker else { return Ok(None) };
+    let breaker = &service.state.breaker;
+    if let Some(pass) = has.filter(|pass| pass.is_of(breaker)) {
+        return Ok(Some(pass));
+    }
+    breaker.enter(policy, Instant::now()).map(Some).map_err(|left| {
+        let seconds = left.as_millis().div_ceil(1000).max(1);
+        Failure::new(Reason::CircuitOpen, "the service fails too much and is given a rest")
+            .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
+    })
 }
 
 /// The head as the instance gets it.

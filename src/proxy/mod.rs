@@ -10,6 +10,7 @@ mod client;
 mod failure;
 mod forward;
 mod headers;
+mod hold;
 mod record;
 mod replay;
 mod request_id;

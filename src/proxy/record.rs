@@ -14,9 +14,9 @@ use http::{HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{Proxy, RequestConnection, client::Client, upload::Upload};
 use crate::{
-    balance::Permit,
-    deadline::Deadline,
-    model::{InFlight, Reason},
+    balance::{Pass, Permit},
+    deadline::{Deadline, Elapsed},
+    model::{Ending, Endpoint, InFlight, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
 };
@@ -41,9 +41,11 @@ pub(super) struct Record {
     /// The service of the route.
     pub(super) service: Option<Arc<ServiceState>>,
     /// The place on the endpoint.
-    pub(super) in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
     /// The place in the service.
     pub(super) permit: Option<Permit>,
+    /// The leave of a circuit breaker, until it is told how the request went.
+    pub(super) pass: Option<Pass>,
     /// Bounds each phase, and the whole if it is bounded.
     pub(super) deadline: Rc<Deadline>,
     total: Option<Duration>,
@@ -93,6 +95,7 @@ impl Record {
             service: None,
             in_flight: None,
             permit: None,
+            pass: None,
             deadline: Rc::new(Deadline::new()),
             total: None,
             upload: None,
@@ -115,15 +118,41 @@ impl Record {
         self.status = status;
         self.upstream_status = Some(status);
         self.first_byte = Some(first_byte);
+        if let Some(pass) = self.pass.take() {
+            pass.tell(status < 500, Instant::now());
+        }
     }
 
     /// Counts the head of an answer, which the client may or may not get.
     pub(super) fn count_answer(&self, status: u16) -> Duration {
         let first_byte = self.sent.unwrap_or(self.begun).elapsed();
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.endpoint().outcomes.answered(status, first_byte);
+        }
         if let Some(service) = &self.service {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
         }
         first_byte
+    }
+
+    /// Takes a place on an endpoint. What it had on another moves there.
+    pub(super) fn take_place(&mut self, place: InFlight) {
+        self.deadline.tag(place.endpoint().id.value());
+        if let Some(mut last) = self.in_flight.replace(place) {
+            last.moves();
+        }
+    }
+
+    /// Gives its place up for one on another endpoint, whichever that will be.
+    pub(super) fn give_up_place(&mut self) -> Option<Arc<Endpoint>> {
+        let mut last = self.in_flight.take()?;
+        last.moves();
+        Some(Arc::clone(last.endpoint()))
+    }
+
+    /// The endpoint that it has a place on.
+    pub(super) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.in_flight.as_ref().map(InFlight::endpoint)
     }
 
     /// Bounds the whole of the request to `total` from now.
@@ -132,10 +161,13 @@ impl Record {
         self.total = Some(total + self.elapsed());
     }
 
-    /// Whether that bound is over. By the clock, since others who hold to it
-    /// may have noticed a tick before.
-    pub(super) fn is_over(&self) -> bool {
-        self.total.is_some_and(|total| self.elapsed() >= total)
+    /// Why there is no time left, if there is none. That bound by the clock,
+    /// since others who hold to it may have noticed a tick before.
+    pub(super) fn over(&self) -> Option<Elapsed> {
+        if self.deadline.is_expired() {
+            return Some(Elapsed::Expired);
+        }
+        self.total.filter(|total| self.elapsed() >= *total).map(|_| Elapsed::Total)
     }
 
     /// Time since the request began.
@@ -151,8 +183,8 @@ impl Record {
     /// Keeps `connection`, idle from `now` on, for the next request to the
     /// same endpoint.
     pub(super) fn keep(&self, connection: RequestConnection, now: Instant) {
-        if let Some(in_flight) = &self.in_flight {
-            self.proxy.pools.put(in_flight.endpoint(), connection, now);
+        if let Some(endpoint) = self.endpoint() {
+            self.proxy.pools.put(endpoint, connection, now);
         }
     }
 
@@ -170,10 +202,22 @@ impl Record {
         self.ended = true;
         let took = now.saturating_duration_since(self.begun);
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
-        if let Some(in_flight) = &self.in_flight
-            && blames_instance(reason)
+        if let Some(in_flight) = &mut self.in_flight {
+            if reason.ending() == Ending::Failed {
+                in_flight.is_lost();
+            }
+            let outcomes = &in_flight.endpoint().outcomes;
+            if blames_instance(reason) {
+                outcomes.failed(reason == Reason::ConnectRefused);
+            } else if self.upstream_status.is_some() {
+                outcomes.ended_well();
+            }
+        }
+        // Else nothing was learned of the service.
+        if let Some(pass) = self.pass.take()
+            && (blames_instance(reason) || reason == Reason::RequestTimeout)
         {
-            in_flight.endpoint().record_failure();
+            pass.tell(false, self.begun + took);
         }
         let local = self.upstream_status.is_none() && self.status != 0;
         self.proxy.metrics.worker(self.proxy.worker).request_ended(reason, local);
@@ -189,7 +233,6 @@ impl Record {
     #[cold]
     fn log(&self, reason: Reason, took: Duration, bytes_in: u64) {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let endpoint = self.in_flight.as_ref().map(|in_flight| in_flight.endpoint());
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
@@ -205,7 +248,7 @@ impl Record {
             reason,
             route: self.route.as_ref().map(|route| Arc::clone(&route.name)),
             service: self.service.as_ref().map(|service| service.name.clone()),
-            endpoint: endpoint.cloned(),
+            endpoint: self.endpoint().cloned(),
             attempts: self.attempts.into(),
             retry: self.retry_refused.then_some("budget"),
             upstream_status: self.upstream_status,

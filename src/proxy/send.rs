@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use super::{
     Proxy, RequestConnection,
     failure::{Failure, elapsed},
+    hold::Holder,
     record::Record,
     replay::Replay,
     upload::{RequestBody, Upload},
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     deadline::Elapsed,
     model::{Endpoint, EndpointId, InFlight, Reason, RetryPolicy, ServicePolicy},
-    routing::{Action, Route},
+    routing::{Action, Route, Service},
     telemetry::RetryCause,
     upstream::{self, ConnectError, Connection},
 };
@@ -59,6 +60,7 @@ pub(super) async fn send(
     let own_host = policy.preserve_host && request.headers().contains_key(HOST);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
+    let mut holder = Holder::default();
     loop {
         let Lost { end, cause, unsent } =
             match attempt(proxy, request, policy, own_host, fresh, record).await {
@@ -75,12 +77,16 @@ pub(super) async fn send(
         // it is asked once more, over a new connection.
         fresh = cause == RetryCause::Stale;
         if !fresh {
-            let other = pick_other(proxy, route, &policy.retry, cause, &mut tried, record);
+            let how = (cause, end.as_ref().err().map(|failure| failure.reason));
+            let mut other = pick_other(proxy, route, &policy.retry, how, &mut tried, record);
+            if other.is_none() {
+                other = holder.another(proxy, (route, policy), &mut tried, how, record).await;
+            }
             let Some(other) = other else { return end };
             if let Ok(answered) = end {
                 discard(answered, record);
             }
-            record.in_flight = Some(other);
+            record.take_place(other);
         }
         request = again;
         proxy.metrics.worker(proxy.worker).retried();
@@ -90,39 +96,54 @@ pub(super) async fn send(
     }
 }
 
-/// Takes a place on an endpoint that was not tried, from the current table, if
-/// there is one and the budget allows it.
+/// Takes a place on another endpoint after the last one failed, if there is one
+/// and the budget allows it.
 fn pick_other(
     proxy: &Proxy,
     route: &Route,
     policy: &RetryPolicy,
-    cause: RetryCause,
+    (cause, reason): (RetryCause, Option<Reason>),
     tried: &mut Vec<EndpointId>,
     record: &mut Record,
 ) -> Option<InFlight> {
     if tried.len() >= usize::from(policy.attempts) {
         return None;
     }
-    let last = Arc::clone(record.in_flight.as_ref()?.endpoint());
+    let last = Arc::clone(record.endpoint()?);
     tried.push(last.id);
-    let Action::Forward { service: name, slot } = &route.action else { return None };
-    let other = proxy.tables.with(|table| {
-        // A newer table may have given the slot to another service.
-        let service = table.services.get(*slot).filter(|service| service.state.name == *name)?;
-        let other = service.balancer.pick(&service.state.memory, tried)?;
+    let other = pick(proxy, route, tried, |service| {
         // Where there was no connection nobody had any work.
         let free = cause == RetryCause::Connect;
         let (percent, floor) = (policy.budget_percent, policy.budget_floor);
-        if !free && !service.state.budget.take(percent, floor, Instant::now()) {
+        let allowed = free || service.state.budget.take(percent, floor, Instant::now());
+        if !allowed {
             service.state.metrics.retry_refused(proxy.worker);
             record.retry_refused = true;
-            return None;
         }
-        Some(InFlight::begin(other))
+        allowed
     })?;
     // If there is no other, its failure is that of the request.
-    last.record_failure();
+    if let Some(reason) = reason {
+        last.outcomes.failed(reason == Reason::ConnectRefused);
+    }
     Some(other)
+}
+
+/// Takes a place on an endpoint that was not tried, from the current table, if
+/// there is one and it is `allowed`.
+pub(super) fn pick(
+    proxy: &Proxy,
+    route: &Route,
+    tried: &[EndpointId],
+    allowed: impl FnOnce(&Service) -> bool,
+) -> Option<InFlight> {
+    let Action::Forward { service: name, slot } = &route.action else { return None };
+    proxy.tables.with(|table| {
+        // A newer table may have given the slot to another service.
+        let service = table.services.get(*slot).filter(|service| service.state.name == *name)?;
+        let other = service.balancer.pick(&service.state.memory, tried)?;
+        allowed(service).then(|| InFlight::begin(other))
+    })
 }
 
 /// Lets go of an answer that the client will not get. Its connection is of use
@@ -142,11 +163,10 @@ async fn attempt(
     fresh: bool,
     record: &mut Record,
 ) -> Result<Answered, Lost> {
-    let Some(in_flight) = &record.in_flight else {
+    let Some(endpoint) = record.endpoint().cloned() else {
         let failure = Failure::new(Reason::InternalError, "no endpoint was picked");
         return Err(Lost::for_good(failure));
     };
-    let endpoint = Arc::clone(in_flight.endpoint());
     record.attempts = record.attempts.saturating_add(1);
     if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
         request.headers_mut().insert(HOST, host);

@@ -13,7 +13,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
 use super::record::Record;
-use crate::{deadline::Deadline, model::Reason};
+use crate::{
+    deadline::{Deadline, Elapsed},
+    model::Reason,
+};
 
 const BUFFER: usize = 16 * 1024;
 
@@ -30,6 +33,9 @@ pub(super) async fn run(
     // The bound of a request is not one for a conversation.
     let deadline = Rc::new(Deadline::new());
     deadline.set(idle);
+    if let Some(endpoint) = record.endpoint() {
+        deadline.tag(endpoint.id.value());
+    }
     let upgraded = async { tokio::try_join!(client, instance) };
     let Ok(Ok((client, instance))) = deadline.limit(upgraded).await else {
         record.end(Reason::ClientGone);
@@ -42,6 +48,7 @@ pub(super) async fn run(
     record.bytes_out = instance.read;
     record.end(match outcome {
         Ok(_) => Reason::TunnelClosed,
+        Err(Elapsed::Expired) => Reason::DrainTimeout,
         Err(_) => Reason::TunnelIdleTimeout,
     });
 }

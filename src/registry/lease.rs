@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::{Caller, Registration, RegistryError, Renewed, awake::AwakeClock};
 use crate::model::InstanceKey;
 
-pub use inherited::{InheritedLease, Standing};
+pub use inherited::{InheritedLease, LeaseStanding};
 
 /// When to try again to forget what the store did not let go.
 const FORGET_AGAIN: Duration = Duration::from_secs(30);
@@ -106,12 +106,16 @@ impl Leases {
             owner: registration.owner.clone(),
             draining: registration.draining,
             ttl,
-            // Only from lease to lease: whoever follows the events forgets it
-            // where there was none, or is none any more.
-            renewed: ttl.is_some()
-                && same.is_some_and(|lease| {
-                    lease.renewed && matches!(lease.phase, Phase::Live { .. })
-                }),
+            // Only from lease to lease, or from none to none: whoever follows
+            // the events forgets it where one begins or ends.
+            renewed: same.is_some_and(|lease| {
+                lease.renewed
+                    && match lease.phase {
+                        Phase::Endless => ttl.is_none(),
+                        Phase::Live { .. } => ttl.is_some(),
+                        Phase::Expired { .. } | Phase::Leaving => false,
+                    }
+            }),
             phase: match ttl {
                 Some(ttl) => Phase::Live { until: after(now, ttl) },
                 None => Phase::Endless,

@@ -1,20 +1,26 @@
-//! How much one instance may carry. Pure; checked before anything is queued.
+//! How much one instance may carry, and what none of it may be. Pure.
 //!
-//! Restored instances are not held to these: a limit that was lowered must
-//! not keep the proxy from starting.
+//! The one table of these rules: the registry holds to it before anything is
+//! queued, and the admin API before that, to name the place in the body.
+//! Restored instances are not held to it: a limit that was lowered must not
+//! keep the proxy from starting.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::RegistryError;
 use crate::model::{HumanDuration, Instance};
 
-const METADATA_KEYS: usize = 64;
-const METADATA_KEY: usize = 128;
-const METADATA_VALUE: usize = 512;
-const TAGS: usize = 64;
-const TEXT: usize = 128;
+/// Tags of one instance, and pairs of metadata.
+const ENTRIES: usize = 64;
+
+/// Bytes of a tag, a zone, a version or a metadata key.
+const WORD: usize = 128;
+
+/// Bytes of a metadata value or a list of statuses.
+const TEXT: usize = 512;
+
+/// Bytes of a probe path, a probe host or an expected body.
 const PROBE_TEXT: usize = 1024;
-const STATUSES: usize = 512;
+
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Probes of all services share slots and a rate: one registrant must not be
@@ -23,44 +29,120 @@ const PROBE_INTERVAL: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(3600);
 const PROBE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
 
-/// Checks everything about `instance` that its types do not.
-pub(super) fn check(instance: &Instance) -> Result<(), RegistryError> {
-    let length = |what, text: &str, limit| match text.len() {
-        found if found > limit => Err(RegistryError::TooLong { what, limit, found }),
-        _ => Ok(()),
-    };
-    let count = |what, found, limit| {
-        if found > limit { Err(RegistryError::TooMany { what, limit, found }) } else { Ok(()) }
-    };
-    length("zone", instance.zone.as_deref().unwrap_or_default(), TEXT)?;
-    length("version", instance.version.as_deref().unwrap_or_default(), TEXT)?;
-    count("tags", instance.tags.len(), TAGS)?;
-    for tag in &instance.tags {
-        length("tag", tag, TEXT)?;
+/// What an instance must not be registered with, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {fault}")]
+pub struct Unfit {
+    /// The place in the registration, as a JSON pointer (RFC 6901).
+    pub at: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a part of a registration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// More pairs or words than an instance may carry.
+    #[error("at most {limit} entries, these are {found}")]
+    TooMany {
+        /// The most allowed.
+        limit: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A text that is longer than an instance may carry.
+    #[error("at most {limit} bytes, these are {found}")]
+    TooLong {
+        /// The most bytes allowed.
+        limit: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A text that could break a log line or the head of a probe.
+    #[error("control characters are not allowed")]
+    Control,
+    /// A time that is too short to keep or too long to mean anything.
+    #[error(
+        "between {} and {}, this is {}",
+        humantime::format_duration(*.least),
+        humantime::format_duration(*.most),
+        humantime::format_duration(*.found)
+    )]
+    OutOfRange {
+        /// The shortest allowed.
+        least: Duration,
+        /// The longest allowed.
+        most: Duration,
+        /// What was given.
+        found: Duration,
+    },
+}
+
+/// Checks everything about how much `instance` carries that its types do not.
+///
+/// # Errors
+///
+/// The first thing that it must not be registered with.
+pub fn check(instance: &Instance) -> Result<(), Unfit> {
+    plain(|| "/zone".to_owned(), instance.zone.as_deref(), WORD)?;
+    plain(|| "/version".to_owned(), instance.version.as_deref(), WORD)?;
+    entries("/tags", instance.tags.len())?;
+    for (index, tag) in instance.tags.iter().enumerate() {
+        plain(|| format!("/tags/{index}"), Some(tag), WORD)?;
     }
-    count("metadata keys", instance.metadata.len(), METADATA_KEYS)?;
+    entries("/metadata", instance.metadata.len())?;
     for (key, value) in &instance.metadata {
-        length("metadata key", key, METADATA_KEY)?;
-        length("metadata value", value, METADATA_VALUE)?;
+        let at = || format!("/metadata/{}", key.replace('~', "~0").replace('/', "~1"));
+        plain(at, Some(key), WORD)?;
+        plain(at, Some(value), TEXT)?;
     }
     let health = &instance.health;
-    length("health.path", health.path.as_deref().unwrap_or_default(), PROBE_TEXT)?;
-    length("health.host", health.host.as_deref().unwrap_or_default(), PROBE_TEXT)?;
-    length("health.expect_body", health.expect_body.as_deref().unwrap_or_default(), PROBE_TEXT)?;
-    let statuses = health.expect_status.as_ref().map(ToString::to_string).unwrap_or_default();
-    length("health.expect_status", &statuses, STATUSES)?;
-    let within = |what, range: RangeInclusive<Duration>, found: Option<HumanDuration>| match found
-        .map(Duration::from)
-    {
-        Some(found) if !range.contains(&found) => {
-            let (least, most) = range.into_inner();
-            Err(RegistryError::OutOfRange { what, least, most, found })
-        }
-        _ => Ok(()),
+    plain(|| "/health/path".to_owned(), health.path.as_deref(), PROBE_TEXT)?;
+    plain(|| "/health/host".to_owned(), health.host.as_deref(), PROBE_TEXT)?;
+    // It is looked for in a body, where lines end.
+    let expected = health.expect_body.as_deref();
+    length(|| "/health/expect_body".to_owned(), expected, PROBE_TEXT)?;
+    let statuses = health.expect_status.as_ref().map(ToString::to_string);
+    length(|| "/health/expect_status".to_owned(), statuses.as_deref(), TEXT)?;
+    within("/health/interval", &PROBE_INTERVAL, health.interval)?;
+    within("/health/timeout", &PROBE_TIMEOUT, health.timeout)?;
+    within("/ttl", &TTL, instance.ttl)
+}
+
+fn entries(at: &str, found: usize) -> Result<(), Unfit> {
+    if found > ENTRIES {
+        return Err(Unfit { at: at.to_owned(), fault: Fault::TooMany { limit: ENTRIES, found } });
+    }
+    Ok(())
+}
+
+fn plain(at: impl Fn() -> String, text: Option<&str>, limit: usize) -> Result<(), Unfit> {
+    length(&at, text, limit)?;
+    if text.is_some_and(|text| text.chars().any(char::is_control)) {
+        return Err(Unfit { at: at(), fault: Fault::Control });
+    }
+    Ok(())
+}
+
+fn length(at: impl Fn() -> String, text: Option<&str>, limit: usize) -> Result<(), Unfit> {
+    let found = text.map_or(0, str::len);
+    if found > limit {
+        return Err(Unfit { at: at(), fault: Fault::TooLong { limit, found } });
+    }
+    Ok(())
+}
+
+fn within(
+    at: &str,
+    range: &RangeInclusive<Duration>,
+    given: Option<HumanDuration>,
+) -> Result<(), Unfit> {
+    let Some(found) = given.map(Duration::from).filter(|found| !range.contains(found)) else {
+        return Ok(());
     };
-    within("health.interval", PROBE_INTERVAL, health.interval)?;
-    within("health.timeout", PROBE_TIMEOUT, health.timeout)?;
-    within("ttl", TTL, instance.ttl)
+    let (least, most) = (*range.start(), *range.end());
+    Err(Unfit { at: at.to_owned(), fault: Fault::OutOfRange { least, most, found } })
 }
 
 #[cfg(test)]
@@ -68,10 +150,11 @@ mod tests {
     use super::*;
     use crate::registry::tests::instance;
 
-    fn refused(edit: impl FnOnce(&mut Instance)) -> RegistryError {
+    fn refused(edit: impl FnOnce(&mut Instance)) -> (String, Fault) {
         let mut instance = instance("orders/a", "10.0.0.1:80");
         edit(&mut instance);
-        check(&instance).expect_err("over the limit")
+        let Unfit { at, fault } = check(&instance).expect_err("over the limit");
+        (at, fault)
     }
 
     #[test]
@@ -80,6 +163,8 @@ mod tests {
         full.zone = Some("z".repeat(128));
         full.tags = vec!["t".repeat(128); 64];
         full.metadata = (0..64).map(|n| (format!("{n:0>128}"), "v".repeat(512))).collect();
+        full.health.path = Some("/".repeat(1024));
+        full.health.expect_body = Some("\n".repeat(1024));
         full.ttl = Some(HumanDuration::from_secs(1));
         assert_eq!(check(&full), Ok(()));
         full.ttl = Some(HumanDuration::from_secs(86_400));
@@ -88,29 +173,37 @@ mod tests {
 
     #[test]
     fn what_is_over_the_limit_is_named() {
-        use RegistryError as E;
-        let error = refused(|i| i.version = Some("v".repeat(129)));
-        assert_eq!(error, E::TooLong { what: "version", limit: 128, found: 129 });
-        let error = refused(|i| i.tags = vec![String::new(); 65]);
-        assert_eq!(error, E::TooMany { what: "tags", limit: 64, found: 65 });
-        let error = refused(|i| i.tags = vec!["t".repeat(129)]);
-        assert_eq!(error, E::TooLong { what: "tag", limit: 128, found: 129 });
-        let error = refused(|i| {
+        let long = |at: &str, limit, found| (at.to_owned(), Fault::TooLong { limit, found });
+        let many = |at: &str| (at.to_owned(), Fault::TooMany { limit: 64, found: 65 });
+        let found = refused(|i| i.version = Some("v".repeat(129)));
+        assert_eq!(found, long("/version", 128, 129));
+        assert_eq!(refused(|i| i.tags = vec![String::new(); 65]), many("/tags"));
+        let found = refused(|i| i.tags = vec![String::new(), "t".repeat(129)]);
+        assert_eq!(found, long("/tags/1", 128, 129));
+        let found = refused(|i| {
             i.metadata = (0..65).map(|n| (n.to_string(), String::new())).collect();
         });
-        assert_eq!(error, E::TooMany { what: "metadata keys", limit: 64, found: 65 });
-        let error = refused(|i| i.metadata = [("k".repeat(129), String::new())].into());
-        assert_eq!(error, E::TooLong { what: "metadata key", limit: 128, found: 129 });
-        let error = refused(|i| i.metadata = [("k".to_owned(), "v".repeat(513))].into());
-        assert_eq!(error.to_string(), "a metadata value has at most 512 bytes, this one has 513");
-        assert!(error.is_callers_fault());
+        assert_eq!(found, many("/metadata"));
+        let found = refused(|i| i.metadata = [("a/b".to_owned(), "v".repeat(513))].into());
+        assert_eq!(found, long("/metadata/a~1b", 512, 513));
+        assert_eq!(found.1.to_string(), "at most 512 bytes, these are 513");
+        let found = refused(|i| i.health.expect_body = Some("b".repeat(1025)));
+        assert_eq!(found, long("/health/expect_body", 1024, 1025));
+    }
+
+    #[test]
+    fn nothing_breaks_a_line() {
+        let found = refused(|i| i.metadata = [("a".to_owned(), "b\nc".to_owned())].into());
+        assert_eq!(found, ("/metadata/a".to_owned(), Fault::Control));
+        assert_eq!(refused(|i| i.health.path = Some("/\r\nx: y".to_owned())).1, Fault::Control);
     }
 
     #[test]
     fn a_ttl_is_neither_tiny_nor_endless() {
         for bad in [0, 999, 86_400_001] {
-            let error = refused(|i| i.ttl = Some(HumanDuration::from_millis(bad)));
-            assert!(matches!(error, RegistryError::OutOfRange { .. }), "{bad}");
+            let (at, fault) = refused(|i| i.ttl = Some(HumanDuration::from_millis(bad)));
+            assert_eq!(at, "/ttl");
+            assert!(matches!(fault, Fault::OutOfRange { .. }), "{bad}");
         }
     }
 }

@@ -56,6 +56,6 @@ impl Suspended {
 
     /// Leaves everything to the process that has opened the store.
     pub fn leave(self) {
-        self.registry.shared.lease_task.abort();
+        self.registry.shared.end_tasks();
     }
 }

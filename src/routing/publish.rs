@@ -22,6 +22,7 @@ use arc_swap::{ArcSwap, Cache};
 use tokio::sync::Notify;
 
 use super::Table;
+use crate::model::EndpointId;
 
 struct Shared {
     table: ArcSwap<Table>,
@@ -49,6 +50,8 @@ pub struct Watcher {
 pub struct Reader {
     shared: Arc<Shared>,
     worker: usize,
+    /// Who on this worker waits for a table.
+    refreshed: Notify,
     cache: RefCell<Cache<Swap, Arc<Table>>>,
 }
 
@@ -75,6 +78,7 @@ pub fn channel(workers: usize) -> (Publisher, Vec<Reader>) {
     let reader = |worker| Reader {
         shared: Arc::clone(&shared),
         worker,
+        refreshed: Notify::new(),
         cache: RefCell::new(Cache::new(Swap(Arc::clone(&shared)))),
     };
     let readers = (0..workers).map(reader).collect();
@@ -136,11 +140,20 @@ impl Reader {
         self.shared.workers[self.worker].published.notified().await;
     }
 
-    /// Refreshes, and lets the control plane know.
-    pub fn acknowledge(&self) {
-        let version = self.with(|table| table.version);
+    /// Refreshes, and lets the control plane know. Answers with the endpoints
+    /// whose requests are to be cut.
+    pub fn acknowledge(&self) -> Arc<[EndpointId]> {
+        let (version, expired) = self.with(|table| (table.version, Arc::clone(&table.expired)));
         self.shared.workers[self.worker].version.store(version, Ordering::Release);
         self.shared.acknowledged.notify_waiters();
+        self.refreshed.notify_waiters();
+        expired
+    }
+
+    /// Waits for a table that comes after the one that was looked at last, if
+    /// there was no await since.
+    pub async fn changed(&self) {
+        self.refreshed.notified().await;
     }
 }
 

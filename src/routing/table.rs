@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::{Router, Slot};
 use crate::{
-    balance::{Balancer, Gate, Memory, RetryBudget},
-    model::{ServiceName, ServicePolicy},
+    balance::{Balancer, Breaker, Gate, Memory, Queue, RetryBudget},
+    model::{EndpointId, ServiceName, ServicePolicy},
     telemetry::ServiceMetrics,
 };
 
@@ -20,12 +20,41 @@ pub struct ServiceState {
     pub name: ServiceName,
     /// Bounds the requests in flight.
     pub gate: Arc<Gate>,
+    /// Bounds those that wait for an instance.
+    pub holders: Arc<Queue>,
+    /// Gives the service a rest when it fails.
+    pub breaker: Arc<Breaker>,
     /// Bounds the requests that are sent once more.
     pub budget: RetryBudget,
     /// What the balancer remembers.
     pub memory: Memory,
     /// What it counts.
     pub metrics: Arc<ServiceMetrics>,
+}
+
+impl ServiceState {
+    /// The state of a service that has done nothing yet, for `workers`.
+    #[must_use]
+    pub fn new(name: ServiceName, policy: &ServicePolicy, workers: usize) -> Self {
+        Self {
+            name,
+            gate: Arc::new(Gate::new(policy.concurrency, policy.queue)),
+            holders: Arc::new(Queue::new(policy.queue)),
+            breaker: Arc::default(),
+            budget: RetryBudget::new(workers),
+            memory: Memory::default(),
+            metrics: ServiceMetrics::new(workers),
+        }
+    }
+
+    /// Takes over another policy. Called by the reconciler alone.
+    pub fn configure(&self, policy: &ServicePolicy) {
+        self.gate.configure(policy.concurrency, policy.queue);
+        self.holders.configure(policy.queue);
+        if policy.breaker.is_none() {
+            self.breaker.reset();
+        }
+    }
 }
 
 /// A service as one table sees it.
@@ -37,6 +66,8 @@ pub struct Service {
     pub balancer: Balancer,
     /// Whether the panic threshold keeps failing instances among them.
     pub panic: bool,
+    /// While it has no endpoint: seconds until that may have changed.
+    pub retry_after: u32,
     /// What it keeps across tables.
     pub state: Arc<ServiceState>,
 }
@@ -102,6 +133,9 @@ pub struct Table {
     pub router: Arc<Router>,
     /// From route to service.
     pub services: Services,
+    /// Endpoints that have left, and the time for what is in flight on them is
+    /// over.
+    pub expired: Arc<[EndpointId]>,
 }
 
 #[cfg(test)]
@@ -111,17 +145,12 @@ mod tests {
 
     fn service(name: &str) -> Arc<Service> {
         let policy = ServiceSettings::default().resolve(&ServiceSettings::default());
-        let state = ServiceState {
-            name: name.parse().expect("a name"),
-            gate: Arc::new(Gate::new(None, 0)),
-            budget: RetryBudget::new(1),
-            memory: Memory::default(),
-            metrics: ServiceMetrics::new(1),
-        };
+        let state = ServiceState::new(name.parse().expect("a name"), &policy, 1);
         Arc::new(Service {
             policy: Arc::new(policy),
             balancer: Balancer::new(BalancePolicy::Random, Vec::new()),
             panic: false,
+            retry_after: 0,
             state: Arc::new(state),
         })
     }

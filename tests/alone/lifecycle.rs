@@ -106,10 +106,10 @@ fn a_second_signal_stops_at_once() {
         let (backend, _go) = slow();
         let mut proxy = before(&backend, "shutdown_timeout = '10m'");
         let mut client = begun(&proxy);
-        signal(proxy.first_pid(), Signal::TERM);
+        signal(proxy.process(), Signal::TERM);
         eventually(|| TcpStream::connect(proxy.address()).is_err());
         assert!(!proxy.has_exited());
-        signal(proxy.first_pid(), second);
+        signal(proxy.process(), second);
         assert_eq!(proxy.exit().code(), Some(code));
         let (rest, _) = client.read_to_end();
         assert_eq!(rest, b"", "it was cut");
@@ -120,9 +120,9 @@ fn a_second_signal_stops_at_once() {
 fn a_second_signal_cuts_the_delay_too() {
     let backend = plain();
     let mut proxy = before(&backend, "shutdown_delay = '10m'");
-    signal(proxy.first_pid(), Signal::TERM);
+    signal(proxy.process(), Signal::TERM);
     eventually(|| proxy.admin("GET", "/readyz", "").status() == 503);
-    signal(proxy.first_pid(), Signal::INT);
+    signal(proxy.process(), Signal::INT);
     assert_eq!(proxy.exit().code(), Some(130));
 }
 
@@ -133,7 +133,7 @@ fn readiness_goes_first_and_all_goes_on_for_the_delay() {
     let mut old = proxy.connect();
     assert_eq!(old.exchange(GET).status(), 200);
     assert_eq!(proxy.admin("GET", "/readyz", "").status(), 200);
-    signal(proxy.first_pid(), Signal::TERM);
+    signal(proxy.process(), Signal::TERM);
     eventually(|| proxy.admin("GET", "/readyz", "").status() == 503);
     let answer = old.exchange(GET);
     assert_eq!((answer.status(), answer.field("connection")), (200, None));
@@ -148,7 +148,7 @@ fn who_is_in_the_queue_is_answered() {
     let mut proxy = before(&backend, &format!("shutdown_timeout = '30s'\n{listener}"));
     let mut idle = proxy.connect();
     assert_eq!(idle.exchange(GET).status(), 200);
-    let pid = proxy.first_pid();
+    let pid = proxy.process();
     // Nothing is accepted before the signal is there.
     signal(pid, Signal::STOP);
     let mut clients: Vec<_> = (0..20).map(|_| proxy.connect()).collect();
@@ -184,7 +184,7 @@ fn the_answer_to_a_request_in_flight_says_that_it_is_the_last() {
     let mut client = proxy.connect();
     client.send(GET);
     eventually(|| backend.requests().len() == 1);
-    signal(proxy.first_pid(), Signal::TERM);
+    signal(proxy.process(), Signal::TERM);
     eventually(|| TcpStream::connect(proxy.address()).is_err());
     go.store(true, Ordering::SeqCst);
     let answer = client.read_response();
@@ -197,7 +197,7 @@ fn a_stream_ends_within_the_deadline_or_is_cut_after_it() {
     let (backend, go) = slow();
     let mut proxy = before(&backend, "shutdown_timeout = '30s'");
     let mut client = begun(&proxy);
-    signal(proxy.first_pid(), Signal::TERM);
+    signal(proxy.process(), Signal::TERM);
     eventually(|| TcpStream::connect(proxy.address()).is_err());
     go.store(true, Ordering::SeqCst);
     assert_eq!(client.read_exact(4).expect("an end"), b"-end");
@@ -206,7 +206,7 @@ fn a_stream_ends_within_the_deadline_or_is_cut_after_it() {
     let (backend, _go) = slow();
     let mut proxy = before(&backend, "shutdown_timeout = '300ms'");
     let mut client = begun(&proxy);
-    signal(proxy.first_pid(), Signal::TERM);
+    signal(proxy.process(), Signal::TERM);
     let (rest, _) = client.read_to_end();
     assert_eq!(rest, b"", "it was cut");
     assert_eq!(proxy.exit().code(), Some(0));

@@ -80,6 +80,46 @@ fn max_connections_is_a_total_over_workers() {
     assert_eq!(third.read_response().text(), "hi");
 }
 
+#[test]
+fn max_connections_can_be_changed_while_connections_are_open() {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+    let config = |most: u32| {
+        format!(
+            "[[listener]]\nmax_connections = {most}\n\
+             [service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'",
+            backend.address
+        )
+    };
+    let portolan = Portolan::start(&config(1));
+    let served = || {
+        let mut client = portolan.connect();
+        assert_eq!(client.exchange(GET).text(), "hi");
+        client
+    };
+    let waits = || {
+        let mut client = portolan.connect();
+        client.send(GET);
+        assert!(client.is_silent_for(Duration::from_millis(500)));
+        client
+    };
+    let mut open = vec![served()];
+    let mut second = waits();
+    assert_eq!(portolan.reload(&config(3)).status(), 200);
+    assert_eq!(second.read_response().text(), "hi", "the one that waits");
+    open.push(second);
+    open.push(served());
+    // Nobody is cut; what closes makes no room until they are few enough.
+    assert_eq!(portolan.reload(&config(1)).status(), 200);
+    for client in &mut open {
+        assert_eq!(client.exchange(GET).text(), "hi");
+    }
+    open.truncate(1);
+    eventually(|| portolan.metric(&open_connections(&portolan)) == 1.0);
+    let mut next = waits();
+    open.clear();
+    assert_eq!(next.read_response().text(), "hi");
+}
+
 fn open_connections(portolan: &Portolan) -> String {
     format!("portolan_connections{{listener=\"{}\"}}", portolan.address())
 }

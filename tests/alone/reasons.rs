@@ -143,6 +143,14 @@ fn provoke(reason: Reason) -> Option<Scene> {
         }
         Reason::UpstreamProtocolError => before("hello\r\n\r\n", "").asked(GET),
         Reason::NoHealthyInstance => alone("[service.app]\n[[route]]\nservice = 'app'").asked(GET),
+        Reason::CircuitOpen => {
+            // Every answer is a failure, and the first one is enough.
+            let breaker = "breaker = { failure_rate = 1, min_requests = 1, open = '1h' }";
+            let failing = "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n";
+            let scene = before(failing, breaker);
+            assert_eq!(scene.portolan.exchange(GET).status(), 500);
+            scene.asked(GET)
+        }
         Reason::Overload => full("queue = 0", "").asked(GET),
         Reason::QueueTimeout => full("queue = 1", "timeouts = { queue = '200ms' }").asked(GET),
         Reason::ProxyExhausted => exhausted(),
@@ -153,6 +161,7 @@ fn provoke(reason: Reason) -> Option<Scene> {
         }
         Reason::ResponseTimeout => before("", "timeouts = { response = '200ms' }").asked(GET),
         Reason::RequestTimeout => before("", "timeouts = { request = '200ms' }").asked(GET),
+        Reason::DrainTimeout => left("", "timeouts = { drain = '200ms' }").asked(GET),
         Reason::ResponseIdleTimeout => {
             let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
             before(half, "timeouts = { idle = '200ms' }").asked(GET)
@@ -170,6 +179,33 @@ fn provoke(reason: Reason) -> Option<Scene> {
         }
     };
     Some(scene)
+}
+
+/// A service with one instance that registered, sends `answer` to its first
+/// request, and leaves a moment later.
+fn left(answer: &'static str, service: &str) -> Scene {
+    let mut scene = before(answer, "");
+    let address = scene._backends[0].address;
+    scene.portolan =
+        Portolan::start(&format!("[service.app]\n{service}\n[[route]]\nservice = 'app'"));
+    scene.portolan.register("app/a", address);
+    let (admin, proxy) = (scene.portolan.admin, scene.portolan.address());
+    thread::spawn(move || {
+        let in_flight = || {
+            let view = get(admin, "/api/v1/services/app").json();
+            view["instances"][0]["in_flight"] == 1
+        };
+        eventually(in_flight);
+        let _ = proxy;
+        Connection::open(admin).exchange(format!(
+            "DELETE /api/v1/services/app/instances/a HTTP/1.1\r\nhost: {admin}\r\n\r\n"
+        ));
+    });
+    scene
+}
+
+fn get(address: std::net::SocketAddr, path: &str) -> Message {
+    Connection::open(address).exchange(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n"))
 }
 
 /// A service at its limit of one, with more `limits` and settings.

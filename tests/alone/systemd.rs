@@ -186,13 +186,13 @@ fn the_service_manager_is_told_how_it_is_going() {
     proxy.admin("PUT", "/api/v1/services/other/instances/a", body);
     manager.until("STATUS=2 services, 1/2 healthy");
 
-    signal(proxy.first_pid(), Signal::HUP);
+    signal(proxy.process(), Signal::HUP);
     let (before, reloading) = manager.until("RELOADING=1");
     assert!(!before.iter().any(|message| message.contains("READY=1")), "{before:?}");
     assert!(reloading.contains("MONOTONIC_USEC="), "in one message: {reloading}");
     manager.until("READY=1");
 
-    let old = proxy.first_pid();
+    let old = proxy.process();
     let new = proxy.upgrade();
     let (before, _) = manager.until(&format!("MAINPID={new}"));
     assert!(!before.iter().any(|message| message.contains("STOPPING=1")), "{before:?}");
@@ -219,7 +219,7 @@ fn the_watchdog_is_fed_while_everything_turns() {
     for _ in 0..3 {
         manager.until("WATCHDOG=1");
     }
-    let pid = proxy.first_pid();
+    let pid = proxy.process();
     signal(pid, Signal::STOP);
     manager.socket.set_nonblocking(true).expect("a socket");
     while manager.socket.recv(&mut [0; 4096]).is_ok() {}

@@ -9,6 +9,7 @@ use std::{
 };
 
 use portolan::app::{self, Running};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
@@ -36,8 +37,9 @@ pub(super) enum Life {
 impl Portolan {
     /// Starts the proxy with the config `text`, in which what is not said is
     /// filled in for a test: addresses on port 0, two workers, a data folder,
-    /// an access log with every request, and no probes unless
-    /// `[defaults]` or the service asks for them.
+    /// an access log with every request, and neither probes nor ejections
+    /// unless `[defaults]` or the service asks for them: `outlier = {}` in
+    /// `[defaults]` brings back what is the default outside of tests.
     #[track_caller]
     pub(crate) fn start(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -75,31 +77,70 @@ impl Portolan {
     /// files and connections at once.
     #[track_caller]
     pub(crate) fn apart(text: &str, descriptors: u32) -> Self {
-        Self::in_process(text, |folder| {
-            let mut command = Command::new("sh");
-            command
-                .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
-                .args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"])
-                .arg(config_path(folder));
-            command
-        })
+        Self::under(text, &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
     }
 
-    /// As [`Self::start`], in the process that the command runs.
+    /// As [`Self::start`], in a process of its own that a shell makes with
+    /// `command`, in which `"$0" "$@"` runs the proxy.
+    #[track_caller]
+    pub(crate) fn under(text: &str, command: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_config(folder.path(), text);
+        Self::spawn_in(folder, |folder| by_shell(folder, command))
+    }
+
+    /// As [`Self::start`], in the process that `command` makes, which is told
+    /// the folder of the test.
     #[track_caller]
     pub(super) fn in_process(text: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let listeners = write_config(folder.path(), text);
+        write_config(folder.path(), text);
+        Self::spawn_in(folder, command)
+    }
+
+    #[track_caller]
+    fn spawn_in(folder: TempDir, command: impl FnOnce(&Path) -> Command) -> Self {
+        let config = fs::read_to_string(config_path(folder.path())).expect("a file");
+        let config: Table = config.parse().expect("a config file");
+        let listeners = config["listener"].as_array().expect("[[listener]]").len();
         let (process, listeners, admin) = Process::start(command(folder.path()), listeners);
         Self { listeners, admin, life: Life::Apart(process), folder }
     }
 
-    /// The process that it runs in.
-    pub(super) fn process(&mut self) -> &mut Process {
-        match &mut self.life {
-            Life::Apart(process) => process,
-            _ => panic!("it runs in this process"),
-        }
+    /// Ends a proxy apart at once, by SIGKILL, and starts it on the same data
+    /// as [`Self::under`] does.
+    #[track_caller]
+    pub(crate) fn kill_and_start(mut self, command: &str) -> Self {
+        self.stop();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        Self::spawn_in(folder, |folder| by_shell(folder, command))
+    }
+
+    /// The process of a proxy apart.
+    #[track_caller]
+    pub(super) fn apart_process(&mut self) -> &mut Process {
+        let Life::Apart(process) = &mut self.life else { panic!("it is in this process") };
+        process
+    }
+
+    /// The process id of a proxy apart, that of the process that was started
+    /// first.
+    #[track_caller]
+    pub(crate) fn process(&self) -> u32 {
+        let Life::Apart(process) = &self.life else { panic!("it is in this process") };
+        process.id()
+    }
+
+    /// Waits until a proxy apart that was told to stop has.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) {
+        self.exit();
+    }
+
+    /// Sends `signal` to a proxy that runs apart.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        super::signal(self.process(), signal);
     }
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
@@ -271,20 +312,23 @@ fn config_path(folder: &Path) -> PathBuf {
     folder.join("proxy.toml")
 }
 
-/// Answers with the number of its listeners.
-fn write_config(folder: &Path, text: &str) -> usize {
+fn write_config(folder: &Path, text: &str) {
     let mut config: Table = text.parse().unwrap_or_else(|error| panic!("{error}"));
     let path = |name: &str| folder.join(name).display().to_string();
     fill(&mut config, "workers", 2);
     fill(&mut config, "shutdown_timeout", "200ms");
     let listeners = config.entry("listener").or_insert_with(|| vec![Table::new()].into());
-    let count = listeners.as_array().expect("[[listener]]").len();
     for listener in listeners.as_array_mut().expect("[[listener]]") {
         fill(listener.as_table_mut().expect("a listener"), "address", "127.0.0.1:0");
     }
     fill(section(&mut config, "admin"), "address", "127.0.0.1:0");
     fill(section(&mut config, "registry"), "data_dir", path("data"));
-    fill(section(section(&mut config, "defaults"), "health"), "kind", "none");
+    let defaults = section(&mut config, "defaults");
+    fill(section(defaults, "health"), "kind", "none");
+    let mut nobody = Table::new();
+    fill(&mut nobody, "connect_refused", false);
+    fill(&mut nobody, "consecutive_failures", 0);
+    fill(defaults, "outlier", nobody);
     let access_log = section(section(&mut config, "telemetry"), "access_log");
     fill(access_log, "mode", "all");
     fill(access_log, "format", "json");
@@ -293,7 +337,14 @@ fn write_config(folder: &Path, text: &str) -> usize {
     let new = folder.join("proxy.toml.new");
     fs::write(&new, config.to_string()).expect("a file");
     fs::rename(new, config_path(folder)).expect("a file");
-    count
+}
+
+/// A command that runs the proxy as the shell's `command` says.
+fn by_shell(folder: &Path, command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"]);
+    shell.arg(config_path(folder)).current_dir(folder);
+    shell
 }
 
 fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {

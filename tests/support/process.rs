@@ -33,16 +33,14 @@ impl Process {
         mut command: Command,
         listeners: usize,
     ) -> (Self, Vec<SocketAddr>, SocketAddr) {
-        let process = Self::begin(&mut command);
-        let mut found = Vec::new();
+        let mut process = Self::begin(&mut command);
+        let (mut found, mut admin) = (Vec::new(), Vec::new());
         eventually(|| {
             found = process.addresses("clients connect to http://");
-            found.len() >= listeners
-        });
-        let mut admin = Vec::new();
-        eventually(|| {
             admin = process.addresses("services register at http://");
-            !admin.is_empty()
+            let exit = process.child.try_wait().expect("a child");
+            assert!(exit.is_none(), "it ended: {exit:?} {:#?}", process.log);
+            found.len() >= listeners && !admin.is_empty()
         });
         (process, found, admin[0])
     }
@@ -65,6 +63,11 @@ impl Process {
             }
         });
         Self { child, heirs: Mutex::default(), log }
+    }
+
+    /// The id of the process that was started first.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn addresses(&self, mark: &str) -> Vec<SocketAddr> {
@@ -164,17 +167,12 @@ impl Portolan {
         std::fs::rename(new, path).expect("renamed");
     }
 
-    /// The id of the process that was started first.
-    pub(crate) fn first_pid(&mut self) -> u32 {
-        self.process().child.id()
-    }
-
     /// Waits for the end of the process that was started first.
     #[track_caller]
     pub(crate) fn exit(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.process().child.try_wait().expect("a child") {
+            if let Some(status) = self.apart_process().child.try_wait().expect("a child") {
                 return status;
             }
             assert!(Instant::now() < deadline, "it did not end");
@@ -184,12 +182,12 @@ impl Portolan {
 
     /// Whether the process that was started first has ended.
     pub(crate) fn has_exited(&mut self) -> bool {
-        self.process().child.try_wait().expect("a child").is_some()
+        self.apart_process().child.try_wait().expect("a child").is_some()
     }
 
     /// Whether a line of the log holds `text`.
     pub(crate) fn has_logged(&mut self, text: &str) -> bool {
-        let log = Arc::clone(&self.process().log);
+        let log = Arc::clone(&self.apart_process().log);
         log.lock().expect("no panic").iter().any(|line| line.contains(text))
     }
 }

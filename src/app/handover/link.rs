@@ -77,8 +77,12 @@ async fn pass_on(
                     let message = FromOld::Client { listener, ahead: ahead.into() };
                     wire.send(&message, Some(stream.as_fd())).await?;
                 }
-                // The workers have ended.
-                None => drop(moved.take().map(|moved| moved.send(()))),
+                // The workers have ended: that is the last word.
+                None => {
+                    let report = control.in_flight_report(seen.load(Ordering::Acquire));
+                    wire.send(&FromOld::InFlight(report), None).await?;
+                    let _ = moved.take().map(|moved| moved.send(()));
+                }
             },
             Some(RelayedCall { stream, peer, local }) = calls.recv() => {
                 wire.send(&FromOld::Call { peer, local }, Some(stream.as_fd())).await?;

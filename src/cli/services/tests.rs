@@ -62,6 +62,32 @@ fn one_service_shows_its_instances() {
 }
 
 #[test]
+fn who_is_ejected_and_a_circuit_that_is_open_are_shown() {
+    let mut ejected = instance("a", "healthy", "registry");
+    ejected["routable"] = json!(false);
+    ejected["why"] = json!("ejected for another 8s: 5 failures in a row");
+    ejected["ejected"] = json!({
+        "left_ms": 7_500, "cause": "consecutive_failures", "detail": "5 failures in a row",
+        "times": 1,
+    });
+    let mut json = service("orders", &[ejected, instance("b", "healthy", "registry")]);
+    json["circuit"] = json!({ "state": "open", "left_ms": 4_000, "opened": 2 });
+    let view: ServiceView = serde_json::from_value(json).expect("a view");
+    insta::assert_snapshot!(unstyled(&one(&view)), @r"
+    orders   least_request, 1 of 2 usable   routes: shop
+    CIRCUIT OPEN for 4 s: too many requests fail
+
+             INSTANCE  ADDRESS        WEIGHT  IN FLIGHT  REQUESTS  FAILURES  LEASE  SOURCE    WHY
+    ejected  a         10.0.0.5:8080     100          3      1000         4  7 s    registry  healthy for 5 s: ejected for another 8s: 5 failures in a row
+    ok       b         10.0.0.5:8080     100          3      1000         4  7 s    registry  healthy for 5 s: GET /healthz -> 200
+    ");
+    insta::assert_snapshot!(unstyled(&table(&[view])), @r"
+    SERVICE            USABLE  IN FLIGHT  REQUESTS  FAILURES  SOURCE
+    orders   1/2 CIRCUIT OPEN          6      2000         8  registry (2)
+    ");
+}
+
+#[test]
 fn retries_are_shown_where_there_are_any() {
     let first_lines = |retries: u64, refused: u64| {
         let mut view: ServiceView = serde_json::from_value(orders()).expect("a view");

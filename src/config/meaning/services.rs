@@ -51,6 +51,18 @@ fn service(
             found.push(zero(place, &format!("a `timeouts.{key}`")));
         }
     }
+    let (outlier, breaker) = (&settings.outlier, &settings.breaker);
+    for (table, key, value) in [
+        ("outlier", "window", outlier.window),
+        ("outlier", "base_ejection", outlier.base_ejection),
+        ("outlier", "max_ejection", outlier.max_ejection),
+        ("breaker", "window", breaker.window),
+        ("breaker", "open", breaker.open),
+    ] {
+        if value.is_some_and(|value| value.0.is_zero()) {
+            found.push(zero(place.key(table).key(key), &format!("a `{table}.{key}`")));
+        }
+    }
     let health = &settings.health;
     let place = place.key("health");
     let mut any_zero = false;

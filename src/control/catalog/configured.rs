@@ -31,6 +31,7 @@ impl Catalog {
         now: Instant,
     ) {
         self.suspect_for = suspect_for;
+        self.watch.configure(sections.values().chain([defaults]));
         self.defaults = defaults.clone();
         for name in sections.keys().chain(needed) {
             self.service(name);
@@ -42,7 +43,10 @@ impl Catalog {
             service.kept = sections.contains_key(&name) || needed.contains(&name);
             let policy = settings.resolve(defaults);
             if policy != *service.policy {
-                service.state.gate.configure(policy.concurrency, policy.queue);
+                service.state.configure(&policy);
+                for entry in service.entries.values() {
+                    entry.endpoint.outcomes.configure(&policy.outlier);
+                }
                 service.policy = Arc::new(policy);
             }
             service.settings = settings;
@@ -64,7 +68,7 @@ impl Catalog {
             .cloned()
             .collect();
         for id in gone {
-            self.take_out(name, &id);
+            self.take_out(name, &id, "proxy.toml does not name it any more", now);
         }
         for (id, origin) in named {
             let entry_id = (id.clone(), Source::File);
@@ -83,7 +87,7 @@ impl Catalog {
                 ttl: None,
                 health: HealthSettings::default(),
             };
-            self.put_in(instance, Source::File, 0, None, Lease::Unleased, now);
+            self.put_in(instance, Source::File, 0, None, Lease::Unleased { renewed: false }, now);
         }
     }
 

@@ -40,6 +40,10 @@ impl Catalog {
             let place = (entry.instance.service.clone(), (entry.instance.id.clone(), entry.source));
             self.suspects.insert(place, at);
         }
+        if entry.is_ejected() {
+            let place = (entry.instance.service.clone(), (entry.instance.id.clone(), entry.source));
+            self.watch.remember(place);
+        }
         if entry.is_probed() {
             let target = entry.target();
             self.probes.push(match last {

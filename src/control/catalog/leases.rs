@@ -12,7 +12,7 @@ use crate::{
         entry::{Entry, EntryId, Lease},
         happening::Happening,
     },
-    model::{Address, InstanceKey, Probe, ServiceName},
+    model::{Address, InstanceKey, ServiceName},
 };
 
 impl Catalog {
@@ -20,10 +20,10 @@ impl Catalog {
     pub(in crate::control) fn lease_renewed(&mut self, key: &InstanceKey, generation: u64) {
         if let Some(entry) = self.registered(key, generation) {
             let revived = entry.is_expired();
-            // A heartbeat is no lease, but it may be all that is asked for.
-            if entry.lease != Lease::Unleased || entry.check.probe == Probe::Ttl {
-                entry.lease = Lease::Live { renewed: true };
-            }
+            entry.lease = match entry.lease {
+                Lease::Unleased { .. } => Lease::Unleased { renewed: true },
+                Lease::Live { .. } | Lease::Expired { .. } => Lease::Live { renewed: true },
+            };
             if revived {
                 let detail = "a heartbeat came after all";
                 let address = entry.endpoint.address.clone();

@@ -1,5 +1,7 @@
 //! The catalog told what happens, and asked what it makes of it.
 
+mod leases;
+mod outliers;
 mod random;
 
 use super::*;
@@ -12,6 +14,14 @@ use crate::{
 fn at(seconds: u64) -> Instant {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *START.get_or_init(Instant::now) + Duration::from_secs(seconds)
+}
+
+/// An empty one. That its endpoints ring is not heard.
+fn catalog() -> Catalog {
+    let (bell, rung) = mpsc::channel(100);
+    // Or it could not be rung.
+    std::mem::forget(rung);
+    Catalog::new(1, bell)
 }
 
 fn key(text: &str) -> InstanceKey {
@@ -90,7 +100,7 @@ fn report(endpoint: &Endpoint, passed: bool, refused: bool) -> ProbeReport {
 
 #[test]
 fn an_instance_is_routable_from_its_first_passing_probe_on() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.refresh(at(0));
     assert_eq!(catalog.targets("orders"), []);
@@ -103,7 +113,7 @@ fn an_instance_is_routable_from_its_first_passing_probe_on() {
 
 #[test]
 fn an_edit_keeps_the_endpoint_and_what_is_known_of_it() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
     catalog.refresh(at(0));
@@ -121,7 +131,7 @@ fn an_edit_keeps_the_endpoint_and_what_is_known_of_it() {
 
 #[test]
 fn a_new_generation_is_another_endpoint_and_the_old_one_leaves() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
     catalog.refresh(at(0));
@@ -135,8 +145,8 @@ fn a_new_generation_is_another_endpoint_and_the_old_one_leaves() {
     assert!(catalog.leaving(&key("orders/a"), Some(2)).is_empty());
     // News of the old one is no news of the new one.
     catalog.probed(&report(&old, true, false), at(2));
-    catalog.drain(&key("orders/a"), 1);
-    catalog.remove(&key("orders/a"), 1, "too late");
+    catalog.drain(&key("orders/a"), 1, Instant::now());
+    catalog.remove(&key("orders/a"), 1, "too late", Instant::now());
     catalog.lease_expired(&key("orders/a"), 1, at(2));
     catalog.refresh(at(2));
     assert_eq!(catalog.state_of("orders/a"), InstanceState::Starting);
@@ -144,32 +154,32 @@ fn a_new_generation_is_another_endpoint_and_the_old_one_leaves() {
 
 #[test]
 fn who_leaves_is_let_go_when_nobody_can_pick_it_and_nothing_is_in_flight() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
     catalog.refresh(at(0));
     let endpoint = catalog.endpoint_of("orders/a");
     let request = crate::model::InFlight::begin(&endpoint);
-    catalog.drain(&key("orders/a"), 1);
-    catalog.drain(&key("orders/a"), 1);
+    catalog.drain(&key("orders/a"), 1, Instant::now());
+    catalog.drain(&key("orders/a"), 1, Instant::now());
     assert_eq!(catalog.refresh(at(1)).len(), 1);
     assert_eq!(catalog.targets("orders"), []);
     assert!(catalog.is_anybody_leaving());
-    catalog.let_go(u64::MAX, &Predecessor::default());
+    catalog.let_go(u64::MAX, &Predecessor::default(), Instant::now());
     assert_eq!(catalog.leaving(&key("orders/a"), None).len(), 1, "not published yet");
     catalog.published(5);
     drop(request);
-    catalog.let_go(4, &Predecessor::default());
+    catalog.let_go(4, &Predecessor::default(), Instant::now());
     assert_eq!(catalog.leaving(&key("orders/a"), None).len(), 1, "not acknowledged yet");
     let late = crate::model::InFlight::begin(&endpoint);
-    catalog.remove(&key("orders/a"), 1, "it was asked for");
+    catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(2));
-    catalog.let_go(5, &Predecessor::default());
+    catalog.let_go(5, &Predecessor::default(), Instant::now());
     let leaving = catalog.leaving(&key("orders/a"), None);
-    assert_eq!((leaving.len(), leaving[0].before), (1, 1), "one is in flight");
+    assert_eq!((leaving.len(), leaving[0].ended().completed), (1, 1), "one is in flight");
     drop(late);
     catalog.take_happened();
-    catalog.let_go(5, &Predecessor::default());
+    catalog.let_go(5, &Predecessor::default(), Instant::now());
     assert!(catalog.leaving(&key("orders/a"), None).is_empty());
     assert!(catalog.kinds()[0].contains("drained"));
     assert!(catalog.services.is_empty(), "nothing else needs the service");
@@ -177,15 +187,15 @@ fn who_leaves_is_let_go_when_nobody_can_pick_it_and_nothing_is_in_flight() {
 
 #[test]
 fn an_instance_of_the_file_is_not_the_one_that_registered_under_its_id() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     configured(&mut catalog, "[service.orders]\nendpoints = ['10.0.0.9:80']\n");
     catalog.refresh(at(0));
     let fixed = catalog.endpoint_of("orders/10.0.0.9:80");
     catalog.registers("orders/10.0.0.9:80", 80, 1);
     catalog.refresh(at(0));
     assert_eq!(catalog.services["orders"].entries.len(), 2);
-    catalog.drain(&key("orders/10.0.0.9:80"), 1);
-    catalog.remove(&key("orders/10.0.0.9:80"), 1, "it was asked for");
+    catalog.drain(&key("orders/10.0.0.9:80"), 1, Instant::now());
+    catalog.remove(&key("orders/10.0.0.9:80"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(0));
     let leaving = catalog.leaving(&key("orders/10.0.0.9:80"), Some(1));
     assert!(!Arc::ptr_eq(&leaving[0].endpoint, &fixed));
@@ -194,85 +204,8 @@ fn an_instance_of_the_file_is_not_the_one_that_registered_under_its_id() {
 }
 
 #[test]
-fn an_expired_lease_is_outweighed_by_http_probes_for_a_while() {
-    let mut catalog = Catalog::new(1);
-    catalog.registers("orders/a", 80, 1);
-    catalog.probes("orders/a", true, false, at(0));
-    catalog.refresh(at(0));
-    catalog.lease_expired(&key("orders/a"), 1, at(10));
-    catalog.refresh(at(10));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    assert_eq!(catalog.targets("orders").len(), 1);
-    catalog.touch_suspects(at(69));
-    catalog.refresh(at(69));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    catalog.touch_suspects(at(70));
-    catalog.refresh(at(70));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
-    assert_eq!(catalog.targets("orders"), []);
-    catalog.lease_renewed(&key("orders/a"), 1);
-    catalog.refresh(at(71));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
-}
-
-#[test]
-fn a_younger_registration_of_the_same_address_ends_the_grace() {
-    for before in [true, false] {
-        let mut catalog = Catalog::new(1);
-        catalog.registers("orders/a", 80, 1);
-        catalog.probes("orders/a", true, false, at(0));
-        if before {
-            catalog.registers("payments/b", 80, 2);
-        }
-        catalog.lease_expired(&key("orders/a"), 1, at(10));
-        catalog.refresh(at(10));
-        if !before {
-            assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-            catalog.registers("payments/b", 80, 2);
-            catalog.refresh(at(10));
-        }
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
-        // It is not held against it once it has come back.
-        catalog.lease_renewed(&key("orders/a"), 1);
-        catalog.remove(&key("payments/b"), 2, "it was asked for");
-        catalog.lease_expired(&key("orders/a"), 1, at(20));
-        catalog.refresh(at(20));
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-    }
-}
-
-#[test]
-fn an_older_registration_of_the_same_address_claims_nothing() {
-    let mut catalog = Catalog::new(1);
-    catalog.registers("payments/b", 80, 1);
-    catalog.registers("orders/a", 80, 2);
-    catalog.probes("orders/a", true, false, at(0));
-    catalog.lease_expired(&key("orders/a"), 2, at(10));
-    catalog.refresh(at(10));
-    assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
-}
-
-#[test]
-fn a_heartbeat_is_all_that_some_ask_for() {
-    let mut catalog = Catalog::new(1);
-    for ttl in [Some(HumanDuration::from_secs(10)), None] {
-        let mut registration = registration("orders/a", 80, 1);
-        registration.instance.health.kind = Some(crate::model::ProbeKind::Ttl);
-        registration.instance.ttl = ttl;
-        catalog.upsert(registration, true, at(0));
-        catalog.refresh(at(0));
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Starting);
-        catalog.lease_renewed(&key("orders/a"), 1);
-        catalog.refresh(at(0));
-        assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
-        catalog.remove(&key("orders/a"), 1, "it was asked for");
-    }
-    assert!(catalog.take_probe_changes().is_empty(), "nothing is probed");
-}
-
-#[test]
 fn most_of_them_failing_together_is_panic_and_refusing_is_not_failing() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     for (index, id) in ["orders/a", "orders/b", "orders/c"].into_iter().enumerate() {
         catalog.registers(id, 80, index as u64 + 1);
         catalog.probes(id, true, false, at(0));
@@ -299,7 +232,7 @@ fn most_of_them_failing_together_is_panic_and_refusing_is_not_failing() {
 fn a_new_file_keeps_what_it_says_the_same() {
     const ONE: &str = "[service.orders]\nendpoints = ['10.0.0.9:80', '10.0.0.8:80']\n\
                        health = { kind = 'none' }\n[service.other]\n";
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     configured(&mut catalog, ONE);
     catalog.registers("orders/a", 80, 1);
     catalog.probes("orders/a", true, false, at(0));
@@ -323,14 +256,14 @@ fn a_new_file_keeps_what_it_says_the_same() {
     catalog.refresh(at(3));
     assert!(!catalog.services.contains_key("other"));
     assert_eq!(catalog.targets("orders"), [("a".to_owned(), 100)], "who registered stays");
-    catalog.remove(&key("orders/a"), 1, "it was asked for");
+    catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(4));
     assert!(catalog.services.is_empty());
 }
 
 #[test]
 fn a_changed_check_is_told_to_the_prober_and_keeps_the_verdict() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     let mut plain = registration("orders/a", 80, 1);
     plain.instance.health = HealthSettings::default();
     catalog.upsert(plain, false, at(0));
@@ -349,7 +282,7 @@ fn a_changed_check_is_told_to_the_prober_and_keeps_the_verdict() {
 
 #[test]
 fn an_instance_that_served_unprobed_serves_on_until_a_probe_says_otherwise() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
     let mut plain = registration("orders/a", 80, 1);
     plain.instance.health = HealthSettings::default();
@@ -366,7 +299,7 @@ fn an_instance_that_served_unprobed_serves_on_until_a_probe_says_otherwise() {
 
 #[test]
 fn who_is_not_probed_any_more_is_not_held_to_what_probes_found() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     let mut endless = registration("orders/a", 80, 1);
     endless.instance.ttl = None;
     endless.instance.health = HealthSettings::default();
@@ -380,7 +313,7 @@ fn who_is_not_probed_any_more_is_not_held_to_what_probes_found() {
 
 #[test]
 fn who_has_no_lease_and_fails_for_too_long_is_given_up() {
-    let mut catalog = Catalog::new(1);
+    let mut catalog = catalog();
     let mut endless = registration("orders/a", 80, 1);
     endless.instance.ttl = None;
     catalog.upsert(endless, false, at(0));

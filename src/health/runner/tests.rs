@@ -294,3 +294,61 @@ async fn the_loop_ends_with_its_handles_or_its_listener() {
     sleep(millis(60_000)).await;
     assert_eq!((seen.starts().len(), seen.running.load(Ordering::Relaxed)), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_refuses_a_request_is_out_and_asked_often_until_it_is_back() {
+    let (prober, seen, mut reports) = prober(&settings(100, 10), millis(1), |nth| known(nth != 1));
+    let mut target = every(60_000);
+    target.check.healthy_after = 2;
+    prober.watch(target.clone());
+    assert_eq!(reports.recv().await.map(told), Some((Verdict::Passing, true, 1)));
+    prober.refused(target.endpoint);
+    let refused = reports.recv().await.expect("a report");
+    assert!(refused.outcome.refused && refused.outcome.detail.contains("request path"));
+    assert_eq!(told(refused), (Verdict::Failing, true, 1));
+    prober.refused(target.endpoint);
+    // The first probe fails, the two after it pass.
+    let begun = Instant::now();
+    assert_eq!(reports.recv().await.map(told), Some((Verdict::Failing, false, 2)));
+    assert_eq!(reports.recv().await.map(told), Some((Verdict::Failing, false, 1)));
+    assert_eq!(reports.recv().await.map(told), Some((Verdict::Passing, true, 2)));
+    assert!(begun.elapsed() < millis(500), "{:?}", begun.elapsed());
+    let probes = seen.starts().len();
+    sleep(millis(30_000)).await;
+    assert_eq!(seen.starts().len(), probes, "then it is one of many again");
+    prober.refused(every(1000).endpoint);
+    assert!(reports.try_recv().is_err(), "nobody knows it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_was_under_way_says_nothing_against_a_refusal() {
+    let (prober, _seen, mut reports) =
+        prober(&settings(100, 10), millis(200), |nth| known(nth < 2));
+    let target = every(1000);
+    prober.watch(target.clone());
+    assert_eq!(reports.recv().await.map(told), Some((Verdict::Passing, true, 1)));
+    sleep(millis(1000)).await;
+    prober.refused(target.endpoint);
+    sleep(millis(5000)).await;
+    assert_eq!(reports.recv().await.map(told), Some((Verdict::Failing, true, 1)));
+    while let Ok(report) = reports.try_recv() {
+        assert_eq!(report.verdict, Verdict::Failing);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_answers_leaves_room_for_the_others() {
+    let (prober, seen, _reports) = prober(&settings(1000, 8), millis(60_000), |_| known(false));
+    let (mute, other) = (every(1000), Target { service: "other".parse().unwrap(), ..every(1000) });
+    (0..100).for_each(|_| prober.watch(Target { endpoint: every(1).endpoint, ..mute.clone() }));
+    prober.watch(other.clone());
+    sleep(millis(2000)).await;
+    let begun = |endpoint| seen.starts().iter().any(|(_, begun)| *begun == endpoint);
+    assert!(begun(other.endpoint), "it is due last");
+    assert_eq!(seen.running.load(Ordering::Relaxed), 5);
+    // All of the others come in their turn.
+    sleep(millis(60_000 * 30)).await;
+    let probed: std::collections::HashSet<_> =
+        seen.starts().into_iter().map(|(_, endpoint)| endpoint).collect();
+    assert_eq!(probed.len(), 101);
+}

@@ -3,6 +3,8 @@
 //! [`ServiceSettings`] is what `[defaults]` and `[service.NAME]` say, with
 //! gaps; [`ServicePolicy`] is the outcome, without.
 
+mod breaker;
+mod outlier;
 mod retry;
 
 use std::{
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
 
+pub use breaker::{BreakerPolicy, BreakerSettings, Trials};
+pub use outlier::{OutlierPolicy, OutlierSettings};
 pub use retry::{RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings};
 
 /// The policy that picks an endpoint.
@@ -65,6 +69,11 @@ pub struct TimeoutSettings {
     /// Without a byte through an upgraded connection. Default 1h.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_idle: Option<HumanDuration>,
+    /// For what is in flight on an instance when it leaves, requests, streams
+    /// and upgraded connections; then it is cut, `drain_timeout`. "0s" means
+    /// no bound. Default 5m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<HumanDuration>,
     /// In the queue of a service at its limit of concurrent requests.
     /// Default 1s; then 503 `queue_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +88,7 @@ pub struct LimitSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<NonZeroU32>,
     /// Requests that wait when `concurrency` is reached; the next one gets 503
-    /// `overload`. Default 100.
+    /// `overload`. As many may wait for an instance, see `hold`. Default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
     /// Bytes of a request body; a longer one gets 413 `request_too_large`.
@@ -115,6 +124,18 @@ pub struct ServiceSettings {
     /// broken. Set false for services that must fail closed. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub panic: Option<bool>,
+    /// How long a request waits for an instance when none is healthy, as while
+    /// the only one restarts; then 503 `no_healthy_instance`. Default 0s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HumanDuration>,
+    /// How long the share of an instance that is new, or back, grows to its
+    /// full one, from a tenth of it. Default 0s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<HumanDuration>,
+    /// Instances that fail or are slow.
+    pub outlier: OutlierSettings,
+    /// The circuit breaker.
+    pub breaker: BreakerSettings,
 }
 
 /// Timeouts with every value in place.
@@ -130,6 +151,8 @@ pub struct Timeouts {
     pub request: Option<Duration>,
     /// Without a byte through an upgraded connection.
     pub tunnel_idle: Duration,
+    /// For what is in flight on an instance that leaves; none if absent.
+    pub drain: Option<Duration>,
     /// In the queue of a service at its limit.
     pub queue: Duration,
 }
@@ -153,6 +176,14 @@ pub struct ServicePolicy {
     pub retry: RetryPolicy,
     /// Whether the panic threshold applies.
     pub panic: bool,
+    /// How long a request waits for an instance; not at all if zero.
+    pub hold: Duration,
+    /// How long the share of an instance grows; not at all if zero.
+    pub slow_start: Duration,
+    /// When an instance is ejected.
+    pub outlier: OutlierPolicy,
+    /// The circuit breaker, if there is one.
+    pub breaker: Option<BreakerPolicy>,
 }
 
 impl ServiceSettings {
@@ -164,6 +195,7 @@ impl ServiceSettings {
             pick(&self.timeouts).or(pick(&defaults.timeouts)).map_or(default, Duration::from)
         };
         let request = duration(|timeouts| timeouts.request, Duration::ZERO);
+        let drain = duration(|timeouts| timeouts.drain, Duration::from_secs(300));
         let body = self.limits.body.or(defaults.limits.body);
         ServicePolicy {
             balance: self.balance.or(defaults.balance).unwrap_or_default(),
@@ -173,6 +205,7 @@ impl ServiceSettings {
                 idle: duration(|timeouts| timeouts.idle, Duration::from_secs(60)),
                 request: (!request.is_zero()).then_some(request),
                 tunnel_idle: duration(|timeouts| timeouts.tunnel_idle, Duration::from_secs(3600)),
+                drain: (!drain.is_zero()).then_some(drain),
                 queue: duration(|timeouts| timeouts.queue, Duration::from_secs(1)),
             },
             concurrency: self.limits.concurrency.or(defaults.limits.concurrency),
@@ -181,6 +214,10 @@ impl ServiceSettings {
             preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
             retry: self.retry.resolve(&defaults.retry),
             panic: self.panic.or(defaults.panic).unwrap_or(true),
+            hold: self.hold.or(defaults.hold).map_or(Duration::ZERO, Duration::from),
+            slow_start: self.slow_start.or(defaults.slow_start).map_or(Duration::ZERO, Into::into),
+            outlier: self.outlier.resolve(&defaults.outlier),
+            breaker: self.breaker.resolve(&defaults.breaker),
         }
     }
 }
@@ -188,6 +225,7 @@ impl ServiceSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Percent;
 
     #[test]
     fn defaults_are_those_of_the_docs() {
@@ -198,10 +236,28 @@ mod tests {
         assert_eq!(policy.timeouts.idle, Duration::from_secs(60));
         assert_eq!(policy.timeouts.request, None);
         assert_eq!(policy.timeouts.tunnel_idle, Duration::from_secs(3600));
+        assert_eq!(policy.timeouts.drain, Some(Duration::from_secs(300)));
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
         assert!(policy.preserve_host && policy.panic);
         assert_eq!(policy.retry.attempts, 1);
+        assert_eq!((policy.hold, policy.slow_start), (Duration::ZERO, Duration::ZERO));
+        let outlier = &policy.outlier;
+        assert!(outlier.connect_refused && !outlier.compares());
+        assert_eq!((outlier.consecutive_failures, outlier.consecutive_5xx), (5, 0));
+        assert_eq!((outlier.min_requests, outlier.max_ejected), (20, 50));
+        assert_eq!(outlier.window, Duration::from_secs(10));
+        assert_eq!(outlier.base_ejection, Duration::from_secs(10));
+        assert_eq!(outlier.max_ejection, Duration::from_secs(300));
+        assert_eq!(policy.breaker, None);
+        let settings = BreakerSettings {
+            failure_rate: Some(Percent::try_from(50).expect("a percentage")),
+            ..BreakerSettings::default()
+        };
+        let breaker = settings.resolve(&BreakerSettings::default()).expect("a breaker");
+        assert_eq!((breaker.min_requests, breaker.trials), (20, 3));
+        assert_eq!(breaker.window, Duration::from_secs(10));
+        assert_eq!(breaker.open, Duration::from_secs(5));
     }
 
     #[test]

@@ -22,12 +22,12 @@ pub struct InheritedLease {
     /// Whether a heartbeat had come.
     pub renewed: bool,
     /// How far it had run.
-    pub standing: Standing,
+    pub standing: LeaseStanding,
 }
 
 /// How far a lease has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Standing {
+pub enum LeaseStanding {
     /// It has no TTL.
     Endless,
     /// Within its TTL.
@@ -50,14 +50,17 @@ impl Leases {
         let now = self.clock.at(now);
         let left = |until: Instant| until.saturating_duration_since(now);
         let standing = |phase| match phase {
-            Phase::Endless => Standing::Endless,
-            Phase::Live { until } => Standing::Live { left: left(until) },
+            Phase::Endless => LeaseStanding::Endless,
+            Phase::Live { until } => LeaseStanding::Live { left: left(until) },
             Phase::Expired { until } => {
                 let forget_in = left(until);
-                Standing::Expired { since: self.forget_after.saturating_sub(forget_in), forget_in }
+                LeaseStanding::Expired {
+                    since: self.forget_after.saturating_sub(forget_in),
+                    forget_in,
+                }
             }
             Phase::Leaving => {
-                Standing::Expired { since: self.forget_after, forget_in: Duration::ZERO }
+                LeaseStanding::Expired { since: self.forget_after, forget_in: Duration::ZERO }
             }
         };
         let inherited = |(key, lease): (&InstanceKey, &super::Lease)| InheritedLease {
@@ -78,10 +81,10 @@ impl Leases {
         }
         lease.phase = match (lease.phase, inherited.standing) {
             // The full TTL was an upper bound for what is left.
-            (Phase::Live { until }, Standing::Live { left }) => {
+            (Phase::Live { until }, LeaseStanding::Live { left }) => {
                 Phase::Live { until: after(now, left).min(until) }
             }
-            (Phase::Live { .. }, Standing::Expired { forget_in, .. }) => {
+            (Phase::Live { .. }, LeaseStanding::Expired { forget_in, .. }) => {
                 Phase::Expired { until: after(now, forget_in) }
             }
             (phase, _) => phase,

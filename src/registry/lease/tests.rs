@@ -96,6 +96,17 @@ fn a_new_body_keeps_the_lease_and_a_new_process_does_not() {
 }
 
 #[test]
+fn who_has_no_ttl_need_not_report_again_after_an_edit() {
+    let mut run = Run::new();
+    let key = run.put("orders/a", 7, None);
+    assert_eq!(run.beat(&key), Ok(true));
+    run.put("orders/a", 7, None);
+    assert_eq!(run.beat(&key), Ok(false), "edited");
+    run.put("orders/a", 7, Some(10));
+    assert_eq!(run.beat(&key), Ok(true), "a lease begins");
+}
+
+#[test]
 fn a_ttl_can_be_shortened_lifted_and_brought_back() {
     let mut run = Run::new();
     let key = run.put("orders/a", 1, Some(3600));

@@ -1,13 +1,13 @@
 //! What is counted for the process as a whole.
 
-use std::{array, sync::Arc, time::Duration};
+use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     RouteMetrics,
     counter::Counter,
     histogram::{Distribution, Histogram, OVERHEAD_BOUNDS},
 };
-use crate::model::Reason;
+use crate::model::{Ending, Reason};
 
 /// Listeners that are told apart; those beyond are counted as one.
 pub(super) const LISTENERS: usize = 32;
@@ -73,13 +73,23 @@ impl Metrics {
         self.by_reason(|worker| &worker.local)
     }
 
+    /// Requests that have begun, and those of them that have ended by how.
+    #[must_use]
+    pub fn ledger(&self) -> (u64, BTreeMap<Ending, u64>) {
+        // The ends are read first: each end that is counted here has its begin
+        // counted below, so the difference is never negative.
+        let mut ended = BTreeMap::new();
+        for (reason, count) in self.requests_by_reason() {
+            *ended.entry(reason.ending()).or_default() += count;
+        }
+        (self.sum(|worker| &worker.begun), ended)
+    }
+
     /// Requests that have begun and not ended.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        // The ends are read first: each end that is counted here has its begin
-        // counted below, so the difference is never negative.
-        let ended: u64 = self.requests_by_reason().iter().map(|(_, count)| count).sum();
-        self.sum(|worker| &worker.begun) - ended
+        let (begun, ended) = self.ledger();
+        begun - ended.values().sum::<u64>()
     }
 
     /// Client connections that are open, over all listeners.

@@ -24,6 +24,23 @@ fn a_failing_instance_is_taken_out_and_brought_back() {
     assert_eq!(proxy.status()["attention"].as_array().map(Vec::len), Some(0));
 }
 
+/// It has no lease that would end, so a ghost would be probed for ever.
+#[test]
+fn who_has_no_lease_and_fails_for_too_long_is_removed() {
+    let proxy = Portolan::start(&format!("[registry]\nderegister_after = '1s'\n{PROBED}"));
+    let (ghost, alive) = (Steered::start("ghost"), Steered::start("alive"));
+    proxy.put("app/ghost", "?wait=routable", &ghost.body(""));
+    proxy.put("app/alive", "?wait=routable", &alive.body(""));
+    let leased = proxy.put("app/leased", "?wait=routable", &ghost.body(r#""ttl": "1h""#));
+    assert_eq!(leased.status(), 201);
+    ghost.set_health(503);
+    eventually(|| proxy.admin("GET", &path("app/ghost"), "").status() == 404);
+    let why = ("deregistered".to_owned(), "its probes failed for too long".to_owned());
+    assert!(proxy.happened("ghost").contains(&why));
+    assert_eq!(proxy.state("app/leased"), "unhealthy", "its lease decides");
+    assert_eq!(proxy.get("/").text(), "alive");
+}
+
 #[test]
 fn what_passes_is_a_setting() {
     let proxy =

@@ -7,6 +7,8 @@ mod events;
 mod explain;
 mod health;
 mod lease;
+mod ledger;
+mod left_behind;
 mod register;
 mod reload;
 mod restart;

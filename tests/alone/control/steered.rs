@@ -69,6 +69,11 @@ impl Steered {
         self.backend.address
     }
 
+    /// Connections that are open.
+    pub(super) fn open(&self) -> usize {
+        self.backend.open()
+    }
+
     /// A body that registers it, with more fields.
     pub(super) fn body(&self, more: &str) -> String {
         let comma = if more.is_empty() { "" } else { ", " };

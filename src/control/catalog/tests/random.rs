@@ -4,7 +4,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{control::compile::Candidate, model::LeaseStatus, routing::Services};
+use crate::{
+    control::compile::{Candidate, Rules, compile},
+    model::LeaseStatus,
+    routing::Services,
+};
 
 const SERVICES: [&str; 2] = ["orders", "payments"];
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
@@ -127,9 +131,12 @@ impl Model {
                 failing_since: known.failing_since,
                 refused: known.refused,
                 expired: known.expired.is_some(),
+                ejected: false,
+                serving_since: None,
             })
             .collect();
-        let compiled = compile::compile(&candidates, panic);
+        let rules = Rules { panic, slow_start: Duration::ZERO };
+        let compiled = compile(&candidates, rules, now);
         let name = |target: &crate::balance::Target| {
             (target.endpoint.instance.id.to_string(), target.weight)
         };
@@ -144,7 +151,7 @@ proptest! {
     fn the_table_says_what_a_computation_from_scratch_says(
         events in prop::collection::vec((0..SERVICES.len(), 0..IDS.len(), event(), any::<bool>()), 1..80),
     ) {
-        let mut catalog = Catalog::new(1);
+        let mut catalog = catalog();
         let mut model = Model::default();
         let mut table = Services::default();
         let mut seconds = 0;
@@ -208,11 +215,11 @@ proptest! {
                     let generation = known.registration.generation;
                     match event {
                         Event::Drain => {
-                            catalog.drain(&key, generation);
+                            catalog.drain(&key, generation, Instant::now());
                             known.registration.draining = true;
                         }
                         Event::Remove => {
-                            catalog.remove(&key, generation, "it was asked for");
+                            catalog.remove(&key, generation, "it was asked for", Instant::now());
                             model.known.remove(&key);
                             retired.push(known.endpoint);
                             continue;
@@ -227,6 +234,9 @@ proptest! {
                         }
                         Event::Probe { passed, refused } => {
                             catalog.probes(&name, passed, refused, now);
+                            if !known.is_probed() {
+                                continue;
+                            }
                             known.once_passed |= passed;
                             known.refused = refused;
                             known.failing_since =

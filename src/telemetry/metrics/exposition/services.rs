@@ -65,6 +65,41 @@ impl Exposition {
             services.iter().try_for_each(|service| {
                 series.integer(&[("service", service.service.as_str())], u64::from(service.panic))
             })
+        })?;
+        self.outliers(page)
+    }
+
+    fn outliers(&self, page: &mut Page<'_>) -> fmt::Result {
+        let services = &self.scrape.services;
+        let help = "Healthy instances that are ejected because of what requests saw of them.";
+        page.gauge("portolan_service_ejected_instances", help, |series| {
+            services.iter().try_for_each(|service| {
+                series.integer(&[("service", service.service.as_str())], service.ejected as u64)
+            })
+        })?;
+        let help = "Ejections of instances, by their cause.";
+        page.counter("portolan_service_ejections_total", help, |series| {
+            services.iter().try_for_each(|service| {
+                service.ejections.iter().try_for_each(|(cause, count)| {
+                    let labels = [("service", service.service.as_str()), ("cause", *cause)];
+                    series.integer(&labels, *count)
+                })
+            })
+        })?;
+        let breakers = || {
+            services.iter().filter_map(|service| Some((service.service.as_str(), service.circuit?)))
+        };
+        let help = "1 while the circuit of the service is open or half open.";
+        page.gauge("portolan_service_circuit_open", help, |series| {
+            breakers().try_for_each(|(service, (open, _))| {
+                series.integer(&[("service", service)], u64::from(open))
+            })
+        })?;
+        let help = "How often the circuit of the service has opened.";
+        page.counter("portolan_service_circuit_openings_total", help, |series| {
+            breakers().try_for_each(|(service, (_, opened))| {
+                series.integer(&[("service", service)], opened)
+            })
         })
     }
 

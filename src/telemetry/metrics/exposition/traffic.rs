@@ -12,6 +12,10 @@ use crate::model::Reason;
 impl Exposition {
     pub(super) fn requests(&self, page: &mut Page<'_>) -> fmt::Result {
         let metrics = &self.metrics;
+        let help = "Requests that were accepted: those that ended and those in flight.";
+        page.counter("portolan_requests_accepted_total", help, |series| {
+            series.integer(&[], metrics.ledger().0)
+        })?;
         let help = "Requests that ended, by the reason word of how.";
         page.counter("portolan_requests_ended_total", help, |series| {
             by_reason(series, &metrics.requests_by_reason())

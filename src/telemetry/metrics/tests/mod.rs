@@ -65,6 +65,9 @@ fn full() -> (Arc<Metrics>, Scrape) {
             service: service("orders"),
             routable: 1,
             panic: false,
+            ejected: 0,
+            ejections: vec![("latency", 1)],
+            circuit: Some((false, 2)),
             metrics: upstream,
         }],
         endpoints: vec![endpoint("a", InstanceState::Healthy)],
@@ -78,6 +81,7 @@ fn full() -> (Arc<Metrics>, Scrape) {
             state: InstanceState::Healthy,
             count: 1,
         }],
+        store: StoreScrape { newest_snapshot: Some(UNIX_EPOCH), ..StoreScrape::default() },
         config: ConfigScrape { last_success: Some(UNIX_EPOCH), ..ConfigScrape::default() },
         ..Scrape::default()
     };

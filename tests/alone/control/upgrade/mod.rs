@@ -26,7 +26,7 @@ fn another_process_serves_and_the_old_one_ends() {
     let one = Steered::start("one");
     proxy.put("app/one", "?wait=routable", &one.body(""));
     let (old, version) = (proxy.pid(), proxy.status()["version"].as_u64().expect("a version"));
-    assert_eq!(old, proxy.first_pid());
+    assert_eq!(old, proxy.process());
     let new = proxy.upgrade();
     assert_ne!(old, new);
     assert_eq!(proxy.pid(), new);
@@ -125,7 +125,7 @@ fn an_old_process_that_is_told_to_stop_has_as_long_as_for_any_stop() {
     let mut tunnel = drain::tunnel(&proxy);
     let new = proxy.upgrade();
     assert!(!proxy.has_exited());
-    crate::support::signal(proxy.first_pid(), rustix::process::Signal::TERM);
+    crate::support::signal(proxy.process(), rustix::process::Signal::TERM);
     tunnel.wait_for_end();
     assert_eq!(proxy.exit().code(), Some(0));
     assert_eq!((proxy.pid(), proxy.get("/").text().as_str()), (new, "one"));
