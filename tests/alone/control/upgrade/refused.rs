@@ -24,7 +24,7 @@ fn goes_on(proxy: &mut Portolan, client: &mut Connection, old: u32) {
     );
     assert_eq!(proxy.heartbeat("app/more").status(), 200);
     assert_eq!(proxy.delete("app/more", "?wait=drained").status(), 200);
-    assert_eq!(proxy.status()["store"], "writable");
+    assert_eq!(proxy.status()["store"]["state"], "writable");
     assert!(proxy.happened_at_all("upgrade_refused"));
     assert!(proxy.has_logged("no other process took over"));
 }
