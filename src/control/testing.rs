@@ -6,7 +6,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Control, Parts, diagnosis::good, happening::Happening, view::ReloadView};
+use super::{Control, Inheritance, Parts, diagnosis::good, happening::Happening, view::ReloadView};
 use crate::{
     config::{self, Loaded},
     health::Prober,
@@ -66,6 +66,7 @@ impl TestPlane {
         let guard = AddressGuard::new(true, vec![ADMIN.parse().expect("an address")]);
         let (reports, probes) = mpsc::unbounded_channel();
         let prober = Prober::start(&loaded.config.health, guard.clone(), reports);
+        let (upgrades, _) = mpsc::channel(1);
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(answer_reloads(requests, Arc::clone(&loaded)));
         let (publisher, readers) = routing::channel(workers);
@@ -77,8 +78,10 @@ impl TestPlane {
             metrics: Metrics::new(1),
             access_log: AccessLog::start(&loaded.config.telemetry.access_log).expect("starts"),
             guard: Arc::new(ArcSwap::from_pointee(guard)),
+            inheritance: Inheritance::default(),
             loaded,
             reloads,
+            upgrades,
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };

@@ -10,6 +10,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Address, Ending, InstanceKey, Outcomes};
 
 /// Names an endpoint within this process; never given twice.
@@ -55,7 +57,7 @@ pub struct Endpoint {
 
 /// How the requests, streams and tunnels of an endpoint ended. Each is counted
 /// in one of these at the moment at which it stops to be in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// As they should, or refused by the proxy on the way.
     pub completed: u64,

@@ -67,6 +67,11 @@ impl Watch {
         endpoint.outcomes.configure(&policy.outlier);
     }
 
+    /// Has the end of an ejection looked for.
+    pub(super) fn remember(&mut self, place: Place) {
+        self.ejected.insert(place);
+    }
+
     pub(super) fn forget(&mut self, place: &Place) {
         self.ejected.remove(place);
     }
