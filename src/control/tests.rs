@@ -126,6 +126,9 @@ async fn routable_is_said_when_every_worker_routes_by_it() {
     for worker in &workers {
         worker.acknowledge();
     }
+    let known = plane.registers(instance("orders/known", "10.0.0.2:80", ProbeKind::None)).await;
+    let waits_for = format!("2 of 2 workers, to route by table {}", known.version);
+    assert_eq!((known.routed, known.waiting_for), (false, Some(waits_for)));
     let wait = Some(Duration::from_secs(60));
     let instance = instance("orders/a", "10.0.0.1:80", ProbeKind::None);
     let request = RegisterRequest { instance, caller: ANYONE, wait };

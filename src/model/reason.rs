@@ -204,6 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_say_what_every_reason_comes_to() {
+        let docs = include_str!("../../docs/reference/reasons.md");
+        for (ending, name) in [
+            (Ending::Completed, "completed"),
+            (Ending::ClientGone, "client_gone"),
+            (Ending::Refused, "refused"),
+        ] {
+            let start = format!("- `{name}`: ");
+            let line = docs.lines().find_map(|line| line.strip_prefix(&start)).expect("a line");
+            let of = Reason::ALL.iter().filter(|reason| reason.ending() == ending);
+            let words: Vec<_> = of.map(|reason| format!("`{reason}`")).collect();
+            assert_eq!(line, words.join(", "));
+        }
+    }
+
+    #[test]
     fn the_docs_explain_every_reason_with_its_status() {
         let docs = include_str!("../../docs/reference/reasons.md");
         let documented: Vec<_> = docs

@@ -270,7 +270,8 @@ async fn connect(
         Err(over) => {
             let detail = "the connection to the instance was not open in time";
             let failure = elapsed(over, Failure::new(Reason::ConnectTimeout, detail));
-            Err((failure, (over == Elapsed::Phase).then_some(RetryCause::Connect)))
+            // Who has left may as well be another: nothing was sent.
+            Err((failure, (over != Elapsed::Total).then_some(RetryCause::Connect)))
         }
     }
 }
