@@ -23,6 +23,10 @@ test-all *PARTS:
 bench *ARGS:
     cargo bench {{ ARGS }}
 
+# The endurance runs in full, with a release build; or some of: rolling kill ...
+endurance *ARGS:
+    cargo test --release --test endurance -- --full {{ ARGS }}
+
 # The API documentation, opened in a browser
 doc:
     cargo doc --no-deps --open

@@ -220,7 +220,9 @@ mod publish {
             table.version += 1;
             publisher.publish(Arc::new(table.clone()));
             // The workers let go of the old one.
-            readers.iter().for_each(|reader| reader.acknowledge());
+            for reader in &readers {
+                reader.acknowledge();
+            }
         });
     }
 

@@ -35,7 +35,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("worker", &["deadline", "listener", "listener settings", "model", "proxy"], ""),
     // The control plane.
     ("registry settings", &["model"], ""),
-    ("registry", &["model"], "tells what happened, and does not know to whom"),
+    ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
     ("health settings", &[], ""),
     ("health", &["model"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),
@@ -86,8 +86,9 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "cli",
-        &["admin settings", "app", "config", "control", "model"],
-        "speaks the admin API, whose answers are the views of control",
+        &["admin settings", "app", "config", "control", "model", "registry"],
+        "speaks the admin API, whose answers are the views of control; mends the store of a \
+         proxy that does not run",
     ),
     ("main", &["cli"], ""),
 ];

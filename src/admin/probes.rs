@@ -73,7 +73,7 @@ pub(super) async fn readyz(
         let status = admin.control().status();
         ChecksView {
             version: status.version,
-            store: status.store,
+            store: status.store.state,
             config: status.config.last_reload_ok,
             attention: status.attention,
         }

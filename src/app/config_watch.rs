@@ -7,6 +7,7 @@
 
 use std::{
     ffi::OsStr,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -18,17 +19,18 @@ use notify::{
 };
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 /// A file that has not changed for this long has been changed.
 const STILL: Duration = Duration::from_millis(40);
 
-/// How late the system may tell of a change.
-const DELAY: Duration = Duration::from_millis(10);
+/// How late the system may tell of a change, where it does not tell of our own
+/// reading: a link leads to a file in a folder that is not watched.
+const DELAY: Duration = Duration::from_millis(250);
 
 /// A file that is open for writing, and is not written to for this long, is
-/// read all the same.
+/// read all the same; so is one that is empty.
 const ABANDONED: Duration = Duration::from_secs(5);
 
 /// Whether the system tells when a file that was written to is closed.
@@ -53,6 +55,8 @@ struct Shared {
 #[derive(Clone, Copy, Debug)]
 struct State {
     changes: u64,
+    /// Times that it was opened, by us or anybody.
+    opens: u64,
     last: Instant,
     writing: bool,
 }
@@ -69,7 +73,7 @@ impl ConfigWatch {
     /// have been since it was read. Where it cannot be watched that is all
     /// that is told.
     pub(super) fn start(path: &Path) -> Self {
-        let state = State { changes: 1, last: Instant::now(), writing: false };
+        let state = State { changes: 1, opens: 0, last: Instant::now(), writing: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), told: Notify::new() });
         let watched = watcher(path, Arc::clone(&shared));
         if let Err(error) = &watched {
@@ -84,14 +88,41 @@ impl ConfigWatch {
         loop {
             self.still().await;
             let changes = self.shared.state().changes;
-            let text = tokio::fs::read_to_string(&self.path).await;
-            sleep(DELAY).await;
-            if self.shared.state().changes != changes {
-                continue;
+            // What is told first may be that somebody else has opened it, who
+            // goes on to change it.
+            self.read().await.ok();
+            let text = self.read().await;
+            {
+                let mut state = self.shared.state();
+                if state.changes != changes {
+                    continue;
+                }
+                // Whoever opens a file to write it anew empties it first, and
+                // the system tells of it when that is done.
+                let is_blank = text.as_ref().is_ok_and(|text| text.trim().is_empty());
+                if is_blank && state.last.elapsed() < ABANDONED {
+                    state.writing = true;
+                    continue;
+                }
             }
             self.handled = changes;
             // A file that is not there, or is not text, is no reason to reload.
             if let Ok(text) = text {
+                return text;
+            }
+        }
+    }
+
+    /// Reads the file, and waits until it is told that it was opened. The
+    /// system tells in order: then every change before that is known too,
+    /// however late we are told.
+    async fn read(&self) -> io::Result<String> {
+        let opens = self.shared.state().opens;
+        let text = tokio::fs::read_to_string(&self.path).await;
+        let due = Instant::now() + DELAY;
+        loop {
+            let told = self.shared.told.notified();
+            if self.shared.state().opens > opens || timeout_at(due, told).await.is_err() {
                 return text;
             }
         }
@@ -124,22 +155,34 @@ fn watcher(path: &Path, shared: Arc<Shared>) -> notify::Result<RecommendedWatche
         _ => Path::new("."),
     };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if let Some(writing) = event.ok().and_then(|event| writing(&event, &name)) {
-            let mut state = shared.state();
-            state.changes += 1;
-            state.last = Instant::now();
-            state.writing = writing && TELLS_CLOSE;
-            drop(state);
-            shared.told.notify_one();
+        let Some(told) = event.ok().and_then(|event| told(&event, &name)) else { return };
+        let mut state = shared.state();
+        match told {
+            Told::Opened => state.opens += 1,
+            Told::Changed { writing } => {
+                state.changes += 1;
+                state.last = Instant::now();
+                state.writing = writing && TELLS_CLOSE;
+            }
         }
+        drop(state);
+        shared.told.notify_one();
     })?;
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }
 
-/// Whether the file called `name` is being written, now that `event` has
-/// happened; none if that is not about it.
-fn writing(event: &Event, name: &OsStr) -> Option<bool> {
+/// What an event says about the file.
+enum Told {
+    Opened,
+    /// And whether more is to come.
+    Changed {
+        writing: bool,
+    },
+}
+
+/// What `event` says about the file called `name`; none if nothing.
+fn told(event: &Event, name: &OsStr) -> Option<Told> {
     let concerns = |path: &PathBuf| {
         let changed = path.file_name().unwrap_or_default();
         // Files that a cluster mounts change by a link called "..data".
@@ -149,11 +192,16 @@ fn writing(event: &Event, name: &OsStr) -> Option<bool> {
         return None;
     }
     match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(false),
+        EventKind::Access(AccessKind::Open(_)) => Some(Told::Opened),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+            Some(Told::Changed { writing: false })
+        }
         EventKind::Access(_) => None,
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => Some(true),
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {
+            Some(Told::Changed { writing: true })
+        }
         // A new file is written next, but a new link has been already.
-        _ => Some(false),
+        _ => Some(Told::Changed { writing: false }),
     }
 }
 
@@ -205,5 +253,13 @@ mod tests {
         file.write_all(b"two").expect("written");
         drop(file);
         assert_eq!(changed(&mut watch).await, "one two");
+        // Empty, and closed: nobody says that there is more to come.
+        fs::write(&path, "").expect("written");
+        let early = timeout(Duration::from_millis(500), watch.changed()).await;
+        assert!(early.is_err(), "nothing of it: {early:?}");
+        fs::write(&path, "three").expect("written");
+        assert_eq!(changed(&mut watch).await, "three");
+        fs::write(&path, "\n").expect("written");
+        assert_eq!(changed(&mut watch).await, "\n", "in the end it is taken for what it is");
     }
 }

@@ -123,6 +123,7 @@ pub fn start(path: &Path) -> Result<Running, Error> {
     let own = listeners.addresses().chain([admin]).collect();
     let guard = AddressGuard::new(allow_loopback(&loaded, admin), own);
 
+    runtime.block_on(signals::survive_file_size_limit());
     let opened = runtime.block_on(Registry::open(&config.registry)).map_err(Error::Registry)?;
     let registry = opened.registry.clone();
     let (reports, probes) = mpsc::unbounded_channel();

@@ -192,6 +192,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         let registry = &config.registry;
         (registry.forget_after, registry.max_services, registry.max_instances_per_service)
     };
+    let snapshots =
+        |config: &Config| (config.registry.snapshot_every, config.registry.snapshots_kept);
     let queue = |config: &Config| config.telemetry.access_log.queue;
     [
         ("workers", old.workers == new.workers),
@@ -199,6 +201,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("admin.audit_log", old.admin.audit_log == new.admin.audit_log),
         ("registry.data_dir", old.registry.data_dir == new.registry.data_dir),
         ("the limits of [registry]", limits(old) == limits(new)),
+        ("the snapshots of [registry]", snapshots(old) == snapshots(new)),
         ("telemetry.log", old.telemetry.log == new.telemetry.log),
         ("telemetry.access_log.queue", queue(old) == queue(new)),
     ]

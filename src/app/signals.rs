@@ -43,6 +43,18 @@ impl Told {
     }
 }
 
+/// A file that may not grow any more (RLIMIT_FSIZE) is to be an error of that
+/// one write, and not the end of the process, which is what SIGXFSZ does by
+/// default.
+pub(super) async fn survive_file_size_limit() {
+    /// The same number on every Linux but MIPS.
+    const SIGXFSZ: i32 = 25;
+    // The handler stays when what it tells is not listened to.
+    if let Err(error) = signal(SignalKind::from_raw(SIGXFSZ)) {
+        tracing::warn!(%error, "a file that may not grow will end this process");
+    }
+}
+
 /// Waits until a signal says to stop; carries out the others meanwhile.
 pub(super) async fn until_told(control: &Control, access_log: &AccessLog) -> Told {
     let handlers = || -> std::io::Result<(Stops, Signal, Signal)> {

@@ -27,6 +27,12 @@ impl AdminUrl {
         self.port
     }
 
+    /// Whether it is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        let ip = self.host.parse::<std::net::IpAddr>();
+        self.host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The value of `Host`.
     pub(super) fn authority(&self) -> &str {
         &self.authority

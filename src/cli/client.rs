@@ -140,7 +140,8 @@ impl Answer {
         }
     }
 
-    fn foreign(&self, found: &str) -> ClientError {
+    /// The answer as one that Portolan does not give.
+    pub(super) fn foreign(&self, found: &str) -> ClientError {
         ClientError::NotPortolan { url: self.url.to_string(), found: found.to_owned() }
     }
 }
@@ -157,6 +158,11 @@ impl Client {
     /// `token` is the whole value of `Authorization`.
     pub(super) fn new(url: AdminUrl, token: Option<HeaderValue>) -> Self {
         Self { shown: url.to_string().into(), url, token }
+    }
+
+    /// Whether the proxy is on this machine, as far as its address tells.
+    pub(super) fn is_local(&self) -> bool {
+        self.url.is_loopback()
     }
 
     /// The JSON of a `GET`, and the view in it.

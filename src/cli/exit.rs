@@ -9,29 +9,45 @@ use super::{client::ClientError, config_file::NoConfigFile};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// What was asked for is done, or the answer is yes.
-    Ok = 0,
+    Ok,
     /// The answer is no: the file has errors, the proxy is not ready, the
     /// request would be refused, the wait ran out.
-    No = 1,
+    No,
     /// The command line makes no sense.
-    Usage = 2,
+    Usage,
     /// The admin API cannot be reached.
-    Unreachable = 3,
+    Unreachable,
     /// `run` refused the config file (`EX_CONFIG` of sysexits): starting again
     /// will not help until somebody edits it.
-    Config = 78,
+    Config,
+    /// The exit code of the command of `exec`, or what a shell makes of a
+    /// signal (128 and its number), of a command that is not there (127) and
+    /// of one that cannot be run (126).
+    Command(u8),
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 
 impl Exit {
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::No => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Config => 78,
+            Self::Command(code) => code,
+        }
+    }
+
     /// Yes or no.
     pub(super) const fn yes(answer: bool) -> Self {
         if answer { Self::Ok } else { Self::No }
@@ -87,12 +103,12 @@ mod tests {
         let url = "http://127.0.0.1:1".to_owned();
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let unreachable = ClientError::Unreachable { url, source: refused.into() };
-        assert_eq!(Exit::of(&unreachable.into()) as u8, 3);
+        assert_eq!(Exit::of(&unreachable.into()).code(), 3);
         let problem = ClientError::Refused(Problem::default());
-        assert_eq!(Exit::of(&problem.into()) as u8, 1);
-        assert_eq!(Exit::of(&UsageError("no".into()).into()) as u8, 2);
-        assert_eq!(Exit::of(&ConfigRefused.into()) as u8, 78);
-        assert_eq!(Exit::of(&anyhow::anyhow!("anything else")) as u8, 1);
+        assert_eq!(Exit::of(&problem.into()).code(), 1);
+        assert_eq!(Exit::of(&UsageError("no".into()).into()).code(), 2);
+        assert_eq!(Exit::of(&ConfigRefused.into()).code(), 78);
+        assert_eq!(Exit::of(&anyhow::anyhow!("anything else")).code(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The command line: its verbs, and what each of them prints.
 //!
 //! One file for each verb or noun. A verb gives back an `Output` and prints
-//! nothing itself (`events`, `run` and `demo`, which go on, aside); what makes
+//! nothing itself (`events`, `exec`, `run` and `demo`, which go on, aside); what makes
 //! text from a view is pure. Only `run` and `demo` touch the proxy itself: the
 //! other verbs read the config file or talk to the admin API, as any other
 //! program could.
@@ -13,6 +13,7 @@ mod config_file;
 mod demo;
 mod departures;
 mod events;
+mod exec;
 mod exit;
 mod explain;
 mod healthcheck;
@@ -20,6 +21,7 @@ mod help;
 mod leave;
 mod output;
 mod register;
+mod registry;
 mod reload;
 mod routes;
 mod run;
@@ -122,6 +124,14 @@ Examples:
 
 Exit code 1 if --wait was given and no request can reach it yet.")]
     Register(register::RegisterArgs),
+    /// Run a command as an instance: register it, renew it, drain before it stops
+    #[command(after_help = "\
+Examples:
+  portolan exec orders/orders-7 --port 8080 --health-path /healthz -- ./orders
+  portolan exec orders --port auto -- sh -c 'python3 -m http.server $PORT'
+
+Exit code: that of the command, 128 and the signal that ended it, 127 or 126 if it cannot be started; 3 if the proxy cannot be reached at the start.")]
+    Exec(exec::ExecArgs),
     /// Renew the lease of an instance
     Heartbeat(register::HeartbeatArgs),
     /// Send nothing new to an instance, keep it registered
@@ -130,6 +140,9 @@ Exit code 1 if --wait was given and no request can reach it yet.")]
     /// Drain an instance and take it out of the registry
     #[command(after_help = "Exit code 1 if --wait was given and requests are still in flight.")]
     Deregister(leave::LeaveArgs),
+    /// Check, carry away, fill or restore the store of the registry
+    #[command(subcommand)]
+    Registry(registry::RegistryVerb),
     /// Have the running proxy read its config file again
     Reload(reload::ReloadArgs),
     /// Exit with 0 if the proxy is ready and with 1 if it is not
@@ -210,10 +223,12 @@ impl Cli {
             Verb::Routes(args) => self.ask(async |client| args.ask(client).await),
             Verb::Events(args) => self.ask(async |client| args.ask(client).await),
             Verb::Register(args) => self.ask(async |client| args.ask(client).await),
+            Verb::Exec(args) => self.ask(async |client| args.run(client).await),
             Verb::Heartbeat(args) => self.ask(async |client| args.ask(client).await),
             Verb::Drain(args) => self.ask(async |client| args.drain(client).await),
             Verb::Deregister(args) => self.ask(async |client| args.deregister(client).await),
             Verb::Reload(args) => self.ask(async |client| args.ask(client).await),
+            Verb::Registry(verb) => verb.perform(self.global.config_file()),
             Verb::Healthcheck => self.ask(healthcheck::ask),
             Verb::Config(verb) => verb.perform(),
             Verb::Token(args) => args.perform(),

@@ -1,22 +1,25 @@
 //! `portolan register` and `portolan heartbeat`: for scripts, and for services
 //! that cannot speak for themselves.
 
-use std::{collections::BTreeMap, net::Ipv6Addr, num::NonZeroU16, time::Duration};
+mod description;
+
+use std::{num::NonZeroU16, time::Duration};
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     client::{Client, ClientError, TIMEOUT},
-    exit::{Exit, UsageError},
+    exit::Exit,
     output::{FormatArgs, Output},
     text::{WARN, plain, span, styled},
 };
 use crate::{
     control::view::RegisteredView,
-    model::{HumanDuration, InstanceKey, Origin, Weight},
+    model::{HumanDuration, InstanceKey},
 };
+pub(super) use description::{Description, Place};
 
 /// The path of an instance in the admin API.
 pub(super) fn instance_path(key: &InstanceKey) -> String {
@@ -43,24 +46,8 @@ pub(super) struct RegisterArgs {
     /// Forget it when no heartbeat comes for this long [default: never]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<HumanDuration>,
-    /// Its share of requests, 1 to 1000 [default: 100]
-    #[arg(short, long, value_parser = weight)]
-    weight: Option<Weight>,
-    /// Probe it by GET on this path [default: open a TCP connection]
-    #[arg(long, value_name = "PATH")]
-    health_path: Option<String>,
-    /// A free word; may be given several times
-    #[arg(long = "tag", value_name = "WORD")]
-    tags: Vec<String>,
-    /// A free pair; may be given several times
-    #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
-    metadata: Vec<(String, String)>,
-    /// The failure domain it runs in
-    #[arg(long)]
-    zone: Option<String>,
-    /// The version of the program
-    #[arg(long, value_name = "VERSION")]
-    version_label: Option<String>,
+    #[command(flatten)]
+    description: Description,
     /// Answer once every worker routes to it
     #[arg(long)]
     wait: bool,
@@ -71,17 +58,6 @@ pub(super) struct RegisterArgs {
     format: FormatArgs,
 }
 
-fn weight(text: &str) -> Result<Weight, String> {
-    let number: i64 = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
-    Weight::try_from(number).map_err(|error| error.to_string())
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let split = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    let (key, value) = split.ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 impl RegisterArgs {
     pub(super) async fn ask(&self, client: &Client) -> anyhow::Result<Output> {
         let mut path = instance_path(&self.key);
@@ -90,41 +66,13 @@ impl RegisterArgs {
             path += &format!("?wait=routable&timeout={}ms", self.timeout.0.as_millis());
             timeout = patience(self.timeout);
         }
-        let body = self.body()?;
+        let place = Place::named(&self.address, self.port)?;
+        let body = self.description.body(&place, self.ttl);
         let json = client.call(Method::PUT, &path, Some(&body), timeout).await?.json()?;
         let view = RegisteredView::deserialize(&json)?;
         let output = Output::of(self.format.format, &json, || registered(&view))?;
         Ok(output.exit(Exit::yes(!self.wait || view.routed)))
     }
-
-    /// What is registered, but for the names: those stand in the path.
-    fn body(&self) -> anyhow::Result<Value> {
-        let mut body = json!({ "address": origin(&self.address, self.port)? });
-        let mut set = |key: &str, value: Value| {
-            if !value.is_null() && value != json!([]) && value != json!({}) {
-                body[key] = value;
-            }
-        };
-        set("weight", json!(self.weight));
-        set("zone", json!(self.zone));
-        set("version", json!(self.version_label));
-        set("tags", json!(self.tags));
-        set("metadata", json!(self.metadata.iter().cloned().collect::<BTreeMap<_, _>>()));
-        set("ttl", json!(self.ttl));
-        if let Some(path) = &self.health_path {
-            set("health", json!({ "path": path }));
-        }
-        Ok(body)
-    }
-}
-
-fn origin(address: &str, port: Option<NonZeroU16>) -> anyhow::Result<Origin> {
-    let full = match port {
-        None => address.to_owned(),
-        Some(port) if address.parse::<Ipv6Addr>().is_ok() => format!("[{address}]:{port}"),
-        Some(port) => format!("{address}:{port}"),
-    };
-    full.parse().map_err(|error| UsageError(format!("--address: {error}")).into())
 }
 
 fn registered(view: &RegisteredView) -> String {

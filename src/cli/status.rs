@@ -4,10 +4,10 @@ use super::{
     client::Client,
     departures,
     output::{FormatArgs, Output},
-    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, WARN, count, plain, span, styled},
+    text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
 use crate::{
-    control::view::{LedgerView, StatusView},
+    control::view::{LedgerView, StatusView, StoreView},
     model::InstanceState,
 };
 
@@ -71,7 +71,7 @@ fn facts(view: &StatusView) -> Columns {
     }
     fact("admin", view.admin.as_str().into());
     fact("config", config(view));
-    fact("store", view.store.as_str().into());
+    fact("store", store(&view.store));
     fact("workers", view.workers.to_string().into());
     fact("routes", view.routes.to_string().into());
     fact("services", view.services.to_string().into());
@@ -95,6 +95,21 @@ fn config(view: &StatusView) -> Cell {
     } else {
         Cell::styled(BAD, format!("{read}; what is on disk now was refused"))
     }
+}
+
+/// `writable, 1204 instances, commit p50 0.4 ms p99 2.1 ms, last snapshot 3 min
+/// ago`.
+fn store(store: &StoreView) -> Cell {
+    let mut parts = vec![store.state.clone(), count(store.instances, "instance")];
+    if let (Some(p50), Some(p99)) = (store.commit_p50_us, store.commit_p99_us) {
+        parts.push(format!("commit p50 {} p99 {}", precise(p50), precise(p99)));
+    }
+    parts.push(match store.snapshot_ms {
+        Some(age) => format!("last snapshot {} ago", span(age)),
+        None => "no snapshot yet".to_owned(),
+    });
+    let style = if store.state == "writable" { PLAIN } else { BAD };
+    Cell::styled(style, parts.join(", "))
 }
 
 fn instances(view: &StatusView) -> Cell {

@@ -27,6 +27,8 @@ fn every_verb_of_the_docs_parses() {
         "events --follow",
         "register orders/a --address 10.0.0.5 --port 80 --ttl 10s --weight 7 --health-path /h \
          --tag x --tag y --meta k=v --zone z --version-label 1.2 --wait",
+        "exec orders/a --port auto --ttl 5s --weight 7 --tag x -- sh -c true",
+        "exec orders -a 10.0.0.5 -p 80 --wait --timeout 1m --drain-timeout 5s -- server --port 80",
         "heartbeat orders/a",
         "drain orders/a --wait --timeout 1m",
         "deregister orders/a",
@@ -56,6 +58,10 @@ fn what_makes_no_sense_is_a_usage_error() {
         "register orders/a --address 1.2.3.4:5 --weight 0",
         "register orders/a --address 1.2.3.4:5 --ttl 10",
         "register orders/a --address 1.2.3.4:5 --meta kv",
+        "exec orders/a --port 80 server",
+        "exec orders/a --port 80 --",
+        "exec orders/a --port some -- server",
+        "exec orders/a -- server",
         "explain",
         "status --token secret",
     ] {

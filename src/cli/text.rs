@@ -49,6 +49,14 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
+/// A short time in milliseconds with one digit, or as a [`span`].
+pub(super) fn precise(us: u64) -> String {
+    match us {
+        0..100_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
+        _ => span(us / 1000),
+    }
+}
+
 /// `1 route`, `2 routes`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };

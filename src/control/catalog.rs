@@ -282,6 +282,10 @@ impl Catalog {
         let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
         let service = self.services.get_mut(name);
         let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
+        // It may have been on its way when the probe was given up.
+        if !entry.is_probed() {
+            return;
+        }
         if report.outcome.passed {
             entry.well = entry.endpoint.ended();
         }
@@ -297,18 +301,6 @@ impl Catalog {
         if (findings.verdict, findings.refused) != before {
             self.touched.insert(name.clone());
         }
-    }
-
-    /// Registrations without a lease that have failed for longer than
-    /// `bound`.
-    pub(super) fn given_up(&self, bound: Duration, now: Instant) -> Vec<(InstanceKey, u64)> {
-        let failing = |entry: &&Entry| {
-            entry.source == Source::Registry
-                && matches!(entry.lease, Lease::Unleased { .. })
-                && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
-        };
-        let entries = self.services.values().flat_map(|service| service.entries.values());
-        entries.filter(failing).map(|entry| (entry.instance.key(), entry.generation)).collect()
     }
 
     /// Works out states and compiles what was touched. Answers with what

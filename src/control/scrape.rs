@@ -17,7 +17,7 @@ use crate::{
     routing::{Action, Route},
     telemetry::metrics::{
         AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
-        RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape, render,
+        RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape, render,
     },
 };
 
@@ -73,6 +73,7 @@ impl Control {
         };
         let config = shared.config();
         let probes = shared.prober.counts();
+        let store = self.registry.store_report();
         let published = shared.publish_nanos.load(Ordering::Relaxed);
         Scrape {
             build: BuildScrape {
@@ -85,7 +86,7 @@ impl Control {
             endpoints: if few { entries().map(endpoint).collect() } else { Vec::new() },
             sources: vec![SourceScrape {
                 source: Source::Registry.as_str().to_owned(),
-                up: self.registry.store_state() == StoreState::Writable,
+                up: store.state == StoreState::Writable,
                 last_sync: Some(SystemTime::now()),
             }],
             instances: by_state
@@ -112,7 +113,13 @@ impl Control {
                 failed: probes.failed,
                 stretch: shared.prober.stretch(),
             },
-            store_writable: self.registry.store_state() == StoreState::Writable,
+            store: StoreScrape {
+                writable: store.state == StoreState::Writable,
+                metrics: self.registry.metrics(),
+                newest_snapshot: store.snapshots.newest.map(|(taken, _)| taken),
+                snapshots_taken: store.snapshots.taken,
+                snapshots_failed: store.snapshots.failed,
+            },
             access_log: AccessLogScrape {
                 dropped: shared.access_log.dropped(),
                 lost: shared.access_log.lost(),

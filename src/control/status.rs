@@ -4,18 +4,18 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     Control,
     entry::ServiceEntry,
     show::{circuit, departure_view, millis},
-    view::{ConfigView, LedgerView, StatusView},
+    view::{ConfigView, LedgerView, StatusView, StoreView},
 };
 use crate::{
     model::{Ending, InstanceState},
-    registry::StoreState,
+    registry::{StoreReport, StoreState},
     telemetry::metrics::Ledger,
 };
 
@@ -65,7 +65,7 @@ impl Control {
         }
         let ledger = shared.metrics.ledger();
         let requests = ledger.ended.iter().filter(|(_, count)| *count > 0);
-        let store = self.registry.store_state();
+        let store = self.registry.store_report();
         let attention = self.attention(&store);
         let config = shared.config();
         StatusView {
@@ -92,16 +92,19 @@ impl Control {
             ledger: ledger_view(&ledger),
             departures: shared.catalog().departures.shown().map(departure_view).collect(),
             connections: shared.metrics.connections(),
-            store: store.to_string(),
+            store: store_view(&store),
             attention,
         }
     }
 
     /// What needs a person.
-    fn attention(&self, store: &StoreState) -> Vec<String> {
+    fn attention(&self, store: &StoreReport) -> Vec<String> {
         let mut sentences = Vec::new();
-        if *store != StoreState::Writable {
-            sentences.push(format!("the registry takes no writes: {store}"));
+        if store.state != StoreState::Writable {
+            sentences.push(format!("the registry takes no writes: {}", store.state));
+        }
+        if let Some(failure) = &store.snapshots.failure {
+            sentences.push(format!("the last snapshot of the registry failed: {failure}"));
         }
         if self.shared.config().problems.is_some() {
             sentences.push("the config file on disk has problems and is not running".to_owned());
@@ -134,6 +137,21 @@ impl Control {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.shared.started
+    }
+}
+
+fn store_view(store: &StoreReport) -> StoreView {
+    let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let newest = store.snapshots.newest;
+    StoreView {
+        state: store.state.to_string(),
+        instances: store.instances,
+        commit_p50_us: store.commits.map(|times| micros(times.median)),
+        commit_p99_us: store.commits.map(|times| micros(times.p99)),
+        // A clock that was moved back makes it one that was taken just now.
+        snapshot_ms: newest
+            .map(|(taken, _)| millis(SystemTime::now().duration_since(taken).unwrap_or_default())),
+        snapshot_instances: newest.map(|(_, instances)| instances),
     }
 }
 

@@ -4,7 +4,10 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{Control, Parts, diagnosis::good, happening::Happening, view::ReloadView};
 use crate::{
@@ -82,16 +85,13 @@ impl TestPlane {
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };
-        // Nothing starts before every worker has seen the first table.
-        let see = async {
-            loop {
-                readers.iter().for_each(Reader::acknowledge);
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut starting = std::pin::pin!(Control::start(parts));
+        let control = loop {
+            // It waits until every worker routes by its first table.
+            match timeout(Duration::from_millis(5), starting.as_mut()).await {
+                Ok(control) => break control,
+                Err(_) => readers.iter().for_each(Reader::acknowledge),
             }
-        };
-        let control = tokio::select! {
-            control = Control::start(parts) => control,
-            () = see => unreachable!("it goes on for ever"),
         };
         (Self { control, folder }, readers)
     }

@@ -6,10 +6,12 @@
 //! age they had when the answer was made, so that no clocks are compared.
 
 mod departure;
+mod store;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::store::StoreView;
 use crate::model::{Instance, InstanceState};
 
 pub use departure::{DepartureView, LeavingView};
@@ -195,8 +197,8 @@ pub struct StatusView {
     pub departures: Vec<DepartureView>,
     /// Client connections open now.
     pub connections: u64,
-    /// Whether the store takes writes, and if not, why.
-    pub store: String,
+    /// The store of the registry.
+    pub store: StoreView,
     /// What needs a person, in sentences; empty when nothing does.
     pub attention: Vec<String>,
 }

@@ -50,7 +50,6 @@ pub struct Endpoint {
     /// Those among the moved that nobody else served either.
     moved_in_vain: AtomicU64,
     lost: AtomicU64,
-    failures: AtomicU64,
 }
 
 /// How the requests, streams and tunnels of an endpoint ended. Each is counted
@@ -122,7 +121,6 @@ impl Endpoint {
             moved: AtomicU64::new(0),
             moved_in_vain: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
         }
     }
 
@@ -156,23 +154,11 @@ impl Endpoint {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Requests among them that this endpoint failed: it refused, reset,
-    /// timed out, broke the protocol or broke off.
+    /// Requests among them that were not served to their end here.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Counts one failure; `refused` says that it was a refused connection.
-    pub fn record_failure(&self, refused: bool) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        self.outcomes.failed(refused);
-    }
-
-    /// Counts one failure that is an answer of which the client is spared; as
-    /// an answer it was counted already.
-    pub fn record_unwanted_answer(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+        let Ended { moved, lost, .. } = self.ended();
+        moved + lost
     }
 
     /// Notes that one that had moved is lost after all.

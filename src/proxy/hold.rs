@@ -77,8 +77,8 @@ impl Holder {
             return None;
         }
         // It is not on the instance any more, which may be leaving.
-        if let Some(failed) = record.give_place_up() {
-            failed.record_failure(reason == Some(Reason::ConnectRefused));
+        if let Some(failed) = record.give_up_place() {
+            failed.outcomes.failed(reason == Some(Reason::ConnectRefused));
         }
         tried.clear();
         if !unsent {

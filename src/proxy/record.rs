@@ -147,9 +147,8 @@ impl Record {
         }
     }
 
-    /// Gives up the place on an endpoint that is done with it, to take one on
-    /// another if there ever is one.
-    pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
+    /// Gives its place up for one on another endpoint, whichever that will be.
+    pub(super) fn give_up_place(&mut self) -> Option<Arc<Endpoint>> {
         let mut last = self.in_flight.take()?;
         last.moves();
         self.before = Some(Arc::clone(last.endpoint()));
@@ -210,11 +209,11 @@ impl Record {
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.ends(reason.ending());
-            let endpoint = in_flight.endpoint();
+            let outcomes = &in_flight.endpoint().outcomes;
             if blames_instance(reason) {
-                endpoint.record_failure(reason == Reason::ConnectRefused);
+                outcomes.failed(reason == Reason::ConnectRefused);
             } else if self.upstream_status.is_some() {
-                endpoint.outcomes.ended_well();
+                outcomes.ended_well();
             }
         }
         if let Some(before) = &self.before

@@ -123,9 +123,8 @@ fn pick_other(
         allowed
     })?;
     // If there is no other, its failure is that of the request.
-    match reason {
-        Some(reason) => last.record_failure(reason == Reason::ConnectRefused),
-        None => last.record_unwanted_answer(),
+    if let Some(reason) = reason {
+        last.outcomes.failed(reason == Reason::ConnectRefused);
     }
     Some(other)
 }

@@ -1,6 +1,9 @@
 //! What can go wrong, and whose fault it is.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use tokio::time::Instant;
 
@@ -81,9 +84,16 @@ pub enum StoreFault {
     /// No room, on disk or in the store.
     #[error("the disk is full")]
     Full,
-    /// The disk failed a read, a write or an fsync. Nothing more is written
-    /// until a restart: after a failed fsync, a second one that succeeds
-    /// proves nothing about the first.
+    /// The disk refused a write. It is tried again at the next one: what was
+    /// refused is written anew and flushed, so a success is one.
+    #[error("the disk refused a write ({text})")]
+    Write {
+        /// SQLite's words.
+        text: String,
+    },
+    /// The disk failed a read or an fsync. Nothing more is written until a
+    /// restart: after a failed fsync, a second one that succeeds proves
+    /// nothing about the first.
     #[error("the disk failed (SQLite code {code}: {text}); restart once it is mended")]
     Disk {
         /// SQLite's extended result code.
@@ -173,11 +183,8 @@ pub enum OpenError {
         /// The process id that the lock file names.
         holder: Option<u32>,
     },
-    /// The store does not pass SQLite's own check.
-    #[error(
-        "{path} is damaged: {found}; move its folder aside and restore a backup, \
-         or save what is readable with: sqlite3 {path} .recover"
-    )]
+    /// The store is not whole.
+    #[error("{path} is damaged: {found}; {}", rescue(.path))]
     Damaged {
         /// The database.
         path: PathBuf,
@@ -185,27 +192,49 @@ pub enum OpenError {
         found: String,
     },
     /// One row does not hold what it should.
-    #[error(
-        "{path} has a bad row, {row}: {why}; correct it, or remove it with: \
-         sqlite3 {path} \"DELETE FROM instance WHERE generation = {generation}\""
-    )]
+    #[error("{path} has a bad row, {row}: {why}; {}", rescue(.path))]
     DamagedRow {
         /// The database.
         path: PathBuf,
         /// The row as `service/id`, escaped.
         row: String,
-        /// The generation of the row.
-        generation: i64,
         /// What is wrong with it.
         why: String,
     },
-    /// A write-ahead log lies there without the database it belongs to.
+    /// The store is whole and lacks what was acknowledged later: its log is
+    /// gone or cut off, or it is an older copy.
     #[error(
-        "{path} is there but its database is not; put the database back beside it, \
-         or move the log away to start empty"
+        "{path} ends at change {found}, and change {acknowledged} was acknowledged: \
+         its log is gone or damaged, or it is an older copy. Put the right files back; or {}; \
+         or take it as it is by removing {mark}",
+        rescue(.path)
     )]
-    LogWithoutStore {
-        /// The log.
+    Behind {
+        /// The database.
+        path: PathBuf,
+        /// The commits that it holds.
+        found: u64,
+        /// The commits that were acknowledged.
+        acknowledged: u64,
+        /// The file that says so.
+        mark: PathBuf,
+    },
+    /// There is no store where there was one.
+    #[error(
+        "{path} is gone, and {left} of it is still there. Put it back; or {}; \
+         or move everything in its folder away to start empty",
+        rescue(.path)
+    )]
+    StoreGone {
+        /// Where the database should be.
+        path: PathBuf,
+        /// What shows that there was one.
+        left: PathBuf,
+    },
+    /// There is no store, and there never was one.
+    #[error("there is no store at {path}; check registry.data_dir")]
+    NoStore {
+        /// Where the database would be.
         path: PathBuf,
     },
     /// The file is a database of something else.
@@ -219,7 +248,8 @@ pub enum OpenError {
     /// The store was written by another version of the program.
     #[error(
         "{path} has format {found} and this version knows {known}; \
-         run the version that wrote it, or move the file away to start empty"
+         run the version that wrote it, or carry it over with `portolan registry export` \
+         of that one and `import` of this one"
     )]
     UnknownFormat {
         /// The database.
@@ -232,7 +262,7 @@ pub enum OpenError {
     /// SQLite cannot keep a write-ahead log beside the database.
     #[error(
         "{path} cannot have a write-ahead log (its journal mode stays {mode}); \
-         put registry.data_dir on a local disk"
+         put registry.data_dir on a local disk that is well"
     )]
     NoLog {
         /// The database.
@@ -253,4 +283,13 @@ pub enum OpenError {
     /// The writer thread could not be started.
     #[error("cannot start the thread of the registry: {0}")]
     Thread(io::Error),
+}
+
+/// What helps when the database at `path` is not what it should be.
+fn rescue(path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    format!(
+        "put the newest snapshot in its place with \
+         `portolan registry restore --data-dir {folder}`, which keeps what is there"
+    )
 }

@@ -14,16 +14,20 @@ use tokio::{
 };
 
 use super::{
-    Caller, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings, Removal,
-    Renewed, StoreState, expiry,
+    Caller, CommitTimes, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings,
+    Removal, Renewed, SnapshotReport, StoreState, expiry,
     lease::Leases,
     ledger::{Change, Ledger, Operation, Outcome},
     limits,
     live::Live,
+    snapshot::{self, Snapshots},
     store::Store,
     writer::{Command, Queue, Work, Writer},
 };
-use crate::model::{Instance, InstanceKey};
+use crate::{
+    model::{Instance, InstanceKey},
+    telemetry::StoreMetrics,
+};
 
 /// Operations that may wait for the writer at a time. More wait outside,
 /// where whoever hangs up leaves nothing behind.
@@ -41,13 +45,34 @@ struct Shared {
     live: Arc<Live>,
     queue: Queue,
     places: Arc<Semaphore>,
-    lease_task: AbortHandle,
+    snapshots: Arc<Snapshots>,
+    metrics: Arc<StoreMetrics>,
+    tasks: [AbortHandle; 2],
+}
+
+impl Shared {
+    fn end_tasks(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.lease_task.abort();
+        self.end_tasks();
     }
+}
+
+/// How the store is doing.
+#[derive(Clone, Debug)]
+pub struct StoreReport {
+    /// Whether it takes writes.
+    pub state: StoreState,
+    /// How many instances it holds.
+    pub instances: usize,
+    /// How long the last commits took; none before the first.
+    pub commits: Option<CommitTimes>,
+    /// Its snapshots.
+    pub snapshots: SnapshotReport,
 }
 
 /// A registry that was just opened.
@@ -65,8 +90,8 @@ pub struct Opened {
 
 impl Registry {
     /// Locks `settings.data_dir`, reads the store in it, or makes one if there
-    /// is none, and starts the writer and the lease task on the current
-    /// runtime. Restored leases begin with their full TTL.
+    /// is none, and starts the writer, the lease task and the snapshots on the
+    /// current runtime. Restored leases begin with their full TTL.
     ///
     /// # Errors
     ///
@@ -81,14 +106,25 @@ impl Registry {
 
         let now = Instant::now();
         let (announce, events) = mpsc::unbounded_channel();
-        let live = Arc::new(Live::new(Leases::new(settings.forget_after.into(), now), announce));
+        let leases = Leases::new(settings.forget_after.into(), now);
+        let live = Arc::new(Live::new(leases, announce, contents.commits));
         let restored = contents.registrations.len();
         for registration in contents.registrations {
             live.leases().put(registration, true, now);
         }
 
         let (queue, commands) = mpsc::unbounded_channel();
-        let writer = Writer { store, ledger, live: Arc::clone(&live), poison: None };
+        let kept = settings.snapshots_kept as usize;
+        let snapshots = Arc::new(Snapshots::of(store.data_dir(), kept));
+        let metrics = Arc::new(StoreMetrics::default());
+        let writer = Writer {
+            store,
+            ledger,
+            live: Arc::clone(&live),
+            snapshots: Arc::clone(&snapshots),
+            metrics: Arc::clone(&metrics),
+            poison: None,
+        };
         let runtime = Handle::current();
         std::thread::Builder::new()
             .name("registry".to_owned())
@@ -99,12 +135,17 @@ impl Registry {
                 writer.run(commands);
             })
             .map_err(OpenError::Thread)?;
-        let lease_task = tokio::spawn(expiry::run(Arc::clone(&live), queue.downgrade()));
+        let leases = tokio::spawn(expiry::run(Arc::clone(&live), queue.downgrade()));
+        let every = settings.snapshot_every.into();
+        let taking = snapshot::run(Arc::clone(&snapshots), Arc::clone(&live), every);
+        let tasks = [leases.abort_handle(), tokio::spawn(taking).abort_handle()];
         let shared = Shared {
             live,
             queue,
             places: Arc::new(Semaphore::new(WAITING)),
-            lease_task: lease_task.abort_handle(),
+            snapshots,
+            metrics,
+            tasks,
         };
         Ok(Opened { registry: Self { shared: Arc::new(shared) }, events, restored })
     }
@@ -195,6 +236,23 @@ impl Registry {
         self.shared.live.store().clone()
     }
 
+    /// How the store is doing.
+    #[must_use]
+    pub fn store_report(&self) -> StoreReport {
+        StoreReport {
+            state: self.store_state(),
+            instances: self.len(),
+            commits: self.shared.live.commit_times(),
+            snapshots: self.shared.snapshots.report(),
+        }
+    }
+
+    /// What is counted of the store.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<StoreMetrics> {
+        Arc::clone(&self.shared.metrics)
+    }
+
     /// How many instances are registered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -210,7 +268,7 @@ impl Registry {
     /// Writes what is queued, closes the store and gives up its lock. Other
     /// clones get [`RegistryError::Closed`] from then on.
     pub async fn close(self) {
-        self.shared.lease_task.abort();
+        self.shared.end_tasks();
         let (done, closed) = oneshot::channel();
         if self.shared.queue.send(Command::Close(done)).is_ok() {
             // An error means that another clone has closed it just before.
@@ -227,6 +285,11 @@ impl Registry {
         let work = Work { operation, answer: Some(answer), _place: Some(place) };
         self.shared.queue.send(Command::Apply(work)).map_err(|_| RegistryError::Closed)?;
         answered.await.map_err(|_| RegistryError::Closed)?
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared_snapshots(&self) -> &Snapshots {
+        &self.shared.snapshots
     }
 
     /// Runs `tamper` on the store, in the writer and in turn.

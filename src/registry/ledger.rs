@@ -91,6 +91,11 @@ impl Ledger {
         self.last_generation
     }
 
+    /// How many instances are registered.
+    pub(super) fn len(&self) -> usize {
+        self.registrations.len()
+    }
+
     /// Applies `operation`, until [`Self::undo`] or for good with
     /// [`Self::keep`].
     pub(super) fn apply(&mut self, operation: &Operation) -> Result<Outcome, RegistryError> {

@@ -4,12 +4,19 @@
 //! in which the leases changed. The locks are held for the length of a map
 //! access, never across an await or a write to disk.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{
-    Caller, Registration, RegistryError, RegistryEvent, Renewed, StoreState, lease::Leases,
+    Caller, CommitTimes, Registration, RegistryError, RegistryEvent, Renewed, StoreState,
+    lease::Leases, pace::Pace,
 };
 use crate::model::InstanceKey;
 
@@ -57,14 +64,41 @@ impl Announced {
 pub(super) struct Live {
     announced: Mutex<Announced>,
     store: Mutex<StoreState>,
+    pace: Mutex<Pace>,
+    /// Transactions committed since the store was made.
+    commits: AtomicU64,
 }
 
 impl Live {
-    pub(super) fn new(leases: Leases, events: UnboundedSender<RegistryEvent>) -> Self {
+    pub(super) fn new(
+        leases: Leases,
+        events: UnboundedSender<RegistryEvent>,
+        commits: u64,
+    ) -> Self {
         Self {
             announced: Mutex::new(Announced { leases, events }),
             store: Mutex::new(StoreState::Writable),
+            pace: Mutex::new(Pace::default()),
+            commits: AtomicU64::new(commits),
         }
+    }
+
+    /// Notes a commit, the `commits`th, that took so long.
+    pub(super) fn committed(&self, commits: u64, took: Duration) {
+        self.commits.store(commits, Ordering::Relaxed);
+        self.pace().record(took);
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn commit_times(&self) -> Option<CommitTimes> {
+        self.pace().times()
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn leases(&self) -> MutexGuard<'_, Announced> {

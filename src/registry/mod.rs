@@ -7,6 +7,9 @@
 //! The *leases* (until when) are in memory only and are shared with whoever
 //! brings a heartbeat; they never touch the disk.
 //!
+//! Beside both, snapshots of the store are made for the day when it is damaged,
+//! and what a person may do with a store that no proxy runs on.
+//!
 //! The promise: what was answered with `Ok` is on disk, and an event is sent
 //! only for what is. Nothing here knows of probes, routes or HTTP.
 
@@ -14,23 +17,36 @@ mod awake;
 mod error;
 mod event;
 mod expiry;
+mod export;
 mod folder;
 mod handle;
 mod lease;
 mod ledger;
 mod limits;
 mod live;
+mod mark;
+mod offline;
+mod pace;
 mod registration;
 mod settings;
+mod snapshot;
 mod store;
 mod writer;
 
 pub use error::{OpenError, RegistryError, StoreFault, StoreState};
 pub use event::{RegistryEvent, Removal};
-pub use handle::{Opened, Registry};
+pub use export::{Export, ExportError};
+pub use folder::write_whole;
+pub use handle::{Opened, Registry, StoreReport};
 pub use limits::{Fault, Unfit, check};
+pub use offline::{
+    Imported, OfflineError, Restored, StoreSummary, Verification, export, export_readable, import,
+    restore, verify,
+};
+pub use pace::CommitTimes;
 pub use registration::{Caller, Registered, Registration, Renewed};
 pub use settings::RegistrySettings;
+pub use snapshot::{SnapshotError, SnapshotReport};
 
 #[cfg(test)]
 mod tests;

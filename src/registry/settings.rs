@@ -26,6 +26,12 @@ pub struct RegistrySettings {
     /// How long an instance without a TTL may fail its probes before it is
     /// deregistered.
     pub deregister_after: HumanDuration,
+    /// How long after a snapshot of the store the next one is made at the
+    /// earliest. One is made when the store has changed, and at the end.
+    pub snapshot_every: HumanDuration,
+    /// Snapshots that are kept, in `snapshots` in `data_dir`. With 0 none are
+    /// made.
+    pub snapshots_kept: u32,
     /// Services with registered instances.
     pub max_services: NonZeroU32,
     /// Instances of one service.
@@ -40,6 +46,8 @@ impl Default for RegistrySettings {
             suspect_for: HumanDuration::from_secs(60),
             forget_after: HumanDuration::from_secs(600),
             deregister_after: HumanDuration::from_secs(86_400),
+            snapshot_every: HumanDuration::from_secs(900),
+            snapshots_kept: 5,
             max_services: const { NonZeroU32::new(20_000).unwrap() },
             max_instances_per_service: const { NonZeroU32::new(10_000).unwrap() },
         }

@@ -48,7 +48,7 @@ async fn open(data_dir: &Path) -> Opened {
 /// moment would leave behind.
 async fn open_as_after_a_crash(data_dir: &Path) -> (TempDir, Opened) {
     let copy = tempfile::tempdir().expect("a folder");
-    for name in ["registry.db", "registry.db-wal"] {
+    for name in ["registry.db", "registry.db-wal", "mark"] {
         fs::copy(data_dir.join(name), copy.path().join(name)).expect("copied");
     }
     let opened = open(copy.path()).await;
@@ -59,7 +59,7 @@ fn anyone() -> Caller {
     Caller::Admin(None)
 }
 
-fn key(text: &str) -> InstanceKey {
+pub(super) fn key(text: &str) -> InstanceKey {
     text.parse().expect("a key")
 }
 

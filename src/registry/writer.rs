@@ -20,8 +20,10 @@ use super::{
     RegistryError, RegistryEvent, Removal, StoreFault, StoreState,
     ledger::{Change, Ledger, Operation, Outcome},
     live::Live,
+    snapshot::Snapshots,
     store::Store,
 };
+use crate::telemetry::StoreMetrics;
 
 /// Operations in one transaction at most: bounds how long the first of them
 /// waits for the last.
@@ -51,6 +53,8 @@ pub(super) struct Writer {
     pub(super) store: Store,
     pub(super) ledger: Ledger,
     pub(super) live: Arc<Live>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) metrics: Arc<StoreMetrics>,
     /// Set for good by the first fault that only a restart ends.
     pub(super) poison: Option<StoreFault>,
 }
@@ -78,7 +82,10 @@ impl Writer {
             }
             self.process(batch);
         }
-        if self.poison.is_some() {
+        let is_well = self.poison.is_none();
+        // Before the lock is given up: then the folder is somebody else's.
+        self.snapshots.close(is_well.then(|| self.store.commits()));
+        if !is_well {
             self.store.leave_as_is();
         }
         drop(self);
@@ -116,8 +123,15 @@ impl Writer {
         let results: Vec<_> = batch.iter().map(|work| self.apply(&work.operation)).collect();
         let mut changes = results.iter().flatten().filter(|it| it.change.is_some()).peekable();
         if changes.peek().is_some() {
-            let written = self.store.write(changes, self.ledger.last_generation());
+            let begun = std::time::Instant::now();
+            let (last_generation, instances) = (self.ledger.last_generation(), self.ledger.len());
+            let written = self.store.write(changes, last_generation, instances);
             self.note(written.as_ref().err());
+            if written.is_ok() {
+                let took = begun.elapsed();
+                self.metrics.committed(took);
+                self.live.committed(self.store.commits(), took);
+            }
             if let Err(fault) = written {
                 self.ledger.undo();
                 return Err(fault);

@@ -15,6 +15,8 @@ mod breaker;
 mod broken_responses;
 mod clients_leave;
 mod control;
+mod durability;
+mod exec;
 mod expect_continue;
 mod header_rules;
 mod hold;

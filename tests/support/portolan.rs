@@ -78,19 +78,37 @@ impl Portolan {
     /// files and connections at once.
     #[track_caller]
     pub(crate) fn apart(text: &str, descriptors: u32) -> Self {
+        Self::under(text, &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
+    }
+
+    /// As [`Self::start`], in a process of its own that a shell makes with
+    /// `command`, in which `"$0" "$@"` runs the proxy.
+    #[track_caller]
+    pub(crate) fn under(text: &str, command: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write_config(folder.path(), text);
+        Self::spawn_in(folder, command)
+    }
+
+    #[track_caller]
+    fn spawn_in(folder: TempDir, command: &str) -> Self {
         let mut child = Command::new("sh")
-            .args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")])
+            .args(["-c", command])
             .args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"])
             .arg(config_path(folder.path()))
+            .current_dir(folder.path())
             .stderr(Stdio::piped())
             .spawn()
             .expect("a process");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let mut told = String::new();
         let mut said = |mark: &str| {
-            let line = log.find_map(|line| Some(line.ok()?.split_once(mark)?.1.to_owned()));
-            let address = line.unwrap_or_else(|| panic!("it did not say {mark:?}"));
+            let line = log.find_map(|line| {
+                let line = line.ok()?;
+                told += &format!("{line}\n");
+                Some(line.split_once(mark)?.1.to_owned())
+            });
+            let address = line.unwrap_or_else(|| panic!("it did not say {mark:?}, but\n{told}"));
             address.trim_end_matches("/api/v1").parse().expect("an address")
         };
         let listeners = vec![said("clients connect to http://")];
@@ -98,6 +116,29 @@ impl Portolan {
         // A full pipe would stop it.
         std::thread::spawn(move || log.for_each(drop));
         Self { listeners, admin, life: Life::Apart(child), folder }
+    }
+
+    /// Ends a proxy apart at once, by SIGKILL, and starts it on the same data
+    /// as [`Self::under`] does.
+    #[track_caller]
+    pub(crate) fn kill_and_start(mut self, command: &str) -> Self {
+        self.stop();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        Self::spawn_in(folder, command)
+    }
+
+    /// The process id of a proxy apart.
+    #[track_caller]
+    pub(crate) fn process(&self) -> u32 {
+        let Life::Apart(child) = &self.life else { panic!("it is in this process") };
+        child.id()
+    }
+
+    /// Waits until a proxy apart that was told to stop has.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) {
+        let Life::Apart(child) = &mut self.life else { panic!("it is in this process") };
+        child.wait().expect("a process");
     }
 
     /// Sends `signal` to a proxy that runs apart.

@@ -1,6 +1,7 @@
 //! Tests of `register`.
 
 use clap::Parser;
+use serde_json::json;
 
 use super::{
     super::testing::{FakeAdmin, unstyled},
@@ -70,13 +71,16 @@ async fn a_wait_that_ran_out_is_a_no() {
 #[test]
 fn addresses_come_whole_or_in_two() {
     let port = NonZeroU16::new(80);
-    let text = |address, port| origin(address, port).expect("an origin").to_string();
+    let text = |address, port| match Place::named(address, port).expect("a place") {
+        Place::At(origin) => origin.to_string(),
+        Place::Port(port) => panic!("only {port}"),
+    };
     assert_eq!(text("10.0.0.5:80", None), "http://10.0.0.5:80");
     assert_eq!(text("::1", port), "http://[::1]:80");
     assert_eq!(text("http://orders.internal", port), "http://orders.internal:80");
-    let error = origin("10.0.0.5", None).expect_err("no port");
+    let error = Place::named("10.0.0.5", None).expect_err("no port");
     assert_eq!(Exit::of(&error), Exit::Usage);
-    assert!(origin("10.0.0.5:80", port).is_err());
+    assert!(Place::named("10.0.0.5:80", port).is_err());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use rusqlite::OpenFlags;
 use tempfile::TempDir;
 
 use super::*;
@@ -9,6 +10,9 @@ use crate::registry::{
     Removal,
     tests::{instance, registration},
 };
+
+mod damage;
+mod golden;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
@@ -28,7 +32,7 @@ fn two_instances() -> (TempDir, PathBuf) {
     let (mut store, _) = open(&folder).expect("a new store");
     let rows =
         [(1, "orders/a"), (2, "orders/b")].map(|(n, key)| registration(instance(key, "h:80"), n));
-    store.write(rows.iter().map(put).collect::<Vec<_>>().iter(), 2).expect("written");
+    store.write(rows.iter().map(put).collect::<Vec<_>>().iter(), 2, 2).expect("written");
     drop(store);
     let path = folder.path().join(FILE);
     (folder, path)
@@ -56,14 +60,14 @@ fn what_was_written_is_read_back() {
     b.draining = true;
     let gone = registration(instance("orders/c", "10.0.0.1:80"), 3);
     let written = [put(&a), put(&b), put(&gone)];
-    store.write(written.iter(), 3).expect("written");
+    store.write(written.iter(), 3, 3).expect("written");
     let change = Some(Change::Removed(Removal::Deregistered));
-    store.write([Outcome { registration: gone, change }].iter(), 3).expect("written");
+    store.write([Outcome { registration: gone, change }].iter(), 3, 2).expect("written");
     drop(store);
 
     let (_store, contents) = open(&folder).expect("opens again");
     assert_eq!(contents.registrations, [a, b]);
-    assert_eq!(contents.last_generation, 3);
+    assert_eq!((contents.last_generation, contents.commits), (3, 2));
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn the_files_are_for_their_owner_only() {
     let data = parent.path().join("deep/data");
     let (mut store, _) = Store::open(&data).expect("a new store");
     let row = registration(instance("orders/a", "10.0.0.1:80"), 1);
-    store.write([put(&row)].iter(), 1).expect("written");
+    store.write([put(&row)].iter(), 1, 1).expect("written");
     let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
     for name in ["lock", FILE, "registry.db-wal", "registry.db-shm"] {
@@ -118,34 +122,6 @@ fn an_interrupted_creation_is_begun_again() {
 }
 
 #[test]
-fn a_damaged_file_is_refused_and_named() {
-    let (folder, path) = two_instances();
-    let whole = fs::read(&path).expect("readable");
-    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
-    let damages: [(&str, Damage<'_>); 5] = [
-        ("emptied", &|bytes| bytes.clear()),
-        ("header gone", &|bytes| bytes[..100].fill(0)),
-        ("cut in half", &|bytes| bytes.truncate(whole.len() / 2)),
-        ("text", &|bytes| *bytes = b"not a database at all, but long enough".repeat(100)),
-        ("a page of rubbish", &|bytes| {
-            let page = bytes.len() - 4096;
-            bytes[page..].fill(0xa5);
-        }),
-    ];
-    for (what, damage) in damages {
-        let mut bytes = whole.clone();
-        damage(&mut bytes);
-        fs::write(&path, &bytes).expect("written");
-        let error = open(&folder).expect_err(what);
-        assert!(matches!(error, OpenError::Damaged { .. }), "{what}: {error}");
-        assert!(error.to_string().contains("registry.db is damaged"), "{what}: {error}");
-        assert_eq!(fs::read(&path).expect("readable"), bytes, "{what}: not touched");
-    }
-    fs::write(&path, &whole).expect("written");
-    assert_eq!(open(&folder).expect("whole again").1.registrations.len(), 2);
-}
-
-#[test]
 fn somebody_elses_journal_mode_does_not_stay() {
     let (folder, path) = two_instances();
     edit(&path, "PRAGMA journal_mode = DELETE");
@@ -157,55 +133,11 @@ fn somebody_elses_journal_mode_does_not_stay() {
 }
 
 #[test]
-fn a_log_without_its_database_is_refused() {
-    let (folder, path) = two_instances();
-    fs::rename(&path, folder.path().join("registry.db-wal")).expect("renamed");
-    assert!(refusal(&folder).contains("its database is not"));
-}
-
-#[test]
-fn other_formats_and_other_databases_are_refused() {
-    let (folder, path) = two_instances();
-    edit(&path, "PRAGMA user_version = 2");
-    assert!(refusal(&folder).contains("has format 2 and this version knows 1"));
-    edit(&path, "PRAGMA user_version = 1; PRAGMA application_id = 1");
-    assert!(refusal(&folder).contains("is not a registry"));
-}
-
-#[test]
-fn a_bad_row_is_named_with_the_command_that_removes_it() {
-    let good = r#"{"service":"orders","id":"a","origin":"http://h:80"}"#;
-    for (body, why) in [
-        ("{}", "missing field"),
-        ("", "EOF"),
-        (&good.replace("\"a\"", "\"b\""), "its body is that of orders/b"),
-        (&good.replace("http://h:80", "h"), "has no port"),
-    ] {
-        let (folder, path) = two_instances();
-        edit(&path, &format!("UPDATE instance SET body = '{body}' WHERE generation = 1"));
-        let error = refusal(&folder);
-        assert!(error.contains("orders/a") && error.contains(why), "{error}");
-        let (_, sql) = error.split_once("registry.db \"").expect("a quoted command");
-        edit(&path, sql.trim_end_matches('"'));
-        assert_eq!(open(&folder).expect("mended").1.registrations.len(), 1);
-    }
-}
-
-#[test]
-fn a_generation_that_was_never_given_is_damage() {
-    let (folder, path) = two_instances();
-    edit(&path, "UPDATE last_generation SET value = 1");
-    assert!(refusal(&folder).contains("orders/b has generation 2, the last one given is 1"));
-    edit(&path, "DELETE FROM last_generation");
-    assert!(open(&folder).is_err());
-}
-
-#[test]
 fn others_may_read_while_it_is_open() {
     let folder = folder();
     let (mut store, _) = open(&folder).expect("a new store");
     let row = registration(instance("orders/a", "10.0.0.1:80"), 1);
-    store.write([put(&row)].iter(), 1).expect("written");
+    store.write([put(&row)].iter(), 1, 1).expect("written");
     let reader =
         Connection::open_with_flags(folder.path().join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)
             .expect("opens");
@@ -224,23 +156,10 @@ fn the_log_is_copied_back_before_it_grows() {
     let size = |name| fs::metadata(folder.path().join(name)).expect("is there").len();
     let mut largest = 0;
     for _ in 0..100 {
-        store.write(rows.iter(), 100).expect("written");
+        store.write(rows.iter(), 100, 100).expect("written");
         store.tidy().expect("tidied");
         largest = largest.max(size("registry.db-wal"));
     }
     assert!(largest < 4 << 20, "{largest}");
     assert!(size(FILE) > 8192, "copied");
-}
-
-#[test]
-fn faults_are_told_apart() {
-    let of = |code| fault(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
-    assert_eq!(of(ffi::SQLITE_FULL), StoreFault::Full);
-    assert_eq!(of(ffi::SQLITE_IOERR_SHMSIZE), StoreFault::Full);
-    for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CORRUPT] {
-        assert!(of(code).is_final(), "{code}");
-    }
-    for code in [ffi::SQLITE_READONLY, ffi::SQLITE_BUSY, ffi::SQLITE_NOMEM] {
-        assert!(!of(code).is_final(), "{code}");
-    }
 }

@@ -18,6 +18,11 @@ pub(super) const REQUEST_BOUNDS: [u64; 17] = micros([
 pub(super) const OVERHEAD_BOUNDS: [u64; 12] =
     micros([10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 100_000, 1_000_000]);
 
+/// Upper bounds for commits of the registry's store, in nanoseconds.
+pub(super) const COMMIT_BOUNDS: [u64; 13] = micros([
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
+]);
+
 const fn micros<const N: usize>(mut bounds: [u64; N]) -> [u64; N] {
     let mut index = 0;
     while index < N {

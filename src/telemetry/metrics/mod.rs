@@ -14,6 +14,7 @@ mod retry;
 mod route;
 mod scrape;
 mod service;
+mod store;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -23,7 +24,8 @@ pub use retry::RetryCause;
 pub use route::RouteMetrics;
 pub use scrape::{
     AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
-    RouteScrape, Scrape, ServiceScrape, SourceScrape, TableScrape,
+    RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
 };
 pub use service::ServiceMetrics;
+pub use store::StoreMetrics;
 pub use worker::{Ledger, Metrics, WorkerMetrics};

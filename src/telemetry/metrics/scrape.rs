@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{RouteMetrics, ServiceMetrics};
+use super::{RouteMetrics, ServiceMetrics, StoreMetrics};
 use crate::model::{Address, InstanceId, InstanceState, ServiceName};
 
 /// The state of the process at one moment, as far as metrics show it.
@@ -36,8 +36,8 @@ pub struct Scrape {
     pub config: ConfigScrape,
     /// The probes.
     pub probes: ProbesScrape,
-    /// Whether the registry's store takes writes.
-    pub store_writable: bool,
+    /// The registry's store.
+    pub store: StoreScrape,
     /// The access log.
     pub access_log: AccessLogScrape,
 }
@@ -160,6 +160,21 @@ pub struct ProbesScrape {
     pub failed: u64,
     /// How much longer intervals are than configured: 1.0 is as configured.
     pub stretch: f64,
+}
+
+/// The registry's store.
+#[derive(Clone, Debug, Default)]
+pub struct StoreScrape {
+    /// Whether it takes writes.
+    pub writable: bool,
+    /// Its counts.
+    pub metrics: Arc<StoreMetrics>,
+    /// When its newest snapshot was taken.
+    pub newest_snapshot: Option<SystemTime>,
+    /// Snapshots taken.
+    pub snapshots_taken: u64,
+    /// Snapshots that could not be taken.
+    pub snapshots_failed: u64,
 }
 
 /// The access log.

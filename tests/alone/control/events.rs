@@ -114,7 +114,7 @@ fn the_status_tells_how_it_is_going() {
         (&status["workers"], &status["services"], &status["routes"]),
         (&2.into(), &1.into(), &1.into())
     );
-    assert_eq!((&status["ready"], &status["store"]), (&true.into(), &"writable".into()));
+    assert_eq!((&status["ready"], &status["store"]["state"]), (&true.into(), &"writable".into()));
     assert_eq!(status["instances"]["healthy"], 1);
     assert_eq!(status["listeners"][0], proxy.address().to_string());
     assert_eq!(status["admin"], proxy.admin.to_string());

@@ -82,6 +82,7 @@ fn what_takes_too_long_is_cut_and_counted() {
     tunnel.wait_for_end();
     assert_eq!(proxy.ended("drain_timeout"), 4.0);
     assert_eq!(proxy.get("/").status(), 200, "the other one goes on");
+    eventually(|| !proxy.status()["departures"][0].is_null());
     let left = &proxy.status()["departures"][0];
     assert_eq!((&left["instance"], &left["successor"]), (&"half".into(), &"other".into()));
     assert_eq!((&left["requests"], &left["lost"]), (&4.into(), &4.into()), "{left}");

@@ -59,10 +59,10 @@ fn a_file_that_is_still_being_written_is_not_taken_for_whole() {
     let good = fs::read_to_string(proxy.config_file()).expect("a file");
     for _ in 0..20 {
         // Its beginning alone would be a file without routes.
-        fs::write(proxy.config_file(), "").expect("written");
+        let mut file = fs::File::create(proxy.config_file()).expect("a file");
         std::thread::sleep(Duration::from_millis(10));
-        fs::write(proxy.config_file(), &good).expect("written");
-        std::thread::sleep(Duration::from_millis(10));
+        file.write_all(good.as_bytes()).expect("written");
+        drop(file);
         assert_eq!(proxy.get("/").status(), 200);
     }
     let mut file = fs::File::create(proxy.config_file()).expect("a file");
@@ -97,18 +97,18 @@ fn a_listener_comes_and_goes_without_a_cut() {
     let proxy = Portolan::start(&service);
     let mut kept = proxy.connect();
     assert_eq!(kept.exchange("GET / HTTP/1.1\r\nhost: test\r\n\r\n").status(), 200);
-    let answer = proxy.reload(&format!("{TWO}{service}")).json();
-    let added = answer["changes"][0].as_str().expect("a change").to_owned();
-    let address =
-        added.strip_prefix("+ listener ").expect("a listener").parse().expect("an address");
-    assert_eq!(proxy.status()["listeners"].as_array().map(Vec::len), Some(2));
+    // The proxy may notice the change by itself before it is asked.
+    assert_eq!(proxy.reload(&format!("{TWO}{service}")).status(), 200);
+    let listeners = || proxy.status()["listeners"].as_array().expect("listeners").clone();
+    assert_eq!(listeners().len(), 2);
+    let address = listeners()[1].as_str().expect("an address").parse().expect("an address");
     let mut through = Connection::open(address);
     assert_eq!(through.exchange("GET / HTTP/1.1\r\nhost: test\r\n\r\n").status(), 200);
     let before = one.served();
     through.send("GET /slow HTTP/1.1\r\nhost: test\r\n\r\n");
     eventually(|| one.served() > before);
-    assert_eq!(proxy.reload(&service).json()["changes"][0], format!("- listener {address}"));
-    assert_eq!(proxy.status()["listeners"].as_array().map(Vec::len), Some(1));
+    assert_eq!(proxy.reload(&service).status(), 200);
+    assert_eq!(listeners().len(), 1);
     eventually(|| std::net::TcpStream::connect(address).is_err());
     one.let_go();
     assert_eq!(through.read_response().text(), "one", "what was in flight is finished");

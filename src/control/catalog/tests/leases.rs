@@ -78,3 +78,22 @@ fn a_heartbeat_is_all_that_some_ask_for() {
     }
     assert!(catalog.take_probe_changes().is_empty(), "nothing is probed");
 }
+
+#[test]
+fn heartbeats_from_before_they_were_all_that_is_asked_for_count() {
+    let mut catalog = catalog();
+    let mut endless = registration("orders/a", 80, 1);
+    endless.instance.ttl = None;
+    endless.instance.health = HealthSettings::default();
+    catalog.upsert(endless.clone(), false, at(0));
+    // The registry tells of the first one alone.
+    catalog.lease_renewed(&key("orders/a"), 1);
+    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'ttl' }\n");
+    catalog.refresh(at(1));
+    assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy, "by a new file");
+    configured(&mut catalog, "[service.orders]\nhealth = { kind = 'http' }\n");
+    endless.instance.health.kind = Some(crate::model::ProbeKind::Ttl);
+    catalog.upsert(endless, false, at(2));
+    catalog.refresh(at(2));
+    assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy, "by an edit");
+}

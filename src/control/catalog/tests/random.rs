@@ -234,6 +234,9 @@ proptest! {
                         }
                         Event::Probe { passed, refused } => {
                             catalog.probes(&name, passed, refused, now);
+                            if !known.is_probed() {
+                                continue;
+                            }
                             known.once_passed |= passed;
                             known.refused = refused;
                             known.failing_since =

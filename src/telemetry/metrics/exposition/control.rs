@@ -5,7 +5,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{super::scrape::Scrape, Exposition, page::Page};
+use super::{
+    super::{histogram::Distribution, scrape::Scrape},
+    Exposition,
+    page::Page,
+};
 
 impl Exposition {
     pub(super) fn control(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -30,10 +34,7 @@ impl Exposition {
                 series.integer(&labels, some.count)
             })
         })?;
-        let help = "1 if the store of the registry takes writes.";
-        page.gauge("portolan_registry_store_writable", help, |series| {
-            series.integer(&[], u64::from(self.scrape.store_writable))
-        })?;
+        self.store(page)?;
         let help = "Version of the routing table that every worker routes by.";
         page.gauge("portolan_table_version", help, |series| series.integer(&[], table.version))?;
         let help = "Routing tables published.";
@@ -66,6 +67,32 @@ impl Exposition {
         let help = "Probe intervals as a multiple of what is configured; above 1 when stretched.";
         page.gauge("portolan_probe_stretch_ratio", help, |series| {
             series.number(&[], probes.stretch)
+        })
+    }
+
+    fn store(&self, page: &mut Page<'_>) -> fmt::Result {
+        let store = &self.scrape.store;
+        let help = "1 if the store of the registry takes writes.";
+        page.gauge("portolan_registry_store_writable", help, |series| {
+            series.integer(&[], u64::from(store.writable))
+        })?;
+        let help = "Time to write a batch of changes to the disk and flush it.";
+        page.histogram("portolan_registry_commit_seconds", help, |series| match Distribution::of(
+            [&store.metrics.commits].into_iter(),
+        ) {
+            Some(commits) => series.distribution(&[], &commits),
+            None => Ok(()),
+        })?;
+        let help = "Snapshots of the store, by result.";
+        page.counter("portolan_registry_snapshots_total", help, |series| {
+            series.integer(&[("result", "ok")], store.snapshots_taken)?;
+            series.integer(&[("result", "failed")], store.snapshots_failed)
+        })?;
+        let help = "When the newest snapshot of the store was taken.";
+        let name = "portolan_registry_snapshot_timestamp_seconds";
+        page.gauge(name, help, |series| match store.newest_snapshot {
+            Some(time) => series.number(&[], timestamp(time)),
+            None => Ok(()),
         })
     }
 

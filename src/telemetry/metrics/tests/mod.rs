@@ -81,6 +81,7 @@ fn full() -> (Arc<Metrics>, Scrape) {
             state: InstanceState::Healthy,
             count: 1,
         }],
+        store: StoreScrape { newest_snapshot: Some(UNIX_EPOCH), ..StoreScrape::default() },
         config: ConfigScrape { last_success: Some(UNIX_EPOCH), ..ConfigScrape::default() },
         ..Scrape::default()
     };
