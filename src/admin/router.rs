@@ -16,12 +16,13 @@ use http::{HeaderName, HeaderValue, header};
 use super::{
     attempts,
     auth::{self, Identity},
-    calls::{CALLS, Call, Takes, Verb},
+    calls::{CALLS, Call, SERVICES, Takes, Verb},
     change::Change,
     problem::{Kind, Problem, nearest},
     same_origin,
     settings::Scope,
     state::{AdminState, Connection},
+    succession::{Place, pass_on},
 };
 
 /// All calls, behind the gate. Requests need a [`Connection`] in their
@@ -68,9 +69,10 @@ async fn gate(
         }
         Ok(())
     });
+    let admitting = admin.clone();
     let answer = async move {
         match admitted {
-            Ok(()) => next.run(request).await,
+            Ok(()) => run(admitting, call, request, next).await,
             Err(problem) => problem.into_response(),
         }
     };
@@ -84,6 +86,18 @@ async fn gate(
         answer
     });
     made.await.unwrap_or_else(|_| broken())
+}
+
+/// Has the handler answer; a change of instances waits while the store changes
+/// hands.
+async fn run(admin: AdminState, call: &Call, request: Request, next: Next) -> Response {
+    let changes = call.verb != Verb::Get && call.path.starts_with(SERVICES);
+    let ends = request.extensions().get::<Connection>().copied();
+    let Some(ends) = ends.filter(|_| changes) else { return next.run(request).await };
+    match admin.succession().place().await {
+        Place::Here { .. } => next.run(request).await,
+        Place::There(relay) => pass_on(&relay, ends, request).await,
+    }
 }
 
 /// Who sent this request: nobody that needs to be known, if nothing is needed

@@ -127,10 +127,10 @@ enum End {
 fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
         "registered" | "drained" | "config_reloaded" | "panic_over" | "returned"
-        | "circuit_closed" => GOOD,
+        | "circuit_closed" | "upgraded" => GOOD,
         "lease_expired" | "draining" | "drain_timeout" | "left" | "deregistered" | "refused"
         | "ejected" => WARN,
-        "config_refused" | "panic" | "circuit_open" => BAD,
+        "config_refused" | "panic" | "circuit_open" | "upgrade_refused" => BAD,
         _ => PLAIN,
     };
     let whom = match (&event.service, &event.instance) {

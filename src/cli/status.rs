@@ -70,6 +70,7 @@ fn facts(view: &StatusView) -> Columns {
         fact(if index == 0 { "listening" } else { "" }, listener.into());
     }
     fact("admin", view.admin.as_str().into());
+    fact("process", view.pid.to_string().into());
     fact("config", config(view));
     fact("store", store(&view.store));
     fact("workers", view.workers.to_string().into());

@@ -8,6 +8,8 @@
 
 mod configured;
 mod departures;
+mod findings;
+mod inherited;
 mod leases;
 mod leaving;
 mod outliers;
@@ -27,12 +29,13 @@ use self::{departures::Departures, outliers::Watch};
 use super::{
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
+    inheritance::Inherited,
 };
 use crate::{
-    health::{ProbeReport, Standing, Target, Window},
+    health::{LastProbe, Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        ServiceName, ServiceSettings, Verdict,
+        ServiceName, ServiceSettings,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
@@ -42,6 +45,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum ProbeChange {
     Watch(Target),
+    /// Go on from the last probe that another process made; the second is
+    /// whether any had ever passed.
+    Resume(Target, LastProbe, bool),
     Unwatch(EndpointId),
     /// It refused a connection that a request wanted.
     Refused(EndpointId),
@@ -62,6 +68,7 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
+    inherited: Inherited,
     pub(super) departures: Departures,
     watch: Watch,
     touched: BTreeSet<ServiceName>,
@@ -87,6 +94,7 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
+            inherited: Inherited::new(),
             departures: Departures::default(),
             watch: Watch::new(bell),
             touched: BTreeSet::new(),
@@ -150,16 +158,23 @@ impl Catalog {
         }
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
+        let told = self.happened.len();
+        let lease = Lease::begun(leased);
+        let known = self.put_in(instance, Source::Registry, generation, owner, lease, now);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
-        self.put_in(instance, Source::Registry, generation, owner, Lease::begun(leased), now);
         if let Some(entry) = self.registered(&key, generation) {
             entry.registered = (!restored).then_some(now);
         }
         if draining {
             self.drain(&key, generation, now);
         }
+        if known {
+            // All of it was told by the process before.
+            self.happened.truncate(told);
+        }
     }
 
+    /// Puts in an instance. Answers whether the process before knew it.
     fn put_in(
         &mut self,
         instance: Instance,
@@ -168,7 +183,7 @@ impl Catalog {
         owner: Option<String>,
         lease: Lease,
         now: Instant,
-    ) {
+    ) -> bool {
         let (name, id) = (instance.service.clone(), (instance.id.clone(), source));
         let defaults_health = self.defaults.health.clone();
         let service = self.service(&name);
@@ -177,7 +192,7 @@ impl Catalog {
         let address = instance.origin.address.clone();
         let checked = source != Source::File;
         let endpoint = Arc::new(Endpoint::new(instance.key(), generation, address, checked));
-        let entry = Entry {
+        let mut entry = Entry {
             instance,
             source,
             generation,
@@ -198,16 +213,16 @@ impl Catalog {
             window: Window::default(),
         };
         let policy = Arc::clone(&service.policy);
-        let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
-        service.entries.insert(id.clone(), entry);
-        self.probes.extend(watch);
         self.watch.begin(&endpoint, &policy);
+        let known = self.carry_on(&mut entry, now);
+        self.service(&name).entries.insert(id.clone(), entry);
         if source == Source::Registry {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
             tenants.insert((name.clone(), id.clone()));
             self.touch_tenants(&endpoint.address);
         }
         self.endpoints.insert(endpoint.id, (name, id));
+        known
     }
 
     fn take_out(
@@ -277,30 +292,16 @@ impl Catalog {
         }
     }
 
-    /// Takes over what a probe found.
-    pub(super) fn probed(&mut self, report: &ProbeReport, now: Instant) {
-        let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
-        let service = self.services.get_mut(name);
-        let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
-        // It may have been on its way when the probe was given up.
-        if !entry.is_probed() {
-            return;
-        }
-        if report.outcome.passed {
-            entry.well = entry.endpoint.ended();
-        }
-        let findings = &mut entry.findings;
-        let before = (findings.verdict, findings.refused);
-        findings.once_passed |= report.outcome.passed;
-        findings.refused = report.outcome.refused;
-        findings.failing_since = match report.verdict {
-            Verdict::Failing => Some(findings.failing_since.unwrap_or(now)),
-            Verdict::Passing | Verdict::Unknown => None,
+    /// Registrations without a lease that have failed for longer than
+    /// `bound`.
+    pub(super) fn given_up(&self, bound: Duration, now: Instant) -> Vec<(InstanceKey, u64)> {
+        let failing = |entry: &&Entry| {
+            entry.source == Source::Registry
+                && matches!(entry.lease, Lease::Unleased { .. })
+                && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
         };
-        findings.verdict = report.verdict;
-        if (findings.verdict, findings.refused) != before {
-            self.touched.insert(name.clone());
-        }
+        let entries = self.services.values().flat_map(|service| service.entries.values());
+        entries.filter(failing).map(|entry| (entry.instance.key(), entry.generation)).collect()
     }
 
     /// Works out states and compiles what was touched. Answers with what

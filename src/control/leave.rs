@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::SemaphorePermit,
-    time::{sleep, timeout},
-};
+use tokio::{sync::SemaphorePermit, time::sleep};
 
 use super::{Control, ControlError, catalog::Leaving, view::LeavingView};
 use crate::{
@@ -74,25 +71,33 @@ impl Leave<'_> {
             let catalog = control.shared.catalog();
             (catalog.leaving(&key, generation), catalog.departures.ended(&key, generation))
         };
-        let in_flight = || leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
+        let before = &control.shared.predecessor;
+        let told = before.tell(&key, generation);
+        let in_flight = || {
+            let here = leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
+            here + before.in_flight(&key, generation)
+        };
         let drained = async {
             // Only now is a count of zero the last word: see `routing::publish`.
             control.watcher.wait_for(version).await;
+            before.seen(told).await;
             while in_flight() > 0 {
                 sleep(DRAIN_POLL).await;
             }
         };
-        let drained = timeout(wait.unwrap_or_default(), drained).await.is_ok();
+        let drained = control.patiently(wait.unwrap_or_default(), drained).await.is_some();
         if drained {
             // Its departure can be read by the time that this is.
             control.settle().await;
         }
         let in_flight = if drained { 0 } else { in_flight() };
         // What is not on the list any more has left and has nothing in flight.
-        let Ended { completed, client_gone, moved, lost } = match leaving[..] {
+        let ended = match leaving[..] {
             [] => past.unwrap_or_default(),
             _ => leaving.iter().map(Leaving::ended).fold(Ended::default(), Ended::and),
         };
+        let Ended { completed, client_gone, moved, lost } =
+            ended.and(before.ended(&key, generation));
         LeavingView {
             drained,
             in_flight,

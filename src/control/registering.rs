@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::sync::SemaphorePermit;
 
 use super::{
     Control, ControlError, RegisterRequest,
@@ -83,7 +83,9 @@ impl Registering<'_> {
         let key = registered.registration.instance.key();
         control.settle().await;
         let waited = match wait {
-            Some(patience) => timeout(patience, control.routable(&key)).await.ok().transpose()?,
+            Some(patience) => {
+                control.patiently(patience, control.routable(&key)).await.transpose()?
+            }
             None => None,
         };
         let routed = waited.is_some();

@@ -14,7 +14,7 @@ use super::{
     view::{ConfigView, LedgerView, StatusView, StoreView},
 };
 use crate::{
-    model::{Ending, InstanceState},
+    model::{Ending, InstanceState, Verdict},
     registry::{StoreReport, StoreState},
     telemetry::metrics::Ledger,
 };
@@ -41,7 +41,8 @@ impl Control {
             .services
             .values()
             .flat_map(|service| service.entries.values())
-            .filter(|entry| entry.is_probed() && shared.prober.last(entry.endpoint.id).is_none())
+            .filter(|entry| entry.is_probed() && entry.findings.verdict == Verdict::Unknown)
+            .filter(|entry| shared.prober.last(entry.endpoint.id).is_none())
             .count();
         if unprobed == 0 || shared.started.elapsed() > WARM_UP {
             shared.warm.store(true, Ordering::Relaxed);
@@ -70,6 +71,7 @@ impl Control {
         let config = shared.config();
         StatusView {
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
             uptime_ms: millis(shared.started.elapsed()),
             version: self.watcher.acknowledged().min(table.version),
             published_ms: millis(shared.published.borrow().1.elapsed()),
@@ -95,6 +97,18 @@ impl Control {
             store: store_view(&store),
             attention,
         }
+    }
+
+    /// The proxy in one line: `3 services, 7/8 healthy`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let services = self.shared.catalog().services.len();
+        let s = if services == 1 { "" } else { "s" };
+        let instances = self.instances_by_state();
+        let total: usize = instances.values().sum();
+        let healthy = instances.iter().filter(|((_, state), _)| *state == InstanceState::Healthy);
+        let healthy: usize = healthy.map(|(_, count)| count).sum();
+        format!("{services} service{s}, {healthy}/{total} healthy")
     }
 
     /// What needs a person.

@@ -231,9 +231,15 @@ async fn a_thousand_registrations_at_once_are_a_few_tables() {
     let before = plane.version();
     let registrations = (0..1000).map(|index| {
         let name = format!("orders/{index}");
-        plane.registers(instance(&name, "10.0.0.1:80", ProbeKind::None))
+        let instance = instance(&name, "10.0.0.1:80", ProbeKind::None);
+        let wait = Some(Duration::from_secs(30));
+        let plane = &plane;
+        async move {
+            let request = RegisterRequest { instance, caller: ANYONE, wait };
+            plane.register(request).await?.end().await
+        }
     });
-    let views = futures_util::future::join_all(registrations).await;
+    let views = futures_util::future::try_join_all(registrations).await.expect("registered");
     assert!(views.iter().all(|view| view.created && view.routed));
     let tables = plane.version() - before;
     assert!((1..500).contains(&tables), "{tables} tables");

@@ -8,12 +8,15 @@
 mod departure;
 mod store;
 
+mod changes;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::store::StoreView;
 use crate::model::{Instance, InstanceState};
 
+pub use changes::{DiagnosticView, ReloadView, UpgradeView};
 pub use departure::{DepartureView, LeavingView};
 
 /// One instance as it stands.
@@ -161,6 +164,8 @@ pub struct RoutesView {
 pub struct StatusView {
     /// Version of the program.
     pub program: String,
+    /// The id of the process; another one after an upgrade.
+    pub pid: u32,
     /// Time since it started.
     pub uptime_ms: u64,
     /// The table version that every worker routes by.
@@ -310,7 +315,8 @@ pub struct EventView {
     /// What: `registered`, `updated`, `deregistered`, `draining`, `drain_timeout`,
     /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
-    /// `returned`, `circuit_open`, `circuit_closed`.
+    /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
+    /// `upgrade_refused`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -320,38 +326,4 @@ pub struct EventView {
     pub instance: Option<String>,
     /// One sentence for a person.
     pub detail: String,
-}
-
-/// The answer to a config check or reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ReloadView {
-    /// Whether the file is good; for a reload, whether it took effect.
-    pub ok: bool,
-    /// What a reload changed, a line each.
-    pub changes: Vec<String>,
-    /// What only a restart changes, a line each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs_restart: Vec<String>,
-    /// Errors and warnings.
-    pub diagnostics: Vec<DiagnosticView>,
-}
-
-/// One problem of a config file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DiagnosticView {
-    /// `error` or `warning`.
-    pub severity: String,
-    /// Its code, such as `P0101`.
-    pub code: String,
-    /// What is wrong.
-    pub message: String,
-    /// The file.
-    pub file: String,
-    /// Line, counted from 1.
-    pub line: u32,
-    /// Column in characters, counted from 1.
-    pub column: u32,
-    /// How to mend it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
 }

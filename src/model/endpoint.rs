@@ -10,6 +10,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Address, Ending, InstanceKey, Outcomes};
 
 /// Names an endpoint within this process; never given twice.
@@ -50,11 +52,12 @@ pub struct Endpoint {
     /// Those among the moved that nobody else served either.
     moved_in_vain: AtomicU64,
     lost: AtomicU64,
+    failures: AtomicU64,
 }
 
 /// How the requests, streams and tunnels of an endpoint ended. Each is counted
 /// in one of these at the moment at which it stops to be in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// As they should, or refused by the proxy on the way.
     pub completed: u64,
@@ -121,6 +124,7 @@ impl Endpoint {
             moved: AtomicU64::new(0),
             moved_in_vain: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -154,11 +158,23 @@ impl Endpoint {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Requests among them that were not served to their end here.
+    /// Requests among them that this endpoint failed: it refused, reset,
+    /// timed out, broke the protocol or broke off.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        let Ended { moved, lost, .. } = self.ended();
-        moved + lost
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts one failure; `refused` says that it was a refused connection.
+    pub fn record_failure(&self, refused: bool) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.outcomes.failed(refused);
+    }
+
+    /// Counts one failure that is an answer of which the client is spared; as
+    /// an answer it was counted already.
+    pub fn record_unwanted_answer(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that one that had moved is lost after all.

@@ -148,9 +148,9 @@ impl Reason {
             | Self::UpstreamReset
             | Self::UpstreamProtocolError
             | Self::NoHealthyInstance
-            | Self::CircuitOpen
             | Self::Overload
             | Self::QueueTimeout
+            | Self::CircuitOpen
             | Self::ProxyExhausted
             | Self::ConnectTimeout
             | Self::ResponseTimeout

@@ -140,17 +140,28 @@ impl Record {
 
     /// Takes a place on an endpoint. What it had on another moves there.
     pub(super) fn take_place(&mut self, place: InFlight) {
-        self.deadline.tag(place.endpoint().id.value());
-        self.before = None;
-        if let Some(mut last) = self.in_flight.replace(place) {
+        let tag = place.endpoint().id.value();
+        let before = self.before.take();
+        let mut last = self.in_flight.replace(place);
+        if let Some(last) = &mut last {
             last.moves();
         }
+        if (before.is_some() || last.is_some()) && self.deadline.is_expired() {
+            // The time of the one that left is not that of the request.
+            self.deadline.clear_total();
+            if let Some(total) = self.total {
+                self.deadline.set_total(total.saturating_sub(self.elapsed()));
+            }
+        }
+        self.deadline.tag(tag);
     }
 
-    /// Gives its place up for one on another endpoint, whichever that will be.
-    pub(super) fn give_up_place(&mut self) -> Option<Arc<Endpoint>> {
+    /// Gives up the place on an endpoint that is done with it, to take one on
+    /// another if there ever is one.
+    pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
         let mut last = self.in_flight.take()?;
         last.moves();
+        self.deadline.tag(0);
         self.before = Some(Arc::clone(last.endpoint()));
         self.before.clone()
     }
@@ -209,11 +220,11 @@ impl Record {
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.ends(reason.ending());
-            let outcomes = &in_flight.endpoint().outcomes;
+            let endpoint = in_flight.endpoint();
             if blames_instance(reason) {
-                outcomes.failed(reason == Reason::ConnectRefused);
+                endpoint.record_failure(reason == Reason::ConnectRefused);
             } else if self.upstream_status.is_some() {
-                outcomes.ended_well();
+                endpoint.outcomes.ended_well();
             }
         }
         if let Some(before) = &self.before

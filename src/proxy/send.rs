@@ -123,8 +123,9 @@ fn pick_other(
         allowed
     })?;
     // If there is no other, its failure is that of the request.
-    if let Some(reason) = reason {
-        last.outcomes.failed(reason == Reason::ConnectRefused);
+    match reason {
+        Some(reason) => last.record_failure(reason == Reason::ConnectRefused),
+        None => last.record_unwanted_answer(),
     }
     Some(other)
 }

@@ -12,7 +12,7 @@ use super::{
 
 fn well() -> Value {
     json!({
-        "program": "0.1.0", "uptime_ms": 273_600_000, "version": 1284, "published_ms": 12_000,
+        "program": "0.1.0", "pid": 4242, "uptime_ms": 273_600_000, "version": 1284, "published_ms": 12_000,
         "workers": 4, "listeners": ["0.0.0.0:8080", "[::]:8080"], "admin": "127.0.0.1:9900",
         "ready": true,
         "config": { "path": "proxy.toml", "loaded_ms": 7_200_000, "last_reload_ok": true },
@@ -22,10 +22,8 @@ fn well() -> Value {
             "state": "writable", "instances": 1204, "commit_p50_us": 412, "commit_p99_us": 2090,
             "snapshot_ms": 180_000, "snapshot_instances": 1200,
         },
-        "ledger": {
-            "accepted": 10_037, "completed": 9900, "client_gone": 10, "refused": 90, "failed": 0,
-            "in_flight": 37,
-        },
+        "ledger": { "accepted": 10037, "completed": 9900, "client_gone": 10, "refused": 90,
+                    "failed": 0, "in_flight": 37 },
         "departures": [], "connections": 1, "attention": [],
     })
 }
@@ -43,6 +41,7 @@ fn all_is_well() {
       listening  0.0.0.0:8080
                  [::]:8080
       admin      127.0.0.1:9900
+      process    4242
       config     proxy.toml, read 2 h ago
       store      writable, 1204 instances, commit p50 0.4 ms p99 2.0 ms, last snapshot 3 min ago
       workers    4
@@ -82,6 +81,7 @@ fn problems_come_first() {
       listening  0.0.0.0:8080
                  [::]:8080
       admin      127.0.0.1:9900
+      process    4242
       config     proxy.toml, read 2 h ago; what is on disk now was refused
       store      writable, 1204 instances, commit p50 0.4 ms p99 2.0 ms, last snapshot 3 min ago
       workers    4

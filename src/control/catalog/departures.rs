@@ -112,6 +112,13 @@ impl Departures {
         Some(endpoint.ended().since(*before))
     }
 
+    /// How requests ended on each that has left for good, since it began to.
+    pub(super) fn endings(&self) -> impl Iterator<Item = (&InstanceKey, u64, Ended)> {
+        self.remembered.iter().map(|(endpoint, before)| {
+            (&endpoint.instance, endpoint.generation, endpoint.ended().since(*before))
+        })
+    }
+
     pub(super) fn successors(&self) -> impl Iterator<Item = &Successor> {
         self.shown.iter().filter_map(|departure| departure.successor.as_ref())
     }

@@ -4,14 +4,12 @@
 //! its HTTP probes pass; the grace ends when somebody younger holds the same
 //! address, since it is then the younger one that passes.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::Catalog;
 use crate::{
     control::{
-        entry::{Entry, EntryId, Lease, Source},
+        entry::{Entry, EntryId, Lease},
         happening::Happening,
     },
     model::{Address, InstanceKey, ServiceName},
@@ -49,22 +47,6 @@ impl Catalog {
             self.happened.push(Happening::new("lease_expired", &key.service, &key.id, detail));
             self.touch_tenants(&address);
         }
-    }
-
-    /// Registrations without a lease that have failed for longer than
-    /// `bound`.
-    pub(in crate::control) fn given_up(
-        &self,
-        bound: Duration,
-        now: Instant,
-    ) -> Vec<(InstanceKey, u64)> {
-        let failing = |entry: &&Entry| {
-            entry.source == Source::Registry
-                && matches!(entry.lease, Lease::Unleased { .. })
-                && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
-        };
-        let entries = self.services.values().flat_map(|service| service.entries.values());
-        entries.filter(failing).map(|entry| (entry.instance.key(), entry.generation)).collect()
     }
 
     /// Touches the services of instances whose grace is over.

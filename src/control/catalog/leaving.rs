@@ -16,6 +16,7 @@ use crate::{
     control::{
         entry::{Entry, Fall, Source},
         happening::Happening,
+        predecessor::Predecessor,
     },
     model::{Ended, Endpoint, EndpointId, InstanceId, InstanceKey, ServiceName},
 };
@@ -186,14 +187,23 @@ impl Catalog {
     }
 
     /// Lets go of those that have left, now that every worker routes by table
-    /// `acknowledged`.
-    pub(in crate::control) fn let_go(&mut self, acknowledged: u64, now: Instant) {
+    /// `acknowledged`; the process `before` may still have something in flight
+    /// on them.
+    pub(in crate::control) fn let_go(
+        &mut self,
+        acknowledged: u64,
+        before: &Predecessor,
+        now: Instant,
+    ) {
         if self.leaving.is_empty() {
             return;
         }
-        let (left, leaving) = std::mem::take(&mut self.leaving)
-            .into_iter()
-            .partition(|leaving: &Leaving| leaving.has_left(acknowledged));
+        let (left, leaving) =
+            std::mem::take(&mut self.leaving).into_iter().partition(|leaving: &Leaving| {
+                let endpoint = &leaving.endpoint;
+                leaving.has_left(acknowledged)
+                    && before.is_done_with(&endpoint.instance, endpoint.generation)
+            });
         self.leaving = leaving;
         for leaving in left {
             if !leaving.is_final {
@@ -259,5 +269,15 @@ impl Catalog {
     fn entry_of_mut(&mut self, endpoint: EndpointId) -> Option<&mut Entry> {
         let (name, id) = self.endpoints.get(&endpoint)?;
         self.services.get_mut(name)?.entries.get_mut(id)
+    }
+
+    /// How requests ended on each that is leaving or has left, since it began
+    /// to.
+    pub(in crate::control) fn endings(&self) -> impl Iterator<Item = (&InstanceKey, u64, Ended)> {
+        let leaving = self.leaving.iter().map(|leaving| {
+            let endpoint = &leaving.endpoint;
+            (&endpoint.instance, endpoint.generation, leaving.ended())
+        });
+        leaving.chain(self.departures.endings())
     }
 }

@@ -15,6 +15,7 @@ mod reload;
 mod restart;
 mod steered;
 mod storm;
+mod upgrade;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

@@ -9,7 +9,7 @@ impl Catalog {
         self.refresh(now);
         let expired = self.expired(now);
         self.published(1);
-        self.let_go(1, now);
+        self.let_go(1, &crate::control::predecessor::Predecessor::default(), now);
         expired
     }
 

@@ -252,3 +252,23 @@ fn an_open_circuit_is_told_of_once() {
     configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
     assert!(state.breaker.enter(&policy, now).is_ok());
 }
+
+#[test]
+fn who_was_gone_and_has_come_back_begins_anew() {
+    let mut catalog = catalog();
+    for (index, id) in ["orders/a", "orders/b", "orders/c"].into_iter().enumerate() {
+        catalog.registers(id, 80, index as u64 + 1);
+        catalog.probes(id, true, false, at(0));
+    }
+    catalog.refresh(at(0));
+    catalog.fails("orders/b", 5, false, at(1));
+    assert_eq!(catalog.ids(), "ac");
+    catalog.probes("orders/b", true, false, at(2));
+    catalog.refresh(at(2));
+    assert_eq!(catalog.ids(), "ac", "that a probe passes is no excuse");
+    catalog.probes("orders/b", false, true, at(3));
+    catalog.refresh(at(3));
+    catalog.probes("orders/b", true, false, at(4));
+    catalog.refresh(at(4));
+    assert_eq!(catalog.ids(), "abc", "nobody listened, now somebody does");
+}
