@@ -140,11 +140,20 @@ impl Record {
 
     /// Takes a place on an endpoint. What it had on another moves there.
     pub(super) fn take_place(&mut self, place: InFlight) {
-        self.deadline.tag(place.endpoint().id.value());
-        self.before = None;
-        if let Some(mut last) = self.in_flight.replace(place) {
+        let tag = place.endpoint().id.value();
+        let before = self.before.take();
+        let mut last = self.in_flight.replace(place);
+        if let Some(last) = &mut last {
             last.moves();
         }
+        if (before.is_some() || last.is_some()) && self.deadline.is_expired() {
+            // The time of the one that left is not that of the request.
+            self.deadline.clear_total();
+            if let Some(total) = self.total {
+                self.deadline.set_total(total.saturating_sub(self.elapsed()));
+            }
+        }
+        self.deadline.tag(tag);
     }
 
     /// Gives up the place on an endpoint that is done with it, to take one on
@@ -152,6 +161,7 @@ impl Record {
     pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
         let mut last = self.in_flight.take()?;
         last.moves();
+        self.deadline.tag(0);
         self.before = Some(Arc::clone(last.endpoint()));
         self.before.clone()
     }
