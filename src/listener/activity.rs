@@ -23,6 +23,8 @@ const BUSY: u8 = 2;
 const STALLED: u8 = 3;
 /// All is said, and the client may still be sending.
 const LINGERING: u8 = 4;
+/// It speaks another protocol, and there is no next request.
+const SWITCHED: u8 = 5;
 
 /// How long a connection may stay idle once it is to end: long enough for a
 /// request that is on its way.
@@ -131,6 +133,11 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
+    /// The connection is a tunnel from here on.
+    pub(super) fn switch(&self) {
+        self.phase.store(SWITCHED, Ordering::Relaxed);
+    }
+
     /// A response has broken off and has no other way to say so.
     pub(super) fn break_off(&self) {
         self.broken.store(true, Ordering::Relaxed);
@@ -228,7 +235,9 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.phase.store(IDLE, Ordering::Relaxed);
+        if self.0.phase.load(Ordering::Relaxed) != SWITCHED {
+            self.0.phase.store(IDLE, Ordering::Relaxed);
+        }
         self.0.deadline.set(self.0.idle_bound());
         self.0.deadline.clear_total();
     }

@@ -83,8 +83,9 @@ where
             answer.await.map(|mut response| {
                 let bound = response.extensions().get::<Remaining>().copied();
                 busy.activity().bound(bound, response.body().tag());
-                let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                if busy.activity().is_closing() && !switches {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    busy.activity().switch();
+                } else if busy.activity().is_closing() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 response.map(|body| Tracked { body, busy, only_reset_tells })

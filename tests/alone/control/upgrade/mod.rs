@@ -4,6 +4,8 @@ mod inherited;
 mod load;
 mod refused;
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::support::Connection;
 
@@ -113,6 +115,39 @@ fn streams_and_tunnels_end_where_they_began() {
         assert!(!proxy.has_exited());
     }
     drop(tunnel);
+    assert_eq!(proxy.exit().code(), Some(0));
+}
+
+#[test]
+fn a_tunnel_that_is_agreed_to_after_the_upgrade_is_one() {
+    static GO: AtomicBool = AtomicBool::new(false);
+    let backend = crate::support::Backend::start(|mut accepted| {
+        accepted.request();
+        while !GO.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        accepted.send(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+             upgrade: websocket\r\n\r\n",
+        );
+        while let Ok(bytes) = accepted.connection.read() {
+            accepted.send(bytes);
+        }
+    });
+    let mut proxy = spawned(&format!(
+        "[service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'\n",
+        backend.address
+    ));
+    let mut client = proxy.connect();
+    client
+        .send("GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    eventually(|| backend.requests().len() == 1);
+    proxy.upgrade();
+    GO.store(true, Ordering::SeqCst);
+    assert_eq!(client.read_response().status(), 101);
+    client.send("hello");
+    assert_eq!(client.read_exact(5).expect("an echo"), b"hello");
+    drop(client);
     assert_eq!(proxy.exit().code(), Some(0));
 }
 
