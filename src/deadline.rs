@@ -216,7 +216,7 @@ impl Deadline {
         });
     }
 
-    /// Lets [`expire`] end this too; `tag` is not 0.
+    /// Lets [`expire`] end this too; a `tag` of 0 is none.
     pub fn tag(&self, tag: u64) {
         self.edit(|_, entry| entry.tag = tag);
     }

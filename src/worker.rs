@@ -5,7 +5,7 @@
 //! is told to stop and its last connection has ended.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
@@ -15,16 +15,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::{
     runtime::LocalRuntime,
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::spawn_local,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     deadline::{self, TickerHandle},
-    listener::{self, ListenerSettings, http1},
+    listener::{
+        self, Farewell, ListenerSettings,
+        http1::{self, Moved},
+    },
     model::Reason,
     proxy::{Client, ClientService, Proxy},
 };
@@ -49,10 +53,26 @@ pub enum Command {
     Listen(Arc<Listening>, TcpListener),
     /// Stop accepting at an address, and let its connections end.
     Unlisten(SocketAddr),
+    /// Stop accepting. Requests, streams and tunnels go on; connections move
+    /// out between two requests.
+    MoveTo(mpsc::UnboundedSender<MovedClient>),
+    /// Serve a connection that another process has accepted.
+    Adopt(Arc<Listening>, Moved),
+    /// Say that the worker turns.
+    Turn(oneshot::Sender<()>),
     /// Stop accepting, let all connections end, then return.
     Stop,
     /// Return at once.
     Abort,
+}
+
+/// A client connection that another process is to serve.
+#[derive(Debug)]
+pub struct MovedClient {
+    /// Where it was accepted.
+    pub listener: SocketAddr,
+    /// The connection.
+    pub connection: Moved,
 }
 
 /// The control plane's handle on a worker.
@@ -105,6 +125,34 @@ impl Worker {
     }
 }
 
+/// What the connections of a worker have in common.
+#[derive(Clone)]
+struct Work {
+    proxy: Rc<Proxy>,
+    /// Where connections move, once they do.
+    movers: Rc<RefCell<Option<mpsc::UnboundedSender<MovedClient>>>>,
+}
+
+/// How the connections of one listener are told to end.
+#[derive(Clone, Default)]
+struct Stop {
+    token: CancellationToken,
+    farewell: Rc<Cell<Farewell>>,
+}
+
+impl Stop {
+    fn tell(&self, farewell: Farewell) {
+        self.farewell.set(farewell);
+        self.token.cancel();
+    }
+
+    /// Waits until it is told.
+    async fn told(&self) -> Farewell {
+        self.token.cancelled().await;
+        self.farewell.get()
+    }
+}
+
 async fn run(
     proxy: Rc<Proxy>,
     ticker: TickerHandle,
@@ -112,31 +160,52 @@ async fn run(
 ) {
     let (idling, tidied) = (Rc::clone(&proxy), Rc::clone(&proxy));
     let is_needed = move || !idling.pools.is_empty();
-    spawn_local(deadline::sweep(ticker, is_needed, move || tidied.pools.tidy()));
+    let housekeeping = move || {
+        tidied.pools.tidy();
+        // Also what took its place just before the last table came.
+        cut(&tidied);
+    };
+    spawn_local(deadline::sweep(ticker, is_needed, housekeeping));
     spawn_local(acknowledge(Rc::clone(&proxy)));
-    let listening: RefCell<HashMap<SocketAddr, CancellationToken>> = RefCell::default();
-    let all = CancellationToken::new();
+    let mut listening: HashMap<SocketAddr, Stop> = HashMap::new();
+    let work = Work { proxy, movers: Rc::default() };
+    let tasks = &work.proxy.tasks;
     loop {
         match commands.recv().await {
             Some(Command::Listen(shared, socket)) => {
-                let stop = all.child_token();
-                listening.borrow_mut().insert(shared.address, stop.clone());
-                let serving = listen(Rc::clone(&proxy), shared, socket, stop);
-                spawn_local(proxy.tasks.track_future(serving));
+                let stop = listening.entry(shared.address).or_default().clone();
+                spawn_local(tasks.track_future(listen(work.clone(), shared, socket, stop)));
+            }
+            Some(Command::Adopt(shared, moved)) => {
+                // Without one, its listener has just been taken out.
+                let stop = listening.get(&shared.address).cloned().unwrap_or_default();
+                spawn_local(tasks.track_future(adopt(work.clone(), shared, moved, stop)));
             }
             Some(Command::Unlisten(address)) => {
-                if let Some(stop) = listening.borrow_mut().remove(&address) {
-                    stop.cancel();
+                if let Some(stop) = listening.remove(&address) {
+                    stop.tell(Farewell::Close);
                 }
+            }
+            Some(Command::MoveTo(movers)) => {
+                work.movers.replace(Some(movers));
+                for stop in listening.values() {
+                    stop.tell(Farewell::Move);
+                }
+            }
+            Some(Command::Turn(turned)) => {
+                let _ = turned.send(());
             }
             Some(Command::Stop) | None => break,
             Some(Command::Abort) => return,
         }
     }
-    all.cancel();
-    proxy.tasks.close();
+    // What is moving goes on moving.
+    for stop in listening.values().filter(|stop| !stop.token.is_cancelled()) {
+        stop.tell(Farewell::Close);
+    }
+    tasks.close();
     tokio::select! {
-        () = proxy.tasks.wait() => {}
+        () = tasks.wait() => {}
         () = aborted(&mut commands) => {}
     }
 }
@@ -155,20 +224,23 @@ async fn aborted(commands: &mut mpsc::UnboundedReceiver<Command>) {
 /// what those have in flight whose time is over.
 async fn acknowledge(proxy: Rc<Proxy>) {
     loop {
-        for endpoint in &*proxy.tables.acknowledge() {
-            deadline::expire(endpoint.value());
-        }
+        proxy.tables.acknowledge();
         proxy.pools.drop_retired();
+        cut(&proxy);
         proxy.tables.published().await;
     }
 }
 
-async fn listen(
-    proxy: Rc<Proxy>,
-    shared: Arc<Listening>,
-    socket: TcpListener,
-    stop: CancellationToken,
-) {
+/// Ends what is in flight on endpoints whose time is over.
+fn cut(proxy: &Proxy) {
+    proxy.tables.with(|table| {
+        for endpoint in &*table.expired {
+            deadline::expire(endpoint.value());
+        }
+    });
+}
+
+async fn listen(work: Work, shared: Arc<Listening>, socket: TcpListener, stop: Stop) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -177,24 +249,49 @@ async fn listen(
         }
     };
     let room = Arc::clone(&shared.room);
-    let stopped = stop.clone();
-    listener::accept(socket, room, stopped.cancelled(), |stream, peer, permit| {
-        let settings = shared.settings.load_full();
-        let client = Client::new(peer, Arc::clone(&settings));
-        let service = ClientService::new(Rc::clone(&proxy), client);
-        let (proxy, stop, number) = (Rc::clone(&proxy), stop.clone(), shared.number);
-        let tasks = proxy.tasks.clone();
-        spawn_local(tasks.track_future(async move {
-            let open = Open::begin(proxy, number);
-            let answer = |request| service.answer(request);
-            let end = http1::serve(stream, &settings, answer, stop.cancelled()).await;
-            if let http1::End::Broken(error) = end {
-                open.refused(&error);
-            }
-            drop(permit);
-        }));
+    listener::accept(socket, room, stop.told(), |stream, peer, permit| {
+        let tasks = work.proxy.tasks.clone();
+        let (work, shared, stop) = (work.clone(), Arc::clone(&shared), stop.clone());
+        let served = serve(work, shared, stream, peer, Bytes::new(), stop, permit);
+        spawn_local(tasks.track_future(served));
     })
     .await;
+}
+
+/// Serves a connection that another process has accepted.
+async fn adopt(work: Work, shared: Arc<Listening>, moved: Moved, stop: Stop) {
+    let Ok(stream) = tokio::net::TcpStream::from_std(moved.stream) else { return };
+    // A client that has gone meanwhile has no address.
+    let Ok(peer) = stream.peer_addr() else { return };
+    let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else { return };
+    serve(work, shared, stream, peer, moved.ahead, stop, permit).await;
+}
+
+async fn serve(
+    work: Work,
+    shared: Arc<Listening>,
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    ahead: Bytes,
+    stop: Stop,
+    permit: OwnedSemaphorePermit,
+) {
+    let settings = shared.settings.load_full();
+    let client = Client::new(peer, Arc::clone(&settings));
+    let service = ClientService::new(Rc::clone(&work.proxy), client);
+    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
+    let answer = |request| service.answer(request);
+    match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
+        http1::End::Broken(error) => open.refused(&error),
+        http1::End::Moved(connection) => {
+            let listener = shared.address;
+            if let Some(movers) = &*work.movers.borrow() {
+                let _ = movers.send(MovedClient { listener, connection });
+            }
+        }
+        http1::End::Closed | http1::End::TimedOut => {}
+    }
+    drop(permit);
 }
 
 /// Counts an open connection.

@@ -89,7 +89,7 @@ async fn load(control: &Control) -> anyhow::Result<()> {
         let control = control.clone();
         tasks.spawn(async move {
             for number in (first..SERVICES * INSTANCES).step_by(AT_ONCE) {
-                control.register(request(number, 100)?).await?;
+                control.register(request(number, 100)?).await?.end().await?;
             }
             anyhow::Ok(())
         });
@@ -100,7 +100,7 @@ async fn load(control: &Control) -> anyhow::Result<()> {
 /// A change each of so many services.
 async fn change(control: &Control) -> anyhow::Result<()> {
     for turn in 0..CHANGES {
-        control.register(request(turn * 97, 101)?).await?;
+        control.register(request(turn * 97, 101)?).await?.end().await?;
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ async fn change_at_once(control: &Control) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     for turn in 0..CHANGES {
         let (control, request) = (control.clone(), request(turn * 97, 102)?);
-        tasks.spawn(async move { control.register(request).await });
+        tasks.spawn(async move { control.register(request).await?.end().await });
     }
     while let Some(result) = tasks.join_next().await {
         result??;

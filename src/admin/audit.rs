@@ -36,11 +36,12 @@ pub(super) struct AuditEntry {
     pub(super) who: String,
     /// The address it came from.
     pub(super) from: String,
-    /// `register`, `drain`, `deregister` or `reload`.
+    /// `register`, `drain`, `deregister`, `reload` or `upgrade`.
     pub(super) what: &'static str,
-    /// What it was to change: `service/id` or `proxy.toml`.
+    /// What it was to change: `service/id`, `proxy.toml` or `process`.
     pub(super) target: String,
-    /// The status answered.
+    /// The status answered; for a change that is waited for, that of the
+    /// change itself.
     pub(super) status: u16,
     /// The word of the problem answered.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::control::view::{
     ExplanationView, InstanceView, LeavingView, RegisteredView, ReloadView, RoutesView,
-    ServiceView, ServicesView, StatusView,
+    ServiceView, ServicesView, StatusView, UpgradeView,
 };
 
 /// A method that calls are made by.
@@ -108,7 +108,7 @@ impl std::fmt::Debug for Call {
     }
 }
 
-const SERVICES: &str = "/api/v1/services";
+pub(super) const SERVICES: &str = "/api/v1/services";
 const SERVICE: &str = "/api/v1/services/{service}";
 const INSTANCE: &str = "/api/v1/services/{service}/instances/{id}";
 const HEARTBEAT: &str = "/api/v1/services/{service}/instances/{id}/heartbeat";
@@ -280,6 +280,18 @@ pub(super) static CALLS: &[Call] = &[
             "reload",
             "Take the file on disk into use. 422 says that the running config stays.",
             json::<ReloadView>(),
+        )
+    },
+    Call {
+        verb: Verb::Post,
+        needs: Some(Scope::Admin),
+        change: Some("upgrade"),
+        handler: |filter| on(filter, configuration::upgrade),
+        ..read(
+            "/api/v1/upgrade",
+            "upgrade",
+            "Start the program anew and hand over to it. 409 says that this process goes on.",
+            json::<UpgradeView>(),
         )
     },
     Call {

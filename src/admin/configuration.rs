@@ -1,4 +1,5 @@
-//! `proxy.toml`: check a text or the file on disk, and take the file into use.
+//! `proxy.toml`: check a text or the file on disk, and take the file into use,
+//! in this process or a new one.
 
 use axum::{
     Json,
@@ -38,4 +39,12 @@ pub(super) async fn reload(State(admin): State<AdminState>, _: Params) -> Respon
     }
     let detail = "the running config stays as it is; see `diagnostics`";
     Problem::new(Kind::ConfigRefused, detail).with(&view).into_response()
+}
+
+pub(super) async fn upgrade(State(admin): State<AdminState>, _: Params) -> Response {
+    let view = admin.control().upgrade().await;
+    if view.ok {
+        return Json(view).into_response();
+    }
+    Problem::new(Kind::UpgradeRefused, view.why.clone()).with(&view).into_response()
 }

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
     auth::Identity,
+    change::Change,
     etag,
     problem::{Kind, Problem},
     registration,
@@ -29,20 +30,13 @@ use crate::{
 /// The longest body of a registration, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The generation of an instance before and after a change, left in the
-/// extensions of the response for the audit log.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Generations {
-    pub(super) before: Option<u64>,
-    pub(super) after: Option<u64>,
-}
-
 pub(super) async fn register(
     State(admin): State<AdminState>,
     InstancePath(key): InstancePath,
     params: Params,
     Extension(identity): Extension<Identity>,
     Extension(connection): Extension<Connection>,
+    Extension(change): Extension<Change>,
     body: Body,
 ) -> Result<Response, Problem> {
     let caller = identity.caller(&key.service)?;
@@ -52,14 +46,14 @@ pub(super) async fn register(
     let instance = registration::parse(&body, key.clone(), peer)?;
     identity.may_register_at(&instance.origin, peer)?;
     let before = generation(&admin, &key);
-    let view = admin.control().register(RegisterRequest { instance, caller, wait }).await?;
-    let status = match (wait.is_some() && !view.routed, view.created) {
-        (true, _) => StatusCode::ACCEPTED,
-        (false, true) => StatusCode::CREATED,
-        (false, false) => StatusCode::OK,
-    };
-    let generations = Generations { before, after: Some(view.instance.generation) };
-    let mut response = (status, Extension(generations), Json(&view)).into_response();
+    let request = RegisterRequest { instance, caller, wait };
+    let registering = admin.control().register(request).await?;
+    let registered = &registering.registered;
+    let made = if registered.created { StatusCode::CREATED } else { StatusCode::OK };
+    change.made(made, before, Some(registered.registration.generation));
+    let view = registering.end().await?;
+    let status = if wait.is_some() && !view.routed { StatusCode::ACCEPTED } else { made };
+    let mut response = (status, Json(&view)).into_response();
     let path = format!("/api/v1/services/{}/instances/{}", key.service, key.id);
     if let Ok(path) = HeaderValue::try_from(path)
         && view.created
@@ -84,12 +78,14 @@ pub(super) async fn drain(
     InstancePath(key): InstancePath,
     params: Params,
     Extension(identity): Extension<Identity>,
+    Extension(change): Extension<Change>,
 ) -> Result<Response, Problem> {
     let caller = identity.caller(&key.service)?;
     let wait = params.wait("drained", Duration::from_secs(30))?;
     let before = generation(&admin, &key);
-    let view = admin.control().drain(&key, &caller, wait).await?;
-    Ok(left(wait, Generations { before, after: before }, &view))
+    let leave = admin.control().drain(&key, &caller, wait).await?;
+    change.made(StatusCode::OK, before, before);
+    Ok(left(wait, &leave.end().await))
 }
 
 pub(super) async fn deregister(
@@ -97,18 +93,20 @@ pub(super) async fn deregister(
     InstancePath(key): InstancePath,
     params: Params,
     Extension(identity): Extension<Identity>,
+    Extension(change): Extension<Change>,
 ) -> Result<Response, Problem> {
     let caller = identity.caller(&key.service)?;
     let wait = params.wait("drained", Duration::from_secs(30))?;
     let before = generation(&admin, &key);
-    let view = admin.control().deregister(&key, &caller, wait).await?;
-    Ok(left(wait, Generations { before, after: None }, &view))
+    let leave = admin.control().deregister(&key, &caller, wait).await?;
+    change.made(StatusCode::OK, before, None);
+    Ok(left(wait, &leave.end().await))
 }
 
-fn left(wait: Option<Duration>, generations: Generations, view: &LeavingView) -> Response {
+fn left(wait: Option<Duration>, view: &LeavingView) -> Response {
     let timed_out = wait.is_some() && !view.drained;
     let status = if timed_out { StatusCode::ACCEPTED } else { StatusCode::OK };
-    (status, Extension(generations), Json(view)).into_response()
+    (status, Json(view)).into_response()
 }
 
 fn generation(admin: &AdminState, key: &InstanceKey) -> Option<u64> {

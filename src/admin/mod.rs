@@ -9,6 +9,7 @@ mod attempts;
 mod audit;
 mod auth;
 mod calls;
+mod change;
 mod configuration;
 mod etag;
 mod events;
@@ -26,6 +27,7 @@ mod serve;
 mod services;
 mod settings;
 mod state;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -36,3 +38,4 @@ pub use registration::RegistrationBody;
 pub use serve::serve;
 pub use settings::{AdminSettings, Scope, TokenSettings};
 pub use state::AdminState;
+pub use succession::{Pause, Relay, RelayedCall, Succession};

@@ -93,6 +93,7 @@ kinds! {
     Invalid = "invalid", UNPROCESSABLE_ENTITY, "The registration is not valid";
     AddressDenied = "address_denied", UNPROCESSABLE_ENTITY, "Instances may not have this address";
     ConfigRefused = "config_refused", UNPROCESSABLE_ENTITY, "The config did not take effect";
+    UpgradeRefused = "upgrade_refused", CONFLICT, "No other process took over";
     TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, "Too many failed authentications";
     LimitReached = "limit_reached", TOO_MANY_REQUESTS, "A limit is reached";
     Internal = "internal_error", INTERNAL_SERVER_ERROR, "The proxy failed";

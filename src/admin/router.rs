@@ -12,18 +12,17 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, header};
-use percent_encoding::percent_decode_str;
 
 use super::{
     attempts,
-    audit::AuditEntry,
     auth::{self, Identity},
-    calls::{CALLS, Call, Takes, Verb},
-    instances::Generations,
+    calls::{CALLS, Call, SERVICES, Takes, Verb},
+    change::Change,
     problem::{Kind, Problem, nearest},
     same_origin,
     settings::Scope,
     state::{AdminState, Connection},
+    succession::{Place, pass_on},
 };
 
 /// All calls, behind the gate. Requests need a [`Connection`] in their
@@ -51,11 +50,14 @@ async fn gate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let entry = call.change.map(|what| entry(what, &request));
     let identity = identify(&admin, call.needs, &request);
     let who =
         identity.as_ref().map_or("unknown", |known| known.as_ref().map_or("", Identity::name));
-    let who = who.to_owned();
+    let change = call.change.map(|what| {
+        let change = Change::begin(admin.audit(), what, who.to_owned(), &request);
+        request.extensions_mut().insert(change.clone());
+        change
+    });
     let admitted = identity.and_then(|identity| {
         if let (Some(scope), Some(identity)) = (call.needs, &identity) {
             identity.need(scope)?;
@@ -67,22 +69,35 @@ async fn gate(
         }
         Ok(())
     });
+    let admitting = admin.clone();
     let answer = async move {
         match admitted {
-            Ok(()) => next.run(request).await,
+            Ok(()) => run(admitting, call, request, next).await,
             Err(problem) => problem.into_response(),
         }
     };
-    let Some(entry) = entry else { return answer.await };
+    let Some(change) = change else { return answer.await };
     let broken =
         || Problem::new(Kind::Internal, "the change broke off; look at its state").into_response();
-    let change = tokio::spawn(async move {
+    let made = tokio::spawn(async move {
         // Also one that panics leaves a line.
         let answer = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| broken());
-        record(&admin, AuditEntry { who, ..entry }, &answer);
+        change.answered(&answer);
         answer
     });
-    change.await.unwrap_or_else(|_| broken())
+    made.await.unwrap_or_else(|_| broken())
+}
+
+/// Has the handler answer; a change of instances waits while the store changes
+/// hands.
+async fn run(admin: AdminState, call: &Call, request: Request, next: Next) -> Response {
+    let changes = call.verb != Verb::Get && call.path.starts_with(SERVICES);
+    let ends = request.extensions().get::<Connection>().copied();
+    let Some(ends) = ends.filter(|_| changes) else { return next.run(request).await };
+    match admin.succession().place().await {
+        Place::Here { .. } => next.run(request).await,
+        Place::There(relay) => pass_on(&relay, ends, request).await,
+    }
 }
 
 /// Who sent this request: nobody that needs to be known, if nothing is needed
@@ -135,46 +150,6 @@ fn media_type(call: &Call, request: &Request) -> Result<(), Problem> {
     }
     let detail = format!("send Content-Type: {wanted}; this one is {kind:?}");
     Err(Problem::new(Kind::MediaType, detail))
-}
-
-fn entry(what: &'static str, request: &Request) -> AuditEntry {
-    let connection = request.extensions().get::<Connection>();
-    // Decoded, as everywhere else that names it; JSON escapes what is odd.
-    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
-    // "/api/v1/services/orders/instances/orders-7/drain"
-    let mut segments = path.split('/').skip(3);
-    let target = match (segments.next(), segments.next(), segments.next(), segments.next()) {
-        (Some("services"), Some(service), Some("instances"), Some(id)) => format!("{service}/{id}"),
-        _ => "proxy.toml".to_owned(),
-    };
-    AuditEntry {
-        time: AuditEntry::now(),
-        who: String::new(),
-        from: connection.map(|connection| connection.peer.to_string()).unwrap_or_default(),
-        what,
-        target: AuditEntry::bounded(&target),
-        status: 0,
-        problem: None,
-        before: None,
-        after: None,
-        lost: 0,
-    }
-}
-
-fn record(admin: &AdminState, entry: AuditEntry, answer: &Response) {
-    let problem = answer.extensions().get::<Kind>().copied();
-    if problem == Some(Kind::TooManyAttempts) {
-        // The failures before are on record; a flood of more is not worth a disk.
-        return;
-    }
-    let generations = answer.extensions().get::<Generations>().copied().unwrap_or_default();
-    admin.audit().record(AuditEntry {
-        status: answer.status().as_u16(),
-        problem: problem.map(Kind::as_str),
-        before: generations.before,
-        after: generations.after,
-        ..entry
-    });
 }
 
 async fn unknown_path(State(admin): State<AdminState>, request: Request) -> Problem {

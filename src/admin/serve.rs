@@ -1,22 +1,24 @@
 //! The admin listener: accepts connections and speaks HTTP/1.1 on them until
 //! it is told to stop.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
+use http::{HeaderValue, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
     router::router,
     state::{AdminState, Connection},
+    succession::{RelayedCall, pass_on},
 };
 
 /// Connections open at once; more wait to be accepted.
@@ -33,9 +35,15 @@ const MAX_HEAD: usize = 32 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the admin address until `shutdown`, then answers what has been asked
-/// and returns. Waits that were asked for may take minutes: drop the future to
+/// and returns. Calls that the process before passes on are served for as long
+/// as it can. Waits that were asked for may take minutes: drop the future to
 /// cut them off.
-pub async fn serve(listener: TcpListener, admin: AdminState, shutdown: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    admin: AdminState,
+    mut relayed: mpsc::Receiver<RelayedCall>,
+    shutdown: impl Future<Output = ()>,
+) {
     let router = router(admin.clone());
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -44,14 +52,21 @@ pub async fn serve(listener: TcpListener, admin: AdminState, shutdown: impl Futu
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
+            Some(call) = relayed.recv() => {
+                connections.spawn(relayed_call(call, router.clone(), admin.clone()));
+                continue;
+            }
             accepted = accept(&listener, &slots) => accepted,
         };
         // Those that have ended would pile up otherwise.
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, ends, slot)) => {
-                let closing = admin.closing().clone();
-                connections.spawn(connection(stream, ends, slot, router.clone(), closing));
+                let served = connection(stream, ends, router.clone(), admin.clone());
+                connections.spawn(async move {
+                    served.await;
+                    drop(slot);
+                });
             }
             Err(error) => {
                 tracing::warn!("the admin address cannot accept a connection: {error}");
@@ -61,7 +76,26 @@ pub async fn serve(listener: TcpListener, admin: AdminState, shutdown: impl Futu
     }
     drop(listener);
     admin.closing().cancel();
-    while connections.join_next().await.is_some() {}
+    loop {
+        tokio::select! {
+            Some(call) = relayed.recv() => {
+                connections.spawn(relayed_call(call, router.clone(), admin.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+            else => return,
+        }
+    }
+}
+
+/// Serves a call that reached the process before.
+async fn relayed_call(call: RelayedCall, router: Router, admin: AdminState) {
+    let ends = Connection { peer: call.peer, local: call.local };
+    let stream = call.stream;
+    let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
+    match stream {
+        Ok(stream) => connection(stream, ends, router, admin).await,
+        Err(error) => tracing::warn!(%error, "a call that was passed on is lost"),
+    }
 }
 
 async fn accept(
@@ -77,16 +111,26 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     ends: Connection,
-    _slot: OwnedSemaphorePermit,
     router: Router,
-    closing: CancellationToken,
+    admin: AdminState,
 ) {
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let (succession, closing) = (admin.succession(), admin.closing());
+    let service = service_fn(|request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ends);
-        router.clone().oneshot(request)
+        let router = router.clone();
+        async move {
+            if let Some(relay) = succession.heir() {
+                return Ok(pass_on(&relay, ends, request).await);
+            }
+            let mut response = router.oneshot(request).await?;
+            if succession.heir().is_some() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,7 +141,11 @@ async fn connection(
     let ended = tokio::select! {
         ended = &mut served => ended,
         () = closing.cancelled() => {
-            served.as_mut().graceful_shutdown();
+            // Where somebody else answers, the next call that comes is the
+            // last one on this connection; until then it may come.
+            if succession.heir().is_none() {
+                served.as_mut().graceful_shutdown();
+            }
             served.await
         }
     };

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{attempts::FailedAttempts, audit::AuditLog, auth::Reach, settings::AdminSettings};
+use super::{
+    attempts::FailedAttempts, audit::AuditLog, auth::Reach, settings::AdminSettings,
+    succession::Succession,
+};
 use crate::control::Control;
 
 /// Event streams open at once; each holds a connection for as long as the
@@ -26,6 +29,7 @@ struct Shared {
     audit: AuditLog,
     attempts: FailedAttempts,
     streams: Arc<Semaphore>,
+    succession: Succession,
     closing: CancellationToken,
 }
 
@@ -47,6 +51,7 @@ impl AdminState {
             audit,
             attempts: FailedAttempts::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            succession: Succession::default(),
             closing: CancellationToken::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -71,6 +76,12 @@ impl AdminState {
 
     pub(super) fn attempts(&self) -> &FailedAttempts {
         &self.shared.attempts
+    }
+
+    /// Who answers calls.
+    #[must_use]
+    pub fn succession(&self) -> &Succession {
+        &self.shared.succession
     }
 
     /// Permits for event streams.

@@ -19,6 +19,24 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// The service manager passed a socket that is no TCP socket.
+    #[error("the service manager passed {name:?}, which is no TCP socket: {error}")]
+    Passed {
+        /// Its name, as the service manager calls it.
+        name: String,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+    /// The service manager passed sockets that the config file does not name.
+    #[error(
+        "the service manager passed sockets at {}, and no listener has such an address; \
+         make ListenStream= of the socket unit and `address` in the config file the same",
+        list(.0)
+    )]
+    NotNamed(Vec<SocketAddr>),
+    /// The process that starts this one cannot be talked to.
+    #[error("cannot take over from the process before: {0}")]
+    Handover(io::Error),
     /// The registry cannot be opened.
     #[error(transparent)]
     Registry(OpenError),
@@ -31,4 +49,8 @@ pub enum Error {
     /// The system has no thread or descriptor left.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

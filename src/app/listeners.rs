@@ -1,39 +1,88 @@
-//! The addresses that clients connect to, over reloads.
+//! The addresses that clients connect to, over reloads and upgrades.
 
 use std::{
+    collections::HashMap,
+    io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::Error;
+use super::{Error, inherited::InheritedSockets};
 use crate::{
-    listener::{ListenerSettings, bind_set},
+    listener::{ListenerSettings, bind_set, complete_set, http1::Moved},
     worker::{Command, Listening, Worker},
 };
 
 /// Sockets that are bound but not yet accepted on.
-pub(super) type Bound = Vec<(ListenerSettings, SocketAddr, Vec<TcpListener>)>;
+pub(super) type Bound = Vec<BoundSet>;
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(super) struct BoundSet {
+    settings: ListenerSettings,
+    pub(super) address: SocketAddr,
+    /// For the workers, each at least one.
+    sockets: Vec<TcpListener>,
+    /// The same ones once more, for the process after this one.
+    kept: Vec<TcpListener>,
+}
 
 /// The addresses in use.
 #[derive(Debug)]
 pub(super) struct Listeners {
     workers: usize,
-    open: Vec<(ListenerSettings, Arc<Listening>)>,
+    open: Vec<Open>,
     /// Every address there ever was; its place is its number in the metrics.
     numbered: Vec<SocketAddr>,
+    directory: Directory,
+}
+
+#[derive(Debug)]
+struct Open {
+    settings: ListenerSettings,
+    listening: Arc<Listening>,
+    sockets: Vec<TcpListener>,
+}
+
+/// Finds the listener of a client that another process has accepted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    open: Arc<RwLock<HashMap<SocketAddr, Arc<Listening>>>>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Directory {
+    /// Has one of `workers` serve a client that was accepted at `address`. One
+    /// whose listener is gone is closed.
+    pub(super) fn adopt(&self, address: SocketAddr, moved: Moved, workers: &[Worker]) {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        if let Some(listening) = open.get(&address) {
+            workers[turn % workers.len()].tell(Command::Adopt(Arc::clone(listening), moved));
+        }
+    }
 }
 
 impl Listeners {
-    pub(super) const fn new(workers: usize) -> Self {
-        Self { workers, open: Vec::new(), numbered: Vec::new() }
+    pub(super) fn new(workers: usize) -> Self {
+        let directory = Directory::default();
+        Self { workers, open: Vec::new(), numbered: Vec::new(), directory }
+    }
+
+    /// The way to the listeners for clients that were accepted elsewhere.
+    pub(super) fn directory(&self) -> Directory {
+        self.directory.clone()
     }
 
     /// The addresses that are accepted on.
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        let open = self.open.iter().map(|(_, listening)| listening.address);
+        let open = self.open.iter().map(|open| open.listening.address);
         let numbered = self.numbered.iter().copied().filter(|_| self.open.is_empty());
         open.chain(numbered)
     }
@@ -43,19 +92,28 @@ impl Listeners {
         &self.numbered
     }
 
-    /// Binds those of `wanted` that are not bound yet: all or none.
-    pub(super) fn bind(&mut self, wanted: &[ListenerSettings]) -> Result<Bound, Error> {
+    /// The sockets in use, each with its address in the config file.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TcpListener)> {
+        let of = |open: &Open| open.settings.address.0;
+        self.open.iter().flat_map(move |open| open.sockets.iter().map(move |it| (of(open), it)))
+    }
+
+    /// Binds those of `wanted` that are not bound yet: all or none. What was
+    /// bound before this process is taken from `inherited`.
+    pub(super) fn bind(
+        &mut self,
+        wanted: &[ListenerSettings],
+        inherited: &mut InheritedSockets,
+    ) -> Result<Bound, Error> {
         let is_open = |settings: &&ListenerSettings| {
-            self.open.iter().any(|(open, _)| open.address == settings.address)
+            self.open.iter().any(|open| open.settings.address == settings.address)
         };
         let mut bound = Vec::new();
         for settings in wanted.iter().filter(|settings| !is_open(settings)) {
             let failed = |error| Error::Bind { address: settings.address.0, error };
-            let sockets = bind_set(settings.address.0, self.workers).map_err(failed)?;
-            let address = sockets[0].local_addr().map_err(failed)?;
-            bound.push((settings.clone(), address, sockets));
+            bound.push(self.bind_one(settings, inherited).map_err(failed)?);
         }
-        for (_, address, _) in &bound {
+        for BoundSet { address, .. } in &bound {
             if !self.numbered.contains(address) {
                 self.numbered.push(*address);
             }
@@ -63,20 +121,36 @@ impl Listeners {
         Ok(bound)
     }
 
-    /// Lets every worker accept on `bound`.
+    fn bind_one(
+        &self,
+        settings: &ListenerSettings,
+        inherited: &mut InheritedSockets,
+    ) -> io::Result<BoundSet> {
+        let sockets = match inherited.take(settings.address.0, false) {
+            none if none.is_empty() => bind_set(settings.address.0, self.workers)?,
+            set => complete_set(set, self.workers)?,
+        };
+        let kept = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+        let address = sockets[0].local_addr()?;
+        Ok(BoundSet { settings: settings.clone(), address, sockets, kept })
+    }
+
+    /// Lets the workers accept on `bound`.
     pub(super) fn open(&mut self, bound: Bound, workers: &[Worker]) {
-        for (settings, address, sockets) in bound {
+        for BoundSet { settings, address, sockets, kept } in bound {
             let listening = Arc::new(Listening {
                 number: self.numbered.iter().position(|known| *known == address).unwrap_or(0),
                 address,
                 room: Arc::new(Semaphore::new(settings.max_connections.get() as usize)),
                 settings: ArcSwap::from_pointee(settings.clone()),
             });
-            for (worker, socket) in workers.iter().zip(sockets) {
+            // After an upgrade to fewer workers, some have several.
+            for (worker, socket) in workers.iter().cycle().zip(sockets) {
                 worker.tell(Command::Listen(Arc::clone(&listening), socket));
             }
-            self.open.push((settings, listening));
+            self.open.push(Open { settings, listening, sockets: kept });
         }
+        self.list();
     }
 
     /// Gives those that stay their new settings and closes those that are not
@@ -88,8 +162,11 @@ impl Listeners {
         workers: &[Worker],
     ) -> Vec<String> {
         let mut changes = Vec::new();
-        self.open.retain_mut(|(current, listening)| {
+        self.open.retain_mut(|Open { settings: current, listening, sockets }| {
             let Some(new) = wanted.iter().find(|new| new.address == current.address) else {
+                // Before the workers empty the queue, or somebody could be
+                // left in it.
+                sockets.clear();
                 for worker in workers {
                     worker.tell(Command::Unlisten(listening.address));
                 }
@@ -104,7 +181,14 @@ impl Listeners {
             }
             true
         });
+        self.list();
         changes
+    }
+
+    fn list(&self) {
+        let open = self.open.iter().map(|open| &open.listening);
+        let open = open.map(|listening| (listening.address, Arc::clone(listening))).collect();
+        *self.directory.open.write().unwrap_or_else(PoisonError::into_inner) = open;
     }
 }
 

@@ -1,29 +1,38 @@
 //! Reloading the config file: read and checked as a whole, then taken over, or
-//! not at all.
+//! not at all. Upgrades stand in the same queue, since both change what the
+//! process is.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinError,
 };
 
-use super::{Error, allow_loopback, config_watch::ConfigWatch, listeners::Listeners};
+use super::{
+    Error, allow_loopback, config_watch::ConfigWatch, handover::Heir, inherited::InheritedSockets,
+    listeners::Listeners, notify::Notifier, program::Program,
+};
 use crate::{
-    admin::AdminSettings,
+    admin::{AdminSettings, AdminState},
     config::{self, Config, Loaded, Report},
     control::{
         Control, Reloaded,
         diagnosis::{failed, good, refused},
-        view::ReloadView,
+        view::{ReloadView, UpgradeView},
     },
     health::Prober,
     model::{AddressGuard, SharedGuard},
+    registry::Registry,
     telemetry::AccessLog,
     worker::Worker,
 };
 
-/// Carries out reloads, one after the other.
+/// Carries out reloads and upgrades, one after the other.
 pub(super) struct Reloader {
     pub(super) control: Control,
     pub(super) listeners: Listeners,
@@ -33,27 +42,51 @@ pub(super) struct Reloader {
     pub(super) access_log: AccessLog,
     pub(super) prober: Prober,
     pub(super) guard: SharedGuard,
+    pub(super) registry: Registry,
+    pub(super) admin_state: AdminState,
+    /// The admin socket and its address in the config file, for a process that
+    /// takes over.
+    pub(super) admin_socket: (SocketAddr, TcpListener),
+    /// How to start such a process, if that can be done.
+    pub(super) program: Option<Program>,
+    pub(super) notifier: Notifier,
     /// What the process was started with.
     pub(super) first: Arc<Loaded>,
 }
 
+/// What is asked for from outside.
+#[derive(Debug)]
+pub(super) struct Requests {
+    pub(super) reloads: mpsc::Receiver<oneshot::Sender<ReloadView>>,
+    pub(super) upgrades: mpsc::Receiver<oneshot::Sender<UpgradeView>>,
+}
+
 impl Reloader {
-    /// Serves `requests`, and reloads by itself when the file changes.
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<ReloadView>>) {
+    /// Serves `requests`, and reloads by itself when the file changes, until
+    /// another process has taken over.
+    pub(super) async fn run(mut self, mut requests: Requests) -> Option<Heir> {
         let path = self.control.loaded().file.clone();
         let mut watch = ConfigWatch::start(Path::new(&path));
         // What the last reload read, whether it took effect or not.
         let mut seen = Some(self.control.loaded().text.clone());
         loop {
             tokio::select! {
-                request = requests.recv() => match request {
+                request = requests.upgrades.recv() => {
+                    let answer = request?;
+                    let (view, heir) = self.upgrade().await;
+                    let _ = answer.send(view);
+                    if heir.is_some() {
+                        return heir;
+                    }
+                }
+                request = requests.reloads.recv() => match request {
                     Some(answer) => {
                         let read = read(&path).await;
                         seen = text_of(&read).cloned();
                         let view = self.take_over(&path, read).await;
                         let _ = answer.send(view);
                     }
-                    None => return,
+                    None => return None,
                 },
                 text = watch.changed() => {
                     if seen.as_ref() == Some(&text) {
@@ -71,6 +104,19 @@ impl Reloader {
     }
 
     async fn take_over(&mut self, path: &str, read: Read) -> ReloadView {
+        // Before it is ready for the first time, nobody asks for this.
+        let is_ready = self.control.waiting_for().is_empty();
+        if is_ready {
+            self.notifier.reloading();
+        }
+        let view = self.try_take_over(path, read).await;
+        if is_ready {
+            self.notifier.ready();
+        }
+        view
+    }
+
+    async fn try_take_over(&mut self, path: &str, read: Read) -> ReloadView {
         let loaded = match read {
             Ok(Ok(loaded)) => Arc::new(loaded),
             Ok(Err(report)) => {
@@ -81,17 +127,18 @@ impl Reloader {
             }
             Err(error) => return self.failed(path, error.to_string()),
         };
-        let bound = match self.listeners.bind(&loaded.config.listener) {
-            Ok(bound) => bound,
-            Err(error) => return self.failed(path, error.to_string()),
-        };
+        let bound =
+            match self.listeners.bind(&loaded.config.listener, &mut InheritedSockets::default()) {
+                Ok(bound) => bound,
+                Err(error) => return self.failed(path, error.to_string()),
+            };
         if let Err(error) = self.access_log.configure(&loaded.config.telemetry.access_log) {
             return self.failed(path, Error::AccessLog(error).to_string());
         }
         // From here on nothing can fail.
         let old = self.control.loaded();
         let mut changes = differences(&old.config, &loaded.config);
-        changes.extend(bound.iter().map(|(_, address, _)| format!("+ listener {address}")));
+        changes.extend(bound.iter().map(|set| format!("+ listener {}", set.address)));
         changes.extend(self.listeners.update(&loaded.config.listener, &self.workers));
         self.listeners.open(bound, &self.workers);
         // A new admin address takes a restart. Until then its tokens, or that

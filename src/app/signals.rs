@@ -1,52 +1,39 @@
-//! Signals: HUP reloads, USR1 opens the logs anew, INT, TERM and QUIT stop, a
-//! second one at once.
+//! Signals: HUP reloads, USR1 opens the logs anew, USR2 starts the program anew
+//! and hands over to it, INT, TERM and QUIT stop, a second one at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{control::Control, telemetry::AccessLog};
 
-/// The signal that ended the run, and those that may follow it.
-pub(super) struct Told {
-    name: &'static str,
-    stops: Option<Stops>,
+/// A signal that says to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM, or SIGQUIT, which means the same here.
+    Terminate,
 }
 
-struct Stops {
+/// The signals that this process takes, from the moment this is made.
+#[derive(Debug)]
+pub(super) struct Signals {
+    handlers: Option<Handlers>,
+}
+
+#[derive(Debug)]
+struct Handlers {
     interrupt: Signal,
     terminate: Signal,
     quit: Signal,
-}
-
-impl Stops {
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.quit.recv() => "SIGQUIT",
-        }
-    }
-}
-
-impl Told {
-    pub(super) const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Waits for another one.
-    pub(super) async fn again(self) {
-        match self.stops {
-            Some(mut stops) => {
-                stops.next().await;
-            }
-            None => std::future::pending().await,
-        }
-    }
+    hangup: Signal,
+    reopen: Signal,
+    upgrade: Signal,
 }
 
 /// A file that may not grow any more (RLIMIT_FSIZE) is to be an error of that
 /// one write, and not the end of the process, which is what SIGXFSZ does by
-/// default.
-pub(super) async fn survive_file_size_limit() {
+/// default. On a runtime only.
+pub(super) fn survive_file_size_limit() {
     /// The same number on every Linux but MIPS.
     const SIGXFSZ: i32 = 25;
     // The handler stays when what it tells is not listened to.
@@ -55,32 +42,60 @@ pub(super) async fn survive_file_size_limit() {
     }
 }
 
-/// Waits until a signal says to stop; carries out the others meanwhile.
-pub(super) async fn until_told(control: &Control, access_log: &AccessLog) -> Told {
-    let handlers = || -> std::io::Result<(Stops, Signal, Signal)> {
-        let stops = Stops {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
+impl Signals {
+    /// Takes signals from now on. On a runtime only.
+    pub(super) fn taken() -> Self {
+        let handlers = || -> std::io::Result<Handlers> {
+            Ok(Handlers {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                quit: signal(SignalKind::quit())?,
+                hangup: signal(SignalKind::hangup())?,
+                reopen: signal(SignalKind::user_defined1())?,
+                upgrade: signal(SignalKind::user_defined2())?,
+            })
         };
-        Ok((stops, signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?))
-    };
-    let (mut stops, mut hangup, mut reopen) = match handlers() {
-        Ok(handlers) => handlers,
-        Err(error) => {
+        let handlers = handlers().inspect_err(|error| {
             tracing::error!(%error, "signals cannot be handled; the default actions apply");
-            std::future::pending().await
-        }
-    };
-    loop {
+        });
+        Self { handlers: handlers.ok() }
+    }
+
+    /// Takes none.
+    pub(super) const fn none() -> Self {
+        Self { handlers: None }
+    }
+
+    /// Waits for a signal that says to stop. What the others ask for is not
+    /// done any more.
+    pub(super) async fn stop(&mut self) -> StopSignal {
+        let Some(handlers) = &mut self.handlers else { return std::future::pending().await };
         tokio::select! {
-            name = stops.next() => return Told { name, stops: Some(stops) },
-            _ = hangup.recv() => {
+            _ = handlers.interrupt.recv() => StopSignal::Interrupt,
+            _ = handlers.terminate.recv() => StopSignal::Terminate,
+            _ = handlers.quit.recv() => StopSignal::Terminate,
+        }
+    }
+
+    /// Waits for a signal that says to stop; carries out the others meanwhile.
+    pub(super) async fn serve(&mut self, control: &Control, access_log: &AccessLog) -> StopSignal {
+        let Some(handlers) = &mut self.handlers else { return std::future::pending().await };
+        loop {
+            tokio::select! {
+                _ = handlers.interrupt.recv() => return StopSignal::Interrupt,
+                _ = handlers.terminate.recv() => return StopSignal::Terminate,
+                _ = handlers.quit.recv() => return StopSignal::Terminate,
                 // On the side, so that a slow one does not keep from stopping.
-                let control = control.clone();
-                tokio::spawn(async move { control.reload().await });
+                _ = handlers.hangup.recv() => {
+                    let control = control.clone();
+                    tokio::spawn(async move { control.reload().await });
+                }
+                _ = handlers.upgrade.recv() => {
+                    let control = control.clone();
+                    tokio::spawn(async move { control.upgrade().await });
+                }
+                _ = handlers.reopen.recv() => access_log.reopen(),
             }
-            _ = reopen.recv() => access_log.reopen(),
         }
     }
 }

@@ -127,9 +127,10 @@ enum End {
 fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
         "registered" | "drained" | "config_reloaded" | "panic_over" | "returned"
-        | "circuit_closed" => GOOD,
-        "lease_expired" | "draining" | "deregistered" | "refused" | "ejected" => WARN,
-        "config_refused" | "panic" | "circuit_open" => BAD,
+        | "circuit_closed" | "upgraded" => GOOD,
+        "lease_expired" | "draining" | "drain_timeout" | "left" | "deregistered" | "refused"
+        | "ejected" => WARN,
+        "config_refused" | "panic" | "circuit_open" | "upgrade_refused" => BAD,
         _ => PLAIN,
     };
     let whom = match (&event.service, &event.instance) {

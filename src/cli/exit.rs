@@ -22,6 +22,10 @@ pub enum Exit {
     /// `run` refused the config file (`EX_CONFIG` of sysexits): starting again
     /// will not help until somebody edits it.
     Config,
+    /// A second signal, SIGINT, cut short what was in flight.
+    Interrupted,
+    /// A second signal, SIGTERM or SIGQUIT, cut short what was in flight.
+    Terminated,
     /// The exit code of the command of `exec`, or what a shell makes of a
     /// signal (128 and its number), of a command that is not there (127) and
     /// of one that cannot be run (126).
@@ -44,6 +48,8 @@ impl Exit {
             Self::Usage => 2,
             Self::Unreachable => 3,
             Self::Config => 78,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
             Self::Command(code) => code,
         }
     }

@@ -63,7 +63,9 @@ impl LeaveArgs {
 }
 
 fn left(key: &InstanceKey, view: &LeavingView) -> String {
-    if !view.found {
+    let LeavingView { in_flight, completed, client_gone, retried, cut, .. } = *view;
+    let is_known = u64::from(in_flight) + completed + client_gone + retried + cut > 0;
+    if !view.found && !is_known {
         return format!("{key} was not registered\n");
     }
     let table = view.version;
@@ -85,6 +87,9 @@ fn left(key: &InstanceKey, view: &LeavingView) -> String {
 /// How those ended that have since it began to leave.
 fn ended(view: &LeavingView) -> String {
     let mut text = format!("{} finished", view.completed);
+    if view.client_gone > 0 {
+        text += &format!(", {} left by their client", view.client_gone);
+    }
     if view.retried > 0 {
         text += &format!(", {} retried", view.retried);
     }

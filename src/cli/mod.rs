@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod config_file;
 mod demo;
+mod departures;
 mod events;
 mod exec;
 mod exit;
@@ -32,6 +33,7 @@ mod status;
 mod testing;
 mod text;
 mod token;
+mod upgrade;
 mod version;
 
 use std::{ffi::OsString, io, path::PathBuf};
@@ -61,7 +63,8 @@ Examples:
   portolan explain http://shop.test/api/orders   where would this request go, and why?
   portolan register orders/orders-7 --address 10.0.0.5:8080 --ttl 10s --wait
 
-Exit codes: 0 yes, 1 no, 2 usage, 3 admin API not reachable, 78 config refused")]
+Exit codes: 0 yes, 1 no, 2 usage, 3 admin API not reachable, 78 config refused, 130 and 143 cut
+short by a second signal")]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -144,6 +147,11 @@ Exit code: that of the command, 128 and the signal that ended it, 127 or 126 if 
     Registry(registry::RegistryVerb),
     /// Have the running proxy read its config file again
     Reload(reload::ReloadArgs),
+    /// Have the running proxy start its program anew and hand over to it
+    #[command(after_help = "\
+What lies at the path that the proxy was started from takes over, without a connection refused or
+lost. Exit code 1 if it does not; the running process goes on then.")]
+    Upgrade(upgrade::UpgradeArgs),
     /// Exit with 0 if the proxy is ready and with 1 if it is not
     Healthcheck,
     /// Tell what goes into proxy.toml
@@ -227,6 +235,7 @@ impl Cli {
             Verb::Drain(args) => self.ask(async |client| args.drain(client).await),
             Verb::Deregister(args) => self.ask(async |client| args.deregister(client).await),
             Verb::Reload(args) => self.ask(async |client| args.ask(client).await),
+            Verb::Upgrade(args) => self.ask(async |client| args.ask(client).await),
             Verb::Registry(verb) => verb.perform(self.global.config_file()),
             Verb::Healthcheck => self.ask(healthcheck::ask),
             Verb::Config(verb) => verb.perform(),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     client::{Client, escape},
+    departures,
     explain::standing,
     output::{FormatArgs, Output},
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, WARN, plain, span, styled},
@@ -136,7 +137,7 @@ fn one(view: &ServiceView) -> String {
         text += &format!("{} requests were sent once more\n", view.retries);
     }
     if view.instances.is_empty() {
-        return text;
+        return text + &departures::block(&view.departures);
     }
     let mut rows = Columns::headed([
         "",
@@ -171,7 +172,7 @@ fn one(view: &ServiceView) -> String {
     }
     text.push('\n');
     text += &rows.to_string();
-    text
+    text + &departures::block(&view.departures)
 }
 
 #[cfg(test)]

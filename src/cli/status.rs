@@ -2,6 +2,7 @@
 
 use super::{
     client::Client,
+    departures,
     output::{FormatArgs, Output},
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
@@ -9,9 +10,6 @@ use crate::{
     control::view::{LedgerView, StatusView, StoreView},
     model::InstanceState,
 };
-
-/// Departures that are shown.
-const SHOWN: usize = 8;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +31,7 @@ fn text(view: &StatusView) -> String {
     text.push('\n');
     text += &facts(view).to_string();
     text += &requests(view);
-    text += &departures(view);
+    text += &departures::block(&view.departures);
     text
 }
 
@@ -72,6 +70,7 @@ fn facts(view: &StatusView) -> Columns {
         fact(if index == 0 { "listening" } else { "" }, listener.into());
     }
     fact("admin", view.admin.as_str().into());
+    fact("process", view.pid.to_string().into());
     fact("config", config(view));
     fact("store", store(&view.store));
     fact("workers", view.workers.to_string().into());
@@ -149,34 +148,10 @@ fn requests(view: &StatusView) -> String {
     }
     let LedgerView { accepted, completed, client_gone, refused, failed, in_flight } = view.ledger;
     let ledger = format!(
-        "{accepted} requests = {completed} completed + {client_gone} left by their client + {refused} refused + {failed} failed + {in_flight} in flight"
+        "{accepted} requests: {completed} completed, {client_gone} left by their client, \
+         {refused} refused, {failed} failed, {in_flight} in flight"
     );
     format!("\n  {}\n{rows}", styled(DIM, &ledger))
-}
-
-/// What the last deploys cost.
-fn departures(view: &StatusView) -> String {
-    if view.departures.is_empty() {
-        return String::new();
-    }
-    let mut rows = Columns::indented(4);
-    for departure in view.departures.iter().take(SHOWN) {
-        let name = format!("{}/{}", departure.service, departure.instance);
-        let (came, lost) = (departure.successor.as_deref(), departure.lost);
-        rows.push([
-            Cell::from(name),
-            Cell::from(came.map_or_else(String::new, |came| format!("→ {came}"))),
-            Cell::from(count_of(departure.requests, "request")).right(),
-            Cell::from(format!("{} retried", departure.retried)).right(),
-            Cell::styled(if lost == 0 { GOOD } else { BAD }, format!("{lost} lost")).right(),
-            Cell::styled(DIM, format!("{} ago: {}", span(departure.ago_ms), departure.why)),
-        ]);
-    }
-    format!("\n  {}\n{rows}", styled(DIM, "left lately"))
-}
-
-fn count_of(number: u64, word: &str) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), word)
 }
 
 #[cfg(test)]

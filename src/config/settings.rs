@@ -1,7 +1,7 @@
 //! `proxy.toml` as a whole: the sections, each a struct of the folder it
 //! configures, used as it is read.
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,14 @@ pub struct Config {
     /// Data-plane threads. Default: one for each core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<NonZeroUsize>,
-    /// How long requests in flight may go on after SIGTERM.
+    /// How long everything goes on after SIGTERM while `/readyz` says no, so
+    /// that whoever sends requests here can stop before they are refused.
+    pub shutdown_delay: HumanDuration,
+    /// How long requests in flight may go on after that.
     pub shutdown_timeout: HumanDuration,
+    /// How long requests, streams and tunnels may go on in the old process
+    /// after an upgrade.
+    pub upgrade_timeout: HumanDuration,
     /// Addresses that clients connect to.
     pub listener: Vec<ListenerSettings>,
     /// The admin address.
@@ -50,7 +56,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             workers: None,
+            shutdown_delay: HumanDuration(Duration::ZERO),
             shutdown_timeout: HumanDuration::from_secs(30),
+            upgrade_timeout: HumanDuration::from_secs(15 * 60),
             listener: vec![ListenerSettings::default()],
             admin: AdminSettings::default(),
             registry: RegistrySettings::default(),

@@ -7,6 +7,9 @@
 //! for the reconciler to carry out.
 
 mod configured;
+mod departures;
+mod findings;
+mod inherited;
 mod leases;
 mod leaving;
 mod outliers;
@@ -14,24 +17,25 @@ mod outliers;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
-pub(super) use self::leaving::{Departure, Leaving};
-use self::outliers::Watch;
+pub(super) use self::{departures::Departure, leaving::Leaving};
+use self::{departures::Departures, outliers::Watch};
 use super::{
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
     happening::Happening,
+    inheritance::Inherited,
 };
 use crate::{
-    health::{ProbeReport, Standing, Target, Window},
+    health::{LastProbe, Standing, Target, Window},
     model::{
-        Address, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        ServiceName, ServiceSettings, Verdict,
+        Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
+        ServiceName, ServiceSettings,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
@@ -41,6 +45,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum ProbeChange {
     Watch(Target),
+    /// Go on from the last probe that another process made; the second is
+    /// whether any had ever passed.
+    Resume(Target, LastProbe, bool),
     Unwatch(EndpointId),
     /// It refused a connection that a request wanted.
     Refused(EndpointId),
@@ -61,8 +68,8 @@ pub(super) struct Catalog {
     /// when their leases have expired.
     suspects: BTreeMap<(ServiceName, EntryId), Instant>,
     leaving: Vec<Leaving>,
-    /// Those that have left lately, the last one last.
-    departures: VecDeque<Departure>,
+    inherited: Inherited,
+    pub(super) departures: Departures,
     watch: Watch,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
@@ -87,7 +94,8 @@ impl Catalog {
             tenants: HashMap::new(),
             suspects: BTreeMap::new(),
             leaving: Vec::new(),
-            departures: VecDeque::new(),
+            inherited: Inherited::new(),
+            departures: Departures::default(),
             watch: Watch::new(bell),
             touched: BTreeSet::new(),
             probes: Vec::new(),
@@ -144,16 +152,29 @@ impl Catalog {
             self.resolve_checks(&name);
             return;
         }
-        self.take_out(&name, &id, "a newer registration took its place", now);
+        let key = InstanceKey { service: name.clone(), id: id.0.clone() };
+        if self.take_out(&name, &id, "a newer registration took its place", now) {
+            self.replaced_by(&key, generation);
+        }
         let kind = if restored { "restored" } else { "registered" };
         let detail = format!("at {}, generation {generation}", instance.origin);
+        let told = self.happened.len();
+        let lease = Lease::begun(leased);
+        let known = self.put_in(instance, Source::Registry, generation, owner, lease, now);
         self.happened.push(Happening::new(kind, &name, &id.0, detail));
-        self.put_in(instance, Source::Registry, generation, owner, Lease::begun(leased), now);
+        if let Some(entry) = self.registered(&key, generation) {
+            entry.registered = (!restored).then_some(now);
+        }
         if draining {
-            self.drain(&InstanceKey { service: name, id: id.0 }, generation, now);
+            self.drain(&key, generation, now);
+        }
+        if known {
+            // All of it was told by the process before.
+            self.happened.truncate(told);
         }
     }
 
+    /// Puts in an instance. Answers whether the process before knew it.
     fn put_in(
         &mut self,
         instance: Instance,
@@ -162,7 +183,7 @@ impl Catalog {
         owner: Option<String>,
         lease: Lease,
         now: Instant,
-    ) {
+    ) -> bool {
         let (name, id) = (instance.service.clone(), (instance.id.clone(), source));
         let defaults_health = self.defaults.health.clone();
         let service = self.service(&name);
@@ -171,7 +192,7 @@ impl Catalog {
         let address = instance.origin.address.clone();
         let checked = source != Source::File;
         let endpoint = Arc::new(Endpoint::new(instance.key(), generation, address, checked));
-        let entry = Entry {
+        let mut entry = Entry {
             instance,
             source,
             generation,
@@ -183,23 +204,25 @@ impl Catalog {
             draining: false,
             state: InstanceState::Starting,
             since: now,
-            registered: now,
+            registered: None,
+            well: Ended::default(),
+            fall: None,
             routable: false,
             serving_since: None,
             standing: Standing::default(),
             window: Window::default(),
         };
         let policy = Arc::clone(&service.policy);
-        let watch = entry.is_probed().then(|| ProbeChange::Watch(entry.target()));
-        service.entries.insert(id.clone(), entry);
-        self.probes.extend(watch);
         self.watch.begin(&endpoint, &policy);
+        let known = self.carry_on(&mut entry, now);
+        self.service(&name).entries.insert(id.clone(), entry);
         if source == Source::Registry {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
             tenants.insert((name.clone(), id.clone()));
             self.touch_tenants(&endpoint.address);
         }
         self.endpoints.insert(endpoint.id, (name, id));
+        known
     }
 
     fn take_out(
@@ -228,7 +251,7 @@ impl Catalog {
             self.probes.push(ProbeChange::Unwatch(entry.endpoint.id));
         }
         if !entry.draining {
-            self.leave(&entry.endpoint, why, now);
+            self.leave(&entry.endpoint, entry.fall, why, now);
         }
         true
     }
@@ -249,10 +272,10 @@ impl Catalog {
             return;
         }
         entry.endpoint.retire();
-        let endpoint = Arc::clone(&entry.endpoint);
+        let (endpoint, fall) = (Arc::clone(&entry.endpoint), entry.fall);
         let detail = format!("{} in flight", endpoint.in_flight());
         self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
-        self.leave(&endpoint, "it was asked to", now);
+        self.leave(&endpoint, fall, "it was asked to", now);
     }
 
     /// Forgets a registration.
@@ -266,29 +289,6 @@ impl Catalog {
         if self.registered(key, generation).is_some() {
             self.take_out(&key.service, &(key.id.clone(), Source::Registry), why, now);
             self.happened.push(Happening::new("deregistered", &key.service, &key.id, why));
-        }
-    }
-
-    /// Takes over what a probe found.
-    pub(super) fn probed(&mut self, report: &ProbeReport, now: Instant) {
-        let Some((name, id)) = self.endpoints.get(&report.endpoint) else { return };
-        let service = self.services.get_mut(name);
-        let Some(entry) = service.and_then(|s| s.entries.get_mut(id)) else { return };
-        // It may have been on its way when the probe was given up.
-        if !entry.is_probed() {
-            return;
-        }
-        let findings = &mut entry.findings;
-        let before = (findings.verdict, findings.refused);
-        findings.once_passed |= report.outcome.passed;
-        findings.refused = report.outcome.refused;
-        findings.failing_since = match report.verdict {
-            Verdict::Failing => Some(findings.failing_since.unwrap_or(now)),
-            Verdict::Passing | Verdict::Unknown => None,
-        };
-        findings.verdict = report.verdict;
-        if (findings.verdict, findings.refused) != before {
-            self.touched.insert(name.clone());
         }
     }
 
@@ -308,6 +308,7 @@ impl Catalog {
     /// changed in the table.
     pub(super) fn refresh(&mut self, now: Instant) -> Vec<Placed> {
         let mut placed = Vec::new();
+        let (mut fallen, mut risen) = (Vec::new(), Vec::new());
         for name in std::mem::take(&mut self.touched) {
             let Some(service) = self.services.get(&name) else { continue };
             if service.entries.is_empty() && !service.kept {
@@ -343,6 +344,9 @@ impl Catalog {
                 }
                 if state.is_routable() && !entry.state.is_routable() {
                     entry.endpoint.outcomes.forget_rows();
+                    risen.push(entry.endpoint.id);
+                } else if state == InstanceState::Unhealthy && entry.state.is_routable() {
+                    fallen.push(entry.endpoint.id);
                 }
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
@@ -362,6 +366,8 @@ impl Catalog {
                 placed.push((service.slot, Some(compiled)));
             }
         }
+        self.rise(&risen);
+        self.fall(&fallen, now);
         placed
     }
 

@@ -15,8 +15,8 @@ use super::compile::{self, Candidate, Rules};
 use crate::{
     health::{Standing, Target, Window},
     model::{
-        EjectionCause, Endpoint, EndpointId, HealthCheck, Instance, InstanceId, InstanceState,
-        LeaseStatus, Probe, ServicePolicy, ServiceSettings, Verdict,
+        EjectionCause, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceId,
+        InstanceState, LeaseStatus, Probe, ServicePolicy, ServiceSettings, Verdict,
     },
     routing::{Service, ServiceState, Slot},
 };
@@ -70,6 +70,15 @@ impl Lease {
     }
 }
 
+/// How far it is told that an instance fell out of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fall {
+    /// Something may be in flight on it.
+    Pending,
+    /// It is told.
+    Told,
+}
+
 /// What probes have found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
@@ -96,7 +105,12 @@ pub(super) struct Entry {
     pub(super) draining: bool,
     pub(super) state: InstanceState,
     pub(super) since: Instant,
-    pub(super) registered: Instant,
+    /// When it registered; none if it was restored, or is not of the registry.
+    pub(super) registered: Option<Instant>,
+    /// What had ended when it was last known to be well.
+    pub(super) well: Ended,
+    /// Whether it got requests and gets none any more, since it fails.
+    pub(super) fall: Option<Fall>,
     pub(super) routable: bool,
     /// Since when it is in the table, if it is.
     pub(super) serving_since: Option<Instant>,

@@ -4,8 +4,8 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, RwLock,
+        atomic::{AtomicBool, AtomicU64},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -17,15 +17,16 @@ use tokio::{
 
 use super::{
     catalog::Catalog,
-    diagnosis::{failed, good, refused},
     error::ControlError,
     happening::{EventId, EventLog, HistoryGone, Replay},
-    reconciler::{Command, Inputs, Reconciler, tell},
+    inheritance::Inheritance,
+    predecessor::Predecessor,
+    reconciler::{Command, Inputs, Reconciler},
     shared::{ConfigState, Shared},
-    view::{InstanceView, RegisteredView, ReloadView},
+    view::{InstanceView, ReloadView, UpgradeView},
 };
 use crate::{
-    config::{self, Loaded},
+    config::Loaded,
     health::{ProbeReport, Prober},
     model::{Instance, InstanceKey, SharedGuard},
     registry::{Caller, Opened, Registry},
@@ -48,7 +49,8 @@ pub struct Control {
     pub(super) watcher: Watcher,
     guard: SharedGuard,
     commands: mpsc::UnboundedSender<Command>,
-    reloads: mpsc::Sender<oneshot::Sender<ReloadView>>,
+    pub(super) reloads: mpsc::Sender<oneshot::Sender<ReloadView>>,
+    pub(super) upgrades: mpsc::Sender<oneshot::Sender<UpgradeView>>,
 }
 
 /// What the control plane is made of.
@@ -68,10 +70,14 @@ pub struct Parts {
     pub access_log: AccessLog,
     /// The address rules.
     pub guard: SharedGuard,
+    /// What the process before this one knew.
+    pub inheritance: Inheritance,
     /// The config file to begin with.
     pub loaded: Arc<Loaded>,
     /// Where reloads that are asked for are sent.
     pub reloads: mpsc::Sender<oneshot::Sender<ReloadView>>,
+    /// Where upgrades that are asked for are sent.
+    pub upgrades: mpsc::Sender<oneshot::Sender<UpgradeView>>,
     /// The addresses that clients connect to.
     pub listeners: Vec<SocketAddr>,
     /// The admin address.
@@ -134,13 +140,17 @@ impl Control {
             config: RwLock::new(config),
             waits: Semaphore::new(MOST_WAITS),
             draining: AtomicBool::new(false),
+            predecessor: Predecessor::default(),
+            hurry: watch::Sender::new(false),
             warm: AtomicBool::new(registry.restored == 0),
         });
         let watcher = publisher.watcher();
         let (events, probes) = (registry.events, prober.1);
         let inputs = Inputs { commands: receiver, registry: events, probes, alarms };
         let handle = registry.registry.clone();
-        let reconciler = Reconciler::new(Arc::clone(&shared), handle, publisher, &parts.loaded);
+        let (loaded, inheritance) = (parts.loaded, parts.inheritance);
+        let reconciler =
+            Reconciler::new(Arc::clone(&shared), handle, publisher, &loaded, inheritance);
         tokio::spawn(reconciler.run(inputs));
         let control = Self {
             shared,
@@ -149,13 +159,14 @@ impl Control {
             guard: parts.guard,
             commands,
             reloads: parts.reloads,
+            upgrades: parts.upgrades,
         };
         let version = control.settle().await;
         control.watcher.wait_for(version).await;
         control
     }
 
-    async fn ask(&self, command: impl FnOnce(oneshot::Sender<u64>) -> Command) -> u64 {
+    pub(super) async fn ask(&self, command: impl FnOnce(oneshot::Sender<u64>) -> Command) -> u64 {
         let (answer, answered) = oneshot::channel();
         let _ = self.commands.send(command(answer));
         // No answer means that the process is on its way out.
@@ -166,46 +177,6 @@ impl Control {
     /// answers with its version.
     pub(super) async fn settle(&self) -> u64 {
         self.ask(Command::Settle).await
-    }
-
-    /// Takes over a config file, and waits until every worker routes by it.
-    pub async fn configure(&self, loaded: Arc<Loaded>) {
-        let version = self.ask(|answer| Command::Configure(loaded, answer)).await;
-        self.watcher.wait_for(version).await;
-    }
-
-    /// Notes that a config file has taken effect.
-    pub fn reload_succeeded(&self, loaded: Arc<Loaded>, reloaded: Reloaded) {
-        let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
-        config.loaded = loaded;
-        config.loaded_at = Instant::now();
-        config.loaded_time = SystemTime::now();
-        config.listeners = reloaded.listeners;
-        config.numbered = reloaded.numbered;
-        config.needs_restart = reloaded.needs_restart;
-        config.problems = None;
-        config.reloads_ok += 1;
-        tell(&self.shared, "config_reloaded", config.path.clone());
-    }
-
-    /// Notes that a config file was refused.
-    pub fn reload_failed(&self, summary: String, problems: String) {
-        let mut config = self.shared.config.write().unwrap_or_else(PoisonError::into_inner);
-        config.problems = Some(problems);
-        config.reloads_failed += 1;
-        let detail = format!("{}: {summary}", config.path);
-        tell(&self.shared, "config_refused", detail);
-    }
-
-    /// The running config file.
-    #[must_use]
-    pub fn loaded(&self) -> Arc<Loaded> {
-        Arc::clone(&self.shared.config().loaded)
-    }
-
-    /// From here on `/readyz` says no.
-    pub fn begin_shutdown(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
     }
 
     /// Whoever waits, waits on after the caller has hung up, so that what was
@@ -221,53 +192,9 @@ impl Control {
         })
     }
 
-    /// Registers or updates an instance. When it returns, the registration is
-    /// on disk; with a `wait`, also either routable for every worker, or it
-    /// says what is missing.
-    ///
-    /// # Errors
-    ///
-    /// Says why it was not registered.
-    pub async fn register(&self, request: RegisterRequest) -> Result<RegisteredView, ControlError> {
-        let RegisterRequest { instance, caller, wait } = request;
-        if let Some(address) = instance.origin.address.socket_addr() {
-            self.guard.load().check(address)?;
-        }
-        let _place = self.place_to_wait(wait)?;
-        let key = instance.key();
-        let registered = self.registry.register(instance, caller).await?;
-        self.settle().await;
-        let waited = match wait {
-            Some(patience) => timeout(patience, self.routable(&key)).await.ok().transpose()?,
-            None => None,
-        };
-        let routed = waited.is_some();
-        let instance = match waited {
-            Some(view) => view,
-            None => self.instance(&key).ok_or(ControlError::NotFound(key))?,
-        };
-        let waiting_for = (wait.is_some() && !routed).then(|| instance.why.clone());
-        let (created, version) = (registered.created, self.version());
-        Ok(RegisteredView { created, routed, waiting_for, version, instance })
-    }
-
-    /// Waits until every worker routes by a table that holds the instance.
-    async fn routable(&self, key: &InstanceKey) -> Result<InstanceView, ControlError> {
-        let mut published = self.shared.published.subscribe();
-        loop {
-            let version = published.borrow_and_update().0;
-            // Many may wait, and each table wakes all of them.
-            let routable = self.shared.catalog().entry(key).map(|entry| entry.routable);
-            if routable.ok_or_else(|| ControlError::NotFound(key.clone()))?
-                && let Some(view) = self.instance(key).filter(|view| view.routable)
-            {
-                // The catalog is written before the table is published.
-                let version = version.max(self.settle().await);
-                self.watcher.wait_for(version).await;
-                return Ok(view);
-            }
-            published.changed().await.map_err(|_| ControlError::Closed)?;
-        }
+    /// Holds `address` against the address rules.
+    pub(super) fn check_address(&self, address: SocketAddr) -> Result<(), ControlError> {
+        Ok(self.guard.load().check(address)?)
     }
 
     /// Renews the lease of an instance.
@@ -284,6 +211,21 @@ impl Control {
         self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))
     }
 
+    /// What comes of `wait` within `patience`, or before whoever waits is told
+    /// to hurry.
+    pub(super) async fn patiently<T>(
+        &self,
+        patience: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut hurry = self.shared.hurry.subscribe();
+        tokio::select! {
+            biased;
+            done = timeout(patience, wait) => done.ok(),
+            _ = hurry.wait_for(|hurry| *hurry) => None,
+        }
+    }
+
     /// Events after `after`, or from now on.
     ///
     /// # Errors
@@ -297,29 +239,5 @@ impl Control {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.shared.published.borrow().0
-    }
-
-    /// Checks `text`, or the file on disk.
-    pub async fn check_config(&self, text: Option<String>) -> ReloadView {
-        let path = self.shared.config().path.clone();
-        let checked = tokio::task::spawn_blocking(move || match text {
-            Some(text) => config::parse(&text, &path, &|name| std::env::var(name).ok()),
-            None => config::load(path.as_ref()),
-        });
-        match checked.await {
-            Ok(Ok(loaded)) => good(&loaded),
-            Ok(Err(report)) => refused(&report),
-            Err(error) => failed(&self.shared.config().path, error.to_string()),
-        }
-    }
-
-    /// Reads the file on disk anew, and takes it over if it is good.
-    pub async fn reload(&self) -> ReloadView {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.reloads.send(answer).await.is_ok();
-        match answered.await {
-            Ok(view) if sent => view,
-            _ => failed(&self.shared.config().path, "the proxy is shutting down".to_owned()),
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::{sync::SemaphorePermit, time::sleep};
 
 use super::{Control, ControlError, catalog::Leaving, view::LeavingView};
 use crate::{
@@ -13,6 +13,18 @@ use crate::{
 
 /// How often a drain looks whether anything is still in flight.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// An instance that has begun to leave, on disk too. What is left is to wait.
+#[derive(Debug)]
+#[must_use]
+pub struct Leave<'a> {
+    control: &'a Control,
+    key: InstanceKey,
+    /// Which registration of it; none if it was not there.
+    generation: Option<u64>,
+    wait: Option<Duration>,
+    _place: Option<SemaphorePermit<'a>>,
+}
 
 impl Control {
     /// Lets an instance finish what it has and gives it nothing new.
@@ -25,10 +37,10 @@ impl Control {
         key: &InstanceKey,
         caller: &Caller,
         wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
-        let _place = self.place_to_wait(wait)?;
-        let generation = self.registry.drain(key, caller).await?;
-        Ok(self.left(key, Some(generation), wait).await)
+    ) -> Result<Leave<'_>, ControlError> {
+        let place = self.place_to_wait(wait)?;
+        let generation = Some(self.registry.drain(key, caller).await?);
+        Ok(Leave { control: self, key: key.clone(), generation, wait, _place: place })
     }
 
     /// Removes an instance; it finishes what it has. Repeating it is fine, and
@@ -42,50 +54,59 @@ impl Control {
         key: &InstanceKey,
         caller: &Caller,
         wait: Option<Duration>,
-    ) -> Result<LeavingView, ControlError> {
-        let _place = self.place_to_wait(wait)?;
+    ) -> Result<Leave<'_>, ControlError> {
+        let place = self.place_to_wait(wait)?;
         let generation = self.registry.deregister(key, caller).await?;
-        let view = self.left(key, generation, wait).await;
-        Ok(LeavingView { found: generation.is_some(), ..view })
+        Ok(Leave { control: self, key: key.clone(), generation, wait, _place: place })
     }
+}
 
-    /// Waits until no worker can pick `key` any more, then until nothing is in
-    /// flight on it; `generation` alone counts if there is one.
-    async fn left(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        wait: Option<Duration>,
-    ) -> LeavingView {
-        let version = self.settle().await;
+impl Leave<'_> {
+    /// Waits, for as long as was asked for, until no worker can pick the
+    /// instance any more, then until nothing is in flight on it.
+    pub async fn end(self) -> LeavingView {
+        let Self { control, key, generation, wait, .. } = self;
+        let version = control.settle().await;
         let (leaving, past) = {
-            let catalog = self.shared.catalog();
-            (catalog.leaving(key, generation), catalog.departed(key, generation))
+            let catalog = control.shared.catalog();
+            (catalog.leaving(&key, generation), catalog.departures.ended(&key, generation))
         };
-        let in_flight = || leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
+        let before = &control.shared.predecessor;
+        let told = before.tell(&key, generation);
+        let in_flight = || {
+            let here = leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
+            here + before.in_flight(&key, generation)
+        };
         let drained = async {
             // Only now is a count of zero the last word: see `routing::publish`.
-            self.watcher.wait_for(version).await;
+            control.watcher.wait_for(version).await;
+            before.seen(told).await;
             while in_flight() > 0 {
                 sleep(DRAIN_POLL).await;
             }
         };
-        let drained = timeout(wait.unwrap_or_default(), drained).await.is_ok();
+        let drained = control.patiently(wait.unwrap_or_default(), drained).await.is_some();
+        if drained {
+            // Its departure can be read by the time that this is.
+            control.settle().await;
+        }
         let in_flight = if drained { 0 } else { in_flight() };
         // What is not on the list any more has left and has nothing in flight.
         let ended = match leaving[..] {
             [] => past.unwrap_or_default(),
             _ => leaving.iter().map(Leaving::ended).fold(Ended::default(), Ended::and),
         };
-        let Ended { completed, moved, lost } = ended;
+        let Ended { completed, client_gone, moved, lost } =
+            ended.and(before.ended(&key, generation));
         LeavingView {
             drained,
             in_flight,
             completed,
+            client_gone,
             retried: moved,
             cut: lost,
             version,
-            found: true,
+            found: generation.is_some(),
         }
     }
 }

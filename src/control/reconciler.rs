@@ -17,13 +17,14 @@ use tokio::{
 use super::{
     catalog::{Catalog, Placed, ProbeChange},
     happening::Happening,
+    inheritance::Inheritance,
     routes::Routes,
     shared::Shared,
 };
 use crate::{
     config::Loaded,
     health::ProbeReport,
-    model::EndpointId,
+    model::{EndpointId, InstanceKey},
     registry::{Registry, RegistryEvent, Removal},
     routing::{Publisher, Table, Watcher},
 };
@@ -43,6 +44,9 @@ pub(super) enum Command {
     Settle(oneshot::Sender<u64>),
     /// Take over a config file. Answer when it is published.
     Configure(Arc<Loaded>, oneshot::Sender<u64>),
+    /// Take out a registration on behalf of another process that has the
+    /// store. Answer when it is published.
+    Leave(InstanceKey, u64, oneshot::Sender<u64>),
 }
 
 /// Where news comes from.
@@ -75,17 +79,20 @@ impl Reconciler {
         registry: Registry,
         publisher: Publisher,
         loaded: &Arc<Loaded>,
+        inheritance: Inheritance,
     ) -> Self {
+        let version = inheritance.version;
         let routes = Routes::new(shared.workers);
         let mut reconciler = Self {
             shared,
             registry,
             watcher: publisher.watcher(),
             publisher,
-            table: Table::default(),
+            table: Table { version, ..Table::default() },
             routes,
             deregister_after: loaded.config.registry.deregister_after.into(),
         };
+        reconciler.catalog().inherit(inheritance);
         let (answer, _) = oneshot::channel();
         let commands = vec![Command::Configure(Arc::clone(loaded), answer)];
         reconciler.turn(News { commands, ..News::default() });
@@ -98,6 +105,10 @@ impl Reconciler {
 
     /// Runs until the last handle is gone.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
+        // What is restored was sent before this began.
+        let registry = std::iter::from_fn(|| inputs.registry.try_recv().ok()).collect();
+        self.turn(News { registry, ..News::default() });
+        self.catalog().end_inheriting();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut count = 0_u32;
@@ -113,12 +124,10 @@ impl Reconciler {
                 Some(endpoint) = inputs.alarms.recv() => news.alarms.push(endpoint),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
-                    let acknowledged = self.watcher.acknowledged();
                     let mut catalog = self.catalog();
                     let now = Instant::now();
                     catalog.touch_suspects(now);
                     catalog.tick(now);
-                    catalog.let_go(acknowledged, now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
@@ -139,11 +148,16 @@ impl Reconciler {
         let now = Instant::now();
         let mut answers = Vec::new();
         let mut configs = Vec::new();
+        let mut leavers = Vec::new();
         for command in news.commands {
             match command {
                 Command::Settle(answer) => answers.push(answer),
                 Command::Configure(loaded, answer) => {
                     configs.push(loaded);
+                    answers.push(answer);
+                }
+                Command::Leave(key, generation, answer) => {
+                    leavers.push((key, generation));
                     answers.push(answer);
                 }
             }
@@ -153,6 +167,9 @@ impl Reconciler {
             let mut catalog = self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
             for event in news.registry {
                 apply(&mut catalog, event, now);
+            }
+            for (key, generation) in leavers {
+                catalog.drain(&key, generation, now);
             }
             for report in &news.probes {
                 catalog.probed(report, now);
@@ -168,8 +185,10 @@ impl Reconciler {
             }
             compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
+            catalog.let_go(self.watcher.acknowledged(), &self.shared.predecessor, now);
+            let expired = catalog.expired(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());
-            (placed, probes, happened, catalog.is_anybody_leaving(), catalog.expired(now))
+            (placed, probes, happened, catalog.is_anybody_leaving(), expired)
         };
         let cuts = *expired != *self.table.expired;
         if cuts {
@@ -184,6 +203,9 @@ impl Reconciler {
         for change in probes {
             match change {
                 ProbeChange::Watch(target) => self.shared.prober.watch(target),
+                ProbeChange::Resume(target, last, once_passed) => {
+                    self.shared.prober.resume(target, last, once_passed);
+                }
                 ProbeChange::Unwatch(endpoint) => self.shared.prober.unwatch(endpoint),
                 ProbeChange::Refused(endpoint) => self.shared.prober.refused(endpoint),
             }

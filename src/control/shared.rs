@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{catalog::Catalog, happening::EventLog};
+use super::{catalog::Catalog, happening::EventLog, predecessor::Predecessor};
 use crate::{
     config::Loaded,
     health::Prober,
@@ -37,6 +37,10 @@ pub(super) struct Shared {
     /// Calls that may wait at once.
     pub(super) waits: Semaphore,
     pub(super) draining: AtomicBool,
+    /// The process before this one.
+    pub(super) predecessor: Predecessor,
+    /// Whether calls that wait are answered at once.
+    pub(super) hurry: watch::Sender<bool>,
     /// Whether every instance known at the start has been probed, or enough
     /// time has passed.
     pub(super) warm: AtomicBool,

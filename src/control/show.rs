@@ -6,14 +6,16 @@ use tokio::time::Instant;
 
 use super::{
     Control,
+    catalog::Departure,
     entry::{Entry, Lease, ServiceEntry, Source},
     view::{
-        CircuitView, EjectedView, InstanceView, RouteView, RoutesView, ServiceView, ServicesView,
+        CircuitView, DepartureView, EjectedView, InstanceView, RouteView, RoutesView, ServiceView,
+        ServicesView,
     },
 };
 use crate::{
     balance::Circuit,
-    model::{InstanceKey, InstanceState, Probe, ServiceName},
+    model::{Ended, InstanceKey, InstanceState, Probe, ServiceName},
     routing::{Action, Route, Router},
 };
 
@@ -118,6 +120,7 @@ impl Control {
             retries_refused,
             routes: router.routes().iter().filter(leads_here).map(|r| r.name.to_string()).collect(),
             instances: service.entries.values().map(|entry| self.instance_view(entry)).collect(),
+            departures: Vec::new(),
         }
     }
 
@@ -161,7 +164,8 @@ impl Control {
         let table = self.watcher.table();
         let catalog = self.shared.catalog();
         let service = catalog.services.get(name)?;
-        Some(self.service_view(name, service, &table.router))
+        let departures = catalog.departures.of(name).map(departure_view).collect();
+        Some(ServiceView { departures, ..self.service_view(name, service, &table.router) })
     }
 
     /// One instance.
@@ -198,6 +202,25 @@ pub(super) fn circuit(service: &ServiceEntry) -> Option<CircuitView> {
         Circuit::Closed | Circuit::HalfOpen => None,
     };
     Some(CircuitView { state: circuit.as_str().to_owned(), left_ms, opened: breaker.opened() })
+}
+
+pub(super) fn departure_view(departure: &Departure) -> DepartureView {
+    let endpoint = &departure.endpoint;
+    let Ended { completed, client_gone, moved, lost } = departure.ended();
+    DepartureView {
+        service: endpoint.instance.service.to_string(),
+        instance: endpoint.instance.id.to_string(),
+        generation: endpoint.generation,
+        why: departure.why.to_owned(),
+        successor: departure.successor.as_ref().map(|(id, _)| id.to_string()),
+        requests: endpoint.requests(),
+        completed,
+        client_gone,
+        retried: moved,
+        lost,
+        summary: departure.summary(),
+        ago_ms: millis(departure.at.elapsed()),
+    }
 }
 
 pub(super) fn route_view(route: &Route) -> RouteView {

@@ -9,15 +9,14 @@ use std::{
 
 use super::{
     Control,
-    catalog::Departure,
     entry::ServiceEntry,
-    show::{circuit, millis},
-    view::{ConfigView, DepartureView, LedgerView, StatusView, StoreView},
+    show::{circuit, departure_view, millis},
+    view::{ConfigView, LedgerView, StatusView, StoreView},
 };
 use crate::{
-    model::{Ending, InstanceState},
+    model::{Ending, InstanceState, Verdict},
     registry::{StoreReport, StoreState},
-    telemetry::Metrics,
+    telemetry::metrics::Ledger,
 };
 
 /// How long readiness waits for the probes of restored instances.
@@ -42,7 +41,8 @@ impl Control {
             .services
             .values()
             .flat_map(|service| service.entries.values())
-            .filter(|entry| entry.is_probed() && shared.prober.last(entry.endpoint.id).is_none())
+            .filter(|entry| entry.is_probed() && entry.findings.verdict == Verdict::Unknown)
+            .filter(|entry| shared.prober.last(entry.endpoint.id).is_none())
             .count();
         if unprobed == 0 || shared.started.elapsed() > WARM_UP {
             shared.warm.store(true, Ordering::Relaxed);
@@ -64,13 +64,14 @@ impl Control {
         for ((_, state), count) in self.instances_by_state() {
             *instances.entry(state.as_str().to_owned()).or_default() += count;
         }
-        let requests = shared.metrics.requests_by_reason().into_iter();
-        let requests = requests.filter(|(_, count)| *count > 0);
+        let ledger = shared.metrics.ledger();
+        let requests = ledger.ended.iter().filter(|(_, count)| *count > 0);
         let store = self.registry.store_report();
         let attention = self.attention(&store);
         let config = shared.config();
         StatusView {
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
             uptime_ms: millis(shared.started.elapsed()),
             version: self.watcher.acknowledged().min(table.version),
             published_ms: millis(shared.published.borrow().1.elapsed()),
@@ -89,30 +90,25 @@ impl Control {
             routes: table.router.routes().len(),
             instances,
             probe_stretch: shared.prober.stretch(),
-            requests: requests.map(|(reason, count)| (reason.to_string(), count)).collect(),
-            ledger: ledger(&shared.metrics),
-            departures: self.departures(),
+            requests: requests.map(|(reason, count)| (reason.to_string(), *count)).collect(),
+            ledger: ledger_view(&ledger),
+            departures: shared.catalog().departures.shown().map(departure_view).collect(),
             connections: shared.metrics.connections(),
             store: store_view(&store),
             attention,
         }
     }
 
-    fn departures(&self) -> Vec<DepartureView> {
-        let catalog = self.shared.catalog();
-        let view = |departure: &Departure| DepartureView {
-            service: departure.key.service.to_string(),
-            instance: departure.key.id.to_string(),
-            generation: departure.generation,
-            why: departure.why.to_owned(),
-            successor: departure.successor.as_ref().map(|(id, _)| id.to_string()),
-            requests: departure.ended.total(),
-            retried: departure.ended.moved,
-            lost: departure.ended.lost,
-            cut: departure.ended_leaving.lost,
-            ago_ms: millis(departure.at.elapsed()),
-        };
-        catalog.departures().iter().rev().map(view).collect()
+    /// The proxy in one line: `3 services, 7/8 healthy`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let services = self.shared.catalog().services.len();
+        let s = if services == 1 { "" } else { "s" };
+        let instances = self.instances_by_state();
+        let total: usize = instances.values().sum();
+        let healthy = instances.iter().filter(|((_, state), _)| *state == InstanceState::Healthy);
+        let healthy: usize = healthy.map(|(_, count)| count).sum();
+        format!("{services} service{s}, {healthy}/{total} healthy")
     }
 
     /// What needs a person.
@@ -173,16 +169,14 @@ fn store_view(store: &StoreReport) -> StoreView {
     }
 }
 
-fn ledger(metrics: &Metrics) -> LedgerView {
-    let (accepted, by_ending) = metrics.ledger();
-    let of = |ending| by_ending.get(&ending).copied().unwrap_or(0);
+fn ledger_view(ledger: &Ledger) -> LedgerView {
     LedgerView {
-        accepted,
-        completed: of(Ending::Completed),
-        client_gone: of(Ending::ClientGone),
-        refused: of(Ending::Refused),
-        failed: of(Ending::Failed),
-        in_flight: accepted - by_ending.values().sum::<u64>(),
+        accepted: ledger.accepted,
+        completed: ledger.of(Ending::Completed),
+        client_gone: ledger.of(Ending::ClientGone),
+        refused: ledger.of(Ending::Refused),
+        failed: ledger.of(Ending::Failed),
+        in_flight: ledger.in_flight(),
     }
 }
 

@@ -4,12 +4,9 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Control, Parts, diagnosis::good, happening::Happening, view::ReloadView};
+use super::{Control, Inheritance, Parts, diagnosis::good, happening::Happening, view::ReloadView};
 use crate::{
     config::{self, Loaded},
     health::Prober,
@@ -69,6 +66,7 @@ impl TestPlane {
         let guard = AddressGuard::new(true, vec![ADMIN.parse().expect("an address")]);
         let (reports, probes) = mpsc::unbounded_channel();
         let prober = Prober::start(&loaded.config.health, guard.clone(), reports);
+        let (upgrades, _) = mpsc::channel(1);
         let (reloads, requests) = mpsc::channel(1);
         tokio::spawn(answer_reloads(requests, Arc::clone(&loaded)));
         let (publisher, readers) = routing::channel(workers);
@@ -80,18 +78,23 @@ impl TestPlane {
             metrics: Metrics::new(1),
             access_log: AccessLog::start(&loaded.config.telemetry.access_log).expect("starts"),
             guard: Arc::new(ArcSwap::from_pointee(guard)),
+            inheritance: Inheritance::default(),
             loaded,
             reloads,
+            upgrades,
             listeners: Vec::new(),
             admin: ADMIN.parse().expect("an address"),
         };
-        let mut starting = std::pin::pin!(Control::start(parts));
-        let control = loop {
-            // It waits until every worker routes by its first table.
-            match timeout(Duration::from_millis(5), starting.as_mut()).await {
-                Ok(control) => break control,
-                Err(_) => readers.iter().for_each(|reader| drop(reader.acknowledge())),
+        // Nothing starts before every worker has seen the first table.
+        let see = async {
+            loop {
+                readers.iter().for_each(Reader::acknowledge);
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
+        };
+        let control = tokio::select! {
+            control = Control::start(parts) => control,
+            () = see => unreachable!("it goes on for ever"),
         };
         (Self { control, folder }, readers)
     }

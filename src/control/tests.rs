@@ -10,7 +10,7 @@ use super::{
     view::{LeavingView, RegisteredView},
 };
 use crate::{
-    model::{HealthSettings, InFlight, Instance, InstanceKey, InstanceState, ProbeKind},
+    model::{Ending, HealthSettings, InFlight, Instance, InstanceKey, InstanceState, ProbeKind},
     registry::Caller,
 };
 
@@ -40,11 +40,15 @@ impl TestPlane {
     async fn registers(&self, instance: Instance) -> RegisteredView {
         let wait = Some(Duration::ZERO);
         let request = RegisterRequest { instance, caller: ANYONE, wait };
-        self.register(request).await.expect("registered")
+        self.register(request).await.expect("registered").end().await.expect("still there")
     }
 
     async fn leaves(&self, name: &str, wait: Option<Duration>) -> LeavingView {
-        self.deregister(&key(name), &ANYONE, wait).await.expect("left")
+        self.deregister(&key(name), &ANYONE, wait).await.expect("left").end().await
+    }
+
+    async fn drains(&self, name: &str, wait: Option<Duration>) -> LeavingView {
+        self.drain(&key(name), &ANYONE, wait).await.expect("draining").end().await
     }
 
     fn begins(&self, name: &str) -> InFlight {
@@ -83,17 +87,15 @@ async fn a_request_between_table_and_count_does_not_slip_past_a_drain() {
     plane.registers(instance("orders/a", "10.0.0.1:80", ProbeKind::None)).await;
     let (picked, has_picked) = std::sync::mpsc::channel();
     let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
-    let shared = std::sync::Arc::clone(&plane.shared);
+    let slot = plane.shared.catalog().services[&key("orders/a").service].slot;
     let worker = std::thread::spawn(move || {
         held.acknowledge();
-        let request = held.with(|_| {
-            let catalog = shared.catalog();
-            let endpoint =
-                std::sync::Arc::clone(&catalog.entry(&key("orders/a")).expect("there").endpoint);
-            drop(catalog);
+        let request = held.with(|table| {
+            let service = table.services.get(slot).expect("there");
+            let endpoint = service.balancer.pick(&service.state.memory, &[]).expect("there");
             picked.send(()).expect("the test is there");
             may_go_on.recv().expect("the test is there");
-            InFlight::begin(&endpoint)
+            InFlight::begin(endpoint)
         });
         held.acknowledge();
         (request, held)
@@ -101,8 +103,7 @@ async fn a_request_between_table_and_count_does_not_slip_past_a_drain() {
     has_picked.recv().expect("it has picked");
     idle.acknowledge();
 
-    let name = key("orders/a");
-    let drained = plane.drain(&name, &ANYONE, Some(Duration::from_secs(60)));
+    let drained = plane.drains("orders/a", Some(Duration::from_secs(60)));
     let mut drained = std::pin::pin!(drained);
     let moment = Duration::from_millis(300);
     let early = timeout(moment, drained.as_mut()).await;
@@ -115,7 +116,7 @@ async fn a_request_between_table_and_count_does_not_slip_past_a_drain() {
     let early = timeout(moment, drained.as_mut()).await;
     assert!(early.is_err(), "now it is in flight: {early:?}");
     drop(request);
-    let view = drained.await.expect("drained");
+    let view = drained.await;
     assert_eq!((view.drained, view.in_flight, view.completed), (true, 0, 1));
 }
 
@@ -125,9 +126,13 @@ async fn routable_is_said_when_every_worker_routes_by_it() {
     for worker in &workers {
         worker.acknowledge();
     }
+    let known = plane.registers(instance("orders/known", "10.0.0.2:80", ProbeKind::None)).await;
+    let waits_for = format!("2 of 2 workers, to route by table {}", known.version);
+    assert_eq!((known.routed, known.waiting_for), (false, Some(waits_for)));
     let wait = Some(Duration::from_secs(60));
     let instance = instance("orders/a", "10.0.0.1:80", ProbeKind::None);
-    let registered = plane.register(RegisterRequest { instance, caller: ANYONE, wait });
+    let request = RegisterRequest { instance, caller: ANYONE, wait };
+    let registered = async { plane.register(request).await.expect("registered").end().await };
     let mut registered = std::pin::pin!(registered);
     let moment = Duration::from_millis(300);
     assert!(timeout(moment, registered.as_mut()).await.is_err(), "nobody has looked yet");
@@ -144,26 +149,20 @@ async fn who_asks_late_is_told_the_same_and_a_deploy_can_be_read() {
     drop(plane.begins("orders/a"));
     let (mut moved, mut lost) = (plane.begins("orders/a"), plane.begins("orders/a"));
     plane.registers(instance("orders/b", "10.0.0.2:80", ProbeKind::None)).await;
-    plane.drain(&key("orders/a"), &ANYONE, None).await.expect("draining");
+    plane.drains("orders/a", None).await;
     let slipped = plane.begins("orders/a");
     moved.moves();
-    lost.is_lost();
+    lost.ends(Ending::Failed);
     drop((moved, lost, slipped));
     let long = Some(Duration::from_secs(60));
     for _ in 0..2 {
         let view = plane.leaves("orders/a", long).await;
         assert_eq!((view.drained, view.completed, view.retried, view.cut), (true, 1, 1, 1));
-        let plane = &plane;
-        let gone = || async { plane.status().departures.is_empty() };
-        while gone().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
     }
     let departures = plane.status().departures;
     assert_eq!(departures.len(), 1);
-    let left = &departures[0];
-    assert_eq!((left.instance.as_str(), left.successor.as_deref()), ("a", Some("b")));
-    assert_eq!((left.requests, left.retried, left.lost, left.cut), (4, 1, 1, 1));
+    assert_eq!(departures[0].summary, "a → b: 4 requests, 1 retried, 1 lost");
+    assert_eq!((departures[0].completed, departures[0].client_gone), (1, 0));
 }
 
 #[tokio::test]
@@ -171,7 +170,7 @@ async fn a_goodbye_is_for_one_generation() {
     let plane = TestPlane::start("").await;
     plane.registers(instance("orders/a", "10.0.0.1:80", ProbeKind::None)).await;
     let _old = plane.begins("orders/a");
-    plane.drain(&key("orders/a"), &ANYONE, None).await.expect("draining");
+    plane.drains("orders/a", None).await;
     let new = plane.registers(instance("orders/a", "10.0.0.1:80", ProbeKind::None)).await;
     assert_eq!((new.created, new.routed, new.instance.generation), (false, true, 2));
     let left = plane.leaves("orders/a", Some(Duration::from_secs(60))).await;
@@ -185,8 +184,8 @@ async fn an_endpoint_of_the_file_with_the_same_id_is_left_alone() {
     let name = "orders/10.0.0.9:80";
     let fixed = plane.begins(name);
     plane.registers(instance(name, "10.0.0.1:80", ProbeKind::None)).await;
-    let drained = plane.drain(&key(name), &ANYONE, Some(Duration::from_secs(60))).await;
-    assert!(drained.expect("drained").drained, "not what is in flight on the other one");
+    let drained = plane.drains(name, Some(Duration::from_secs(60))).await;
+    assert!(drained.drained, "not what is in flight on the other one");
     assert!(plane.leaves(name, Some(Duration::from_secs(60))).await.drained);
     assert!(!fixed.endpoint().is_retired());
     let error = plane.drain(&key(name), &ANYONE, None).await.expect_err("not registered");
@@ -202,7 +201,7 @@ async fn what_was_leaving_before_a_restart_is_leaving_after_it() {
     plane.registers(instance("orders/b", "10.0.0.1:81", ProbeKind::None)).await;
     plane.registers(instance("orders/c", "10.0.0.1:82", ProbeKind::Ttl)).await;
     plane.heartbeat(&key("orders/c"), &ANYONE).expect("renewed");
-    plane.drain(&key("orders/a"), &ANYONE, None).await.expect("draining");
+    plane.drains("orders/a", None).await;
     let plane = plane.restart("").await;
     assert_eq!(plane.state("orders/a"), InstanceState::Draining);
     assert_eq!(plane.state("orders/b"), InstanceState::Healthy);
@@ -232,9 +231,15 @@ async fn a_thousand_registrations_at_once_are_a_few_tables() {
     let before = plane.version();
     let registrations = (0..1000).map(|index| {
         let name = format!("orders/{index}");
-        plane.registers(instance(&name, "10.0.0.1:80", ProbeKind::None))
+        let instance = instance(&name, "10.0.0.1:80", ProbeKind::None);
+        let wait = Some(Duration::from_secs(30));
+        let plane = &plane;
+        async move {
+            let request = RegisterRequest { instance, caller: ANYONE, wait };
+            plane.register(request).await?.end().await
+        }
     });
-    let views = futures_util::future::join_all(registrations).await;
+    let views = futures_util::future::try_join_all(registrations).await.expect("registered");
     assert!(views.iter().all(|view| view.created && view.routed));
     let tables = plane.version() - before;
     assert!((1..500).contains(&tables), "{tables} tables");
@@ -252,7 +257,7 @@ async fn what_needs_a_person_is_said_once() {
     plane.registers(instance("orders/b", "10.0.0.1:80", ProbeKind::None)).await;
     assert!(plane.status().attention.is_empty(), "one is starting, the other serves");
     plane.leaves("orders/a", None).await;
-    plane.drain(&key("orders/b"), &ANYONE, None).await.expect("draining");
+    plane.drains("orders/b", None).await;
     assert_eq!(plane.status().attention, ["orders: all instances are leaving"]);
     plane.reload_failed("2 errors".to_owned(), "there and there".to_owned());
     assert!(plane.status().attention[0].contains("the config file on disk has problems"));

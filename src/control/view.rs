@@ -5,13 +5,19 @@
 //! two cannot drift apart. Times are milliseconds; instants are given as the
 //! age they had when the answer was made, so that no clocks are compared.
 
+mod departure;
 mod store;
+
+mod changes;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::store::StoreView;
 use crate::model::{Instance, InstanceState};
+
+pub use changes::{DiagnosticView, ReloadView, UpgradeView};
+pub use departure::{DepartureView, LeavingView};
 
 /// One instance as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +106,10 @@ pub struct ServiceView {
     pub routes: Vec<String>,
     /// Its instances, ordered by id.
     pub instances: Vec<InstanceView>,
+    /// Instances that left lately, the last one first; not in a list of
+    /// services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub departures: Vec<DepartureView>,
 }
 
 /// A page of services, ordered by name.
@@ -154,6 +164,8 @@ pub struct RoutesView {
 pub struct StatusView {
     /// Version of the program.
     pub program: String,
+    /// The id of the process; another one after an upgrade.
+    pub pid: u32,
     /// Time since it started.
     pub uptime_ms: u64,
     /// The table version that every worker routes by.
@@ -214,33 +226,6 @@ pub struct LedgerView {
     pub in_flight: u64,
 }
 
-/// An instance that has left, with nothing in flight any more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DepartureView {
-    /// Its service.
-    pub service: String,
-    /// Its id.
-    pub instance: String,
-    /// Which registration of that id.
-    pub generation: u64,
-    /// Why it left.
-    pub why: String,
-    /// The instance that came in its place: the first one of the service that
-    /// registered after it, in the ten minutes before it had left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub successor: Option<String>,
-    /// Requests, streams and tunnels that it got over its life.
-    pub requests: u64,
-    /// Those that it failed and another instance served.
-    pub retried: u64,
-    /// Those that it failed and nobody served, or not to their end.
-    pub lost: u64,
-    /// Those that were cut while it was leaving.
-    pub cut: u64,
-    /// Time since it had left.
-    pub ago_ms: u64,
-}
-
 /// The config file and how its last reload went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigView {
@@ -270,29 +255,6 @@ pub struct RegisteredView {
     pub version: u64,
     /// The instance as it stands.
     pub instance: InstanceView,
-}
-
-/// What happened to a drain or a deregistration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LeavingView {
-    /// Whether no worker can pick it any more and nothing is in flight on it.
-    pub drained: bool,
-    /// Requests, streams and tunnels still on it.
-    pub in_flight: u32,
-    /// Those that have ended since it began to leave, as they should or by
-    /// their client.
-    pub completed: u64,
-    /// Those that it lost meanwhile and another instance served.
-    #[serde(default)]
-    pub retried: u64,
-    /// Those that were cut: by the instance, by a timeout, or because the time
-    /// of `timeouts.drain` was over.
-    #[serde(default)]
-    pub cut: u64,
-    /// The table version that the answer was made at.
-    pub version: u64,
-    /// False if it was not there to begin with.
-    pub found: bool,
 }
 
 /// Where a request would go, and why.
@@ -350,10 +312,11 @@ pub struct EventView {
     pub number: u64,
     /// When, as RFC 3339 in UTC.
     pub time: String,
-    /// What: `registered`, `updated`, `deregistered`, `draining`, `drained`,
-    /// `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
+    /// What: `registered`, `updated`, `deregistered`, `draining`, `drain_timeout`,
+    /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
-    /// `returned`, `circuit_open`, `circuit_closed`.
+    /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
+    /// `upgrade_refused`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -363,38 +326,4 @@ pub struct EventView {
     pub instance: Option<String>,
     /// One sentence for a person.
     pub detail: String,
-}
-
-/// The answer to a config check or reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ReloadView {
-    /// Whether the file is good; for a reload, whether it took effect.
-    pub ok: bool,
-    /// What a reload changed, a line each.
-    pub changes: Vec<String>,
-    /// What only a restart changes, a line each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs_restart: Vec<String>,
-    /// Errors and warnings.
-    pub diagnostics: Vec<DiagnosticView>,
-}
-
-/// One problem of a config file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DiagnosticView {
-    /// `error` or `warning`.
-    pub severity: String,
-    /// Its code, such as `P0101`.
-    pub code: String,
-    /// What is wrong.
-    pub message: String,
-    /// The file.
-    pub file: String,
-    /// Line, counted from 1.
-    pub line: u32,
-    /// Column in characters, counted from 1.
-    pub column: u32,
-    /// How to mend it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Tests of deadlines.
+//! Deadlines on a worker of their own.
 
 use tokio::runtime::LocalRuntime;
 

@@ -17,6 +17,16 @@ pub(super) struct Counter {
 }
 
 impl Counter {
+    /// One that goes on where another process stopped counting.
+    pub(super) const fn resume(
+        verdict: Verdict,
+        in_a_row: u32,
+        last_passed: bool,
+        ever_passed: bool,
+    ) -> Self {
+        Self { verdict, in_a_row, last_passed: Some(last_passed), ever_passed }
+    }
+
     /// The verdict so far.
     pub(super) const fn verdict(&self) -> Verdict {
         self.verdict

@@ -45,6 +45,20 @@ impl Standing {
         self.ejection.as_ref()
     }
 
+    /// One that goes on where another process left it: ejected for `left`, if
+    /// it was.
+    #[must_use]
+    pub fn resume(
+        times: u32,
+        ejection: Option<(EjectionCause, String, Duration)>,
+        now: Instant,
+    ) -> Self {
+        let ejection =
+            ejection.map(|(cause, detail, left)| Ejection { until: now + left, cause, detail });
+        let well_since = (times > 0 && ejection.is_none()).then_some(now);
+        Self { ejection, times, well_since }
+    }
+
     /// How often it was ejected, less what it has made up for.
     #[must_use]
     pub const fn times(&self) -> u32 {
@@ -65,6 +79,14 @@ impl Standing {
         let length = length(self.times, policy);
         self.ejection = Some(Ejection { until: now + length, cause, detail });
         length
+    }
+
+    /// Forgets all that was held against it; an ejection is over `now`.
+    pub fn pardon(&mut self, now: Instant) {
+        self.times = 0;
+        if let Some(ejection) = &mut self.ejection {
+            ejection.until = now;
+        }
     }
 
     /// Ends an ejection whose time is over, and says whether there was one.

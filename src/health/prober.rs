@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, mpsc::UnboundedSender},
     time::Instant,
@@ -39,7 +40,7 @@ pub struct ProbeReport {
 }
 
 /// The last probe of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastProbe {
     /// The verdict now.
     pub verdict: Verdict,
@@ -149,6 +150,13 @@ impl Prober {
             }
             Probe::Ttl | Probe::None => self.unwatch(target.endpoint),
         }
+    }
+
+    /// Probes an endpoint from now on, going on from what another process knew
+    /// of it: `last`, and whether a probe had ever passed.
+    pub fn resume(&self, target: Target, last: LastProbe, ever_passed: bool) {
+        self.shared.list().resume(target, last, ever_passed, Instant::now());
+        self.shared.changed.notify_one();
     }
 
     /// Forgets an endpoint. No report about it is sent afterwards, though

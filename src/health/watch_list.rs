@@ -100,6 +100,31 @@ impl WatchList {
         self.schedule.set(endpoint, now);
     }
 
+    /// Puts in an endpoint of which `last` is known from another process. Its
+    /// next probe is due some time within its interval, as if it had been
+    /// here all along.
+    pub(super) fn resume(
+        &mut self,
+        target: Target,
+        last: LastProbe,
+        ever_passed: bool,
+        now: Instant,
+    ) {
+        let (endpoint, interval) = (target.endpoint, target.interval());
+        let LastProbe { verdict, in_a_row, outcome, ago } = last;
+        let counter = Counter::resume(verdict, in_a_row, outcome.passed, ever_passed);
+        let last = Some((outcome, now.checked_sub(ago).unwrap_or(now)));
+        // Who fails is waited for.
+        let wait = if verdict == Verdict::Passing { fastrand::f64() } else { 0.0 };
+        self.unwatch(endpoint);
+        self.slots.watch(&target.service);
+        let (target, parked, hurried) = (Arc::new(target), None, None);
+        let watched = Watched { target, counter, last, probe: None, parked, hurried };
+        self.watched.insert(endpoint, watched);
+        self.load.add(interval);
+        self.schedule.set(endpoint, now + interval.mul_f64(wait));
+    }
+
     /// Forgets an endpoint and breaks off its probe.
     pub(super) fn unwatch(&mut self, endpoint: EndpointId) {
         self.free(endpoint);

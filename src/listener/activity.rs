@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use super::Farewell;
 use crate::deadline::{Deadline, Remaining};
 
 const IDLE: u8 = 0;
@@ -22,6 +23,21 @@ const BUSY: u8 = 2;
 const STALLED: u8 = 3;
 /// All is said, and the client may still be sending.
 const LINGERING: u8 = 4;
+/// It speaks another protocol, and there is no next request.
+const SWITCHED: u8 = 5;
+
+/// How long a connection may stay idle once it is to end: long enough for a
+/// request that is on its way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Nobody has said goodbye.
+const STAYING: u8 = 0;
+/// The next response is the last one.
+const CLOSING: u8 = 1;
+/// No request is begun here any more if that can be helped.
+const MOVING: u8 = 2;
+/// Taken apart, to be served elsewhere.
+const MOVED: u8 = 3;
 
 /// How long a client that goes on sending is listened to after the last
 /// answer.
@@ -35,6 +51,9 @@ pub(super) struct Activity {
     phase: AtomicU8,
     /// The last request came with a body, which may be coming still.
     uploading: AtomicBool,
+    /// Bytes wait for the socket to take them.
+    unwritten: AtomicBool,
+    farewell: AtomicU8,
     /// A response broke off in a way that only a reset can show.
     broken: AtomicBool,
     deadline: Deadline,
@@ -48,8 +67,16 @@ impl Activity {
     pub(super) fn new(head: Duration, idle: Duration) -> Arc<Self> {
         let deadline = Deadline::new();
         deadline.set(head);
-        let (uploading, broken) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { phase: AtomicU8::new(HEAD), uploading, broken, deadline, head, idle })
+        Arc::new(Self {
+            phase: AtomicU8::new(HEAD),
+            uploading: AtomicBool::new(false),
+            unwritten: AtomicBool::new(false),
+            farewell: AtomicU8::new(STAYING),
+            broken: AtomicBool::new(false),
+            deadline,
+            head,
+            idle,
+        })
     }
 
     /// Bytes came in.
@@ -64,6 +91,7 @@ impl Activity {
     /// go on as an idle one; without a bound, a client that never reads would
     /// keep an instance busy for ever.
     pub(super) fn write_stalled(&self) {
+        self.unwritten.store(true, Ordering::Relaxed);
         if self.phase.load(Ordering::Relaxed) == BUSY {
             self.phase.store(STALLED, Ordering::Relaxed);
             self.deadline.set(self.idle);
@@ -72,13 +100,14 @@ impl Activity {
 
     /// The client takes what it is sent.
     pub(super) fn written(&self) {
+        self.unwritten.store(false, Ordering::Relaxed);
         match self.phase.load(Ordering::Relaxed) {
             STALLED => {
                 self.phase.store(BUSY, Ordering::Relaxed);
                 self.deadline.clear();
             }
             // The tail of a response that has left our hands.
-            IDLE => self.deadline.set(self.idle),
+            IDLE => self.deadline.set(self.idle_bound()),
             _ => {}
         }
     }
@@ -104,6 +133,11 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
+    /// The connection is a tunnel from here on.
+    pub(super) fn switch(&self) {
+        self.phase.store(SWITCHED, Ordering::Relaxed);
+    }
+
     /// A response has broken off and has no other way to say so.
     pub(super) fn break_off(&self) {
         self.broken.store(true, Ordering::Relaxed);
@@ -114,11 +148,62 @@ impl Activity {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// The connection is to end; if nothing is in progress, at once.
-    pub(super) fn leave(&self) {
-        if self.phase.load(Ordering::Relaxed) == IDLE {
-            self.uploading.store(false, Ordering::Relaxed);
+    /// The connection is to end here.
+    pub(super) fn leave(&self, farewell: Farewell) {
+        let farewell = match farewell {
+            Farewell::Close => CLOSING,
+            Farewell::Move => MOVING,
+        };
+        self.farewell.store(farewell, Ordering::Relaxed);
+        if farewell == CLOSING && self.phase.load(Ordering::Relaxed) == IDLE {
+            self.deadline.set(self.idle_bound());
         }
+    }
+
+    /// How long it may be idle.
+    fn idle_bound(&self) -> Duration {
+        if self.is_closing() { self.idle.min(GRACE) } else { self.idle }
+    }
+
+    /// Whether the client is to be told that a response is the last one.
+    pub(super) fn is_closing(&self) -> bool {
+        self.farewell.load(Ordering::Relaxed) == CLOSING
+    }
+
+    /// Whether bytes may be read. Those of the next request belong to whoever
+    /// serves the connection next. A connection that is being taken apart and
+    /// still wants to read is in the middle of something, so it stays.
+    pub(super) fn may_read(&self) -> bool {
+        match self.farewell.load(Ordering::Relaxed) {
+            MOVING => self.phase.load(Ordering::Relaxed) != IDLE,
+            MOVED => {
+                self.stay();
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// Begins to take the connection apart, if it is to move and stands between
+    /// two requests with nothing left to send.
+    pub(super) fn begin_move(&self) -> bool {
+        let at_rest = matches!(self.phase.load(Ordering::Relaxed), IDLE | HEAD)
+            && !self.unwritten.load(Ordering::Relaxed);
+        let moves = at_rest && self.farewell.load(Ordering::Relaxed) == MOVING;
+        if moves {
+            self.farewell.store(MOVED, Ordering::Relaxed);
+        }
+        moves
+    }
+
+    /// It cannot move after all.
+    pub(super) fn stay(&self) {
+        self.farewell.store(CLOSING, Ordering::Relaxed);
+    }
+
+    /// Whether it is being taken apart: its socket is not to be closed.
+    pub(super) fn is_moved(&self) -> bool {
+        self.farewell.load(Ordering::Relaxed) == MOVED
     }
 
     /// Whether the client has to be listened to before the connection is
@@ -150,8 +235,10 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.phase.store(IDLE, Ordering::Relaxed);
-        self.0.deadline.set(self.0.idle);
+        if self.0.phase.load(Ordering::Relaxed) != SWITCHED {
+            self.0.phase.store(IDLE, Ordering::Relaxed);
+        }
+        self.0.deadline.set(self.0.idle_bound());
         self.0.deadline.clear_total();
     }
 }

@@ -3,17 +3,19 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    os::fd::AsFd,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, Version};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
     rt::{Read, ReadBuf, ReadBufCursor, Write},
-    server::conn::http1,
+    server::conn::http1::{self, Parts},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -22,7 +24,7 @@ use tokio::net::TcpStream;
 use crate::deadline::{Remaining, Tagged};
 
 use super::{
-    ListenerSettings,
+    Farewell, ListenerSettings,
     activity::{Activity, Busy},
 };
 
@@ -42,15 +44,27 @@ pub enum End {
     TimedOut,
     /// hyper gave up on it. It has answered what can be answered.
     Broken(hyper::Error),
+    /// Another process is to serve it from here on.
+    Moved(Moved),
 }
 
-/// Serves one connection with `service` until it ends. Once `shutdown` is
-/// done, the request in progress is the last one.
+/// A connection between two requests.
+#[derive(Debug)]
+pub struct Moved {
+    /// The socket.
+    pub stream: std::net::TcpStream,
+    /// Bytes that were read already.
+    pub ahead: Bytes,
+}
+
+/// Serves one connection, of which `ahead` was read already, with `service`
+/// until it ends or, after `shutdown`, moves.
 pub async fn serve<S, F, B, E>(
     stream: TcpStream,
+    ahead: Bytes,
     settings: &ListenerSettings,
     service: S,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = Farewell>,
 ) -> End
 where
     S: Fn(Request<Incoming>) -> F,
@@ -60,15 +74,20 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let activity = Activity::new(settings.head_timeout.into(), settings.idle_timeout.into());
-    let io = ClientIo { io: TokioIo::new(stream), activity: Arc::clone(&activity) };
+    let io = ClientIo { io: TokioIo::new(stream), ahead, activity: Arc::clone(&activity) };
     let service = service_fn(|request: Request<Incoming>| {
         let busy = activity.begin(!request.body().is_end_stream());
         let only_reset_tells = request.version() == Version::HTTP_10;
         let answer = service(request);
         async move {
-            answer.await.map(|response| {
+            answer.await.map(|mut response| {
                 let bound = response.extensions().get::<Remaining>().copied();
                 busy.activity().bound(bound, response.body().tag());
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    busy.activity().switch();
+                } else if busy.activity().is_closing() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 response.map(|body| Tracked { body, busy, only_reset_tells })
             })
         }
@@ -80,21 +99,30 @@ where
         // of fields anew for every request.
         builder.max_headers(most_fields);
     }
-    let connection = builder
+    let mut connection = builder
         .max_buf_size(settings.max_head_size.bytes().max(LEAST_HEAD))
         .serve_connection(io, service)
         .with_upgrades();
-    let mut connection = pin!(connection);
     let mut shutdown = pin!(shutdown);
     let mut leaving = false;
-    poll_fn(|context| {
-        let mut outcome = connection.as_mut().poll(context);
+    let end = poll_fn(|context| {
+        let mut outcome = Pin::new(&mut connection).poll(context);
         // Only then: a request that is there already is to be answered.
-        if outcome.is_pending() && !leaving && shutdown.as_mut().poll(context).is_ready() {
+        if outcome.is_pending()
+            && !leaving
+            && let Poll::Ready(farewell) = shutdown.as_mut().poll(context)
+        {
             leaving = true;
-            activity.leave();
-            connection.as_mut().graceful_shutdown();
-            outcome = connection.as_mut().poll(context);
+            activity.leave(farewell);
+        }
+        if outcome.is_pending() && leaving && activity.begin_move() {
+            // hyper ends at once if it is between two requests; else, in the
+            // middle of a head or an upload, the connection ends here.
+            Pin::new(&mut connection).graceful_shutdown();
+            outcome = Pin::new(&mut connection).poll(context);
+            if outcome.is_pending() {
+                activity.stay();
+            }
         }
         match outcome {
             Poll::Ready(Ok(())) => Poll::Ready(End::Closed),
@@ -102,16 +130,41 @@ where
             Poll::Pending => activity.poll_over(context).map(|()| End::TimedOut),
         }
     })
-    .await
+    .await;
+    match end {
+        End::Closed if activity.is_moved() => connection.into_parts().map_or(end, taken_apart),
+        end => end,
+    }
+}
+
+fn taken_apart<S>(parts: Parts<ClientIo, S>) -> End {
+    let socket = parts.io.io.inner().as_fd().try_clone_to_owned();
+    // What hyper has read came before what it has not.
+    let ahead = if parts.io.ahead.is_empty() {
+        parts.read_buf
+    } else {
+        [parts.read_buf, parts.io.ahead.clone()].concat().into()
+    };
+    // Without a descriptor to spare it is closed.
+    socket.map_or(End::Closed, |socket| End::Moved(Moved { stream: socket.into(), ahead }))
 }
 
 /// A socket that notes when bytes come in, and when they do not go out.
 struct ClientIo {
     io: TokioIo<TcpStream>,
+    /// What somebody else has read of it.
+    ahead: Bytes,
     activity: Arc<Activity>,
 }
 
 impl ClientIo {
+    fn read_ahead(&mut self, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let length = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead.split_to(length));
+        self.activity.received();
+        Poll::Ready(Ok(()))
+    }
+
     fn note_write(&self, outcome: &Poll<io::Result<usize>>) {
         if outcome.is_pending() {
             self.activity.write_stalled();
@@ -127,6 +180,12 @@ impl Read for ClientIo {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.activity.may_read() {
+            return Poll::Pending;
+        }
+        if !self.ahead.is_empty() {
+            return self.read_ahead(buffer);
+        }
         let outcome = ready!(Pin::new(&mut self.io).poll_read(context, buffer));
         self.activity.received();
         Poll::Ready(outcome)
@@ -149,6 +208,9 @@ impl Write for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.is_moved() {
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
         while self.activity.linger() {
             let mut unread = [0; 4096];

@@ -3,10 +3,12 @@
 
 mod accept;
 mod activity;
+mod farewell;
 pub mod http1;
 mod settings;
 mod socket;
 
 pub use accept::accept;
+pub use farewell::Farewell;
 pub use settings::ListenerSettings;
-pub use socket::bind_set;
+pub use socket::{bind_set, complete_set};

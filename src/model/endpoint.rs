@@ -7,10 +7,12 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::{Address, InstanceKey, Outcomes};
+use serde::{Deserialize, Serialize};
+
+use super::{Address, Ending, InstanceKey, Outcomes};
 
 /// Names an endpoint within this process; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,23 +44,28 @@ pub struct Endpoint {
     pub checked: bool,
     /// What requests saw of it.
     pub outcomes: Outcomes,
-    in_flight: AtomicU32,
     retired: AtomicBool,
+    begun: AtomicU64,
     completed: AtomicU64,
+    client_gone: AtomicU64,
     moved: AtomicU64,
+    /// Those among the moved that nobody else served either.
+    moved_in_vain: AtomicU64,
     lost: AtomicU64,
+    failures: AtomicU64,
 }
 
 /// How the requests, streams and tunnels of an endpoint ended. Each is counted
-/// in exactly one of these, before it stops to be in flight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// in one of these at the moment at which it stops to be in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// As they should, or by their client.
+    /// As they should, or refused by the proxy on the way.
     pub completed: u64,
-    /// Here without an answer, and were sent to another instance.
+    /// Left by their client.
+    pub client_gone: u64,
+    /// Without an answer from here; another instance was asked.
     pub moved: u64,
-    /// By the instance, by a timeout, or cut when the time of a drain was
-    /// over.
+    /// Without an answer, or in the middle of one.
     pub lost: u64,
 }
 
@@ -67,9 +74,10 @@ impl Ended {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self {
-            completed: self.completed - earlier.completed,
-            moved: self.moved - earlier.moved,
-            lost: self.lost - earlier.lost,
+            completed: self.completed.saturating_sub(earlier.completed),
+            client_gone: self.client_gone.saturating_sub(earlier.client_gone),
+            moved: self.moved.saturating_sub(earlier.moved),
+            lost: self.lost.saturating_sub(earlier.lost),
         }
     }
 
@@ -78,23 +86,22 @@ impl Ended {
     pub const fn and(self, others: Self) -> Self {
         Self {
             completed: self.completed + others.completed,
+            client_gone: self.client_gone + others.client_gone,
             moved: self.moved + others.moved,
             lost: self.lost + others.lost,
         }
     }
 
-    /// All of them.
-    #[must_use]
-    pub const fn total(self) -> u64 {
-        self.completed + self.moved + self.lost
+    const fn total(self) -> u64 {
+        self.completed + self.client_gone + self.moved + self.lost
     }
 }
 
 /// How one of them ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    #[default]
     Completed,
+    ClientGone,
     Moved,
     Lost,
 }
@@ -110,11 +117,14 @@ impl Endpoint {
             address,
             checked,
             outcomes: Outcomes::default(),
-            in_flight: AtomicU32::new(0),
             retired: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
             completed: AtomicU64::new(0),
+            client_gone: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            moved_in_vain: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -122,34 +132,54 @@ impl Endpoint {
     /// workers.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        // Pairs with the release in `InFlight::drop`: who reads zero after
-        // every worker has acknowledged a table without this endpoint has
-        // seen its last request end.
-        self.in_flight.load(Ordering::Acquire)
+        // The ends first: each that is seen has its begin counted below. They
+        // are acquired, which pairs with the release in `InFlight::drop`: who
+        // reads zero after every worker has acknowledged a table without this
+        // endpoint has seen its last request end.
+        let ended = self.ended().total();
+        u32::try_from(self.begun.load(Ordering::Relaxed) - ended).unwrap_or(u32::MAX)
     }
 
-    /// How those ended that are not in flight any more. Exact once
-    /// [`Self::in_flight`] has been read as zero and nothing new can come.
+    /// How those ended that are not in flight any more.
     #[must_use]
     pub fn ended(&self) -> Ended {
+        let in_vain = self.moved_in_vain.load(Ordering::Acquire);
         Ended {
-            completed: self.completed.load(Ordering::Relaxed),
-            moved: self.moved.load(Ordering::Relaxed),
-            lost: self.lost.load(Ordering::Relaxed),
+            completed: self.completed.load(Ordering::Acquire),
+            client_gone: self.client_gone.load(Ordering::Acquire),
+            moved: self.moved.load(Ordering::Acquire) - in_vain,
+            lost: self.lost.load(Ordering::Acquire) + in_vain,
         }
     }
 
     /// Requests begun since this endpoint was made.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.ended().total() + u64::from(self.in_flight())
+        self.begun.load(Ordering::Relaxed)
     }
 
-    /// Requests among them that were not served to their end here.
+    /// Requests among them that this endpoint failed: it refused, reset,
+    /// timed out, broke the protocol or broke off.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        let Ended { moved, lost, .. } = self.ended();
-        moved + lost
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts one failure; `refused` says that it was a refused connection.
+    pub fn record_failure(&self, refused: bool) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.outcomes.failed(refused);
+    }
+
+    /// Counts one failure that is an answer of which the client is spared; as
+    /// an answer it was counted already.
+    pub fn record_unwanted_answer(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that one that had moved is lost after all.
+    pub fn moved_in_vain(&self) {
+        self.moved_in_vain.fetch_add(1, Ordering::Release);
     }
 
     /// Marks the endpoint as gone from the table: its idle connections are to
@@ -176,7 +206,7 @@ impl InFlight {
     /// Counts one more on `endpoint`.
     #[must_use]
     pub fn begin(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        endpoint.begun.fetch_add(1, Ordering::Relaxed);
         Self { endpoint: Arc::clone(endpoint), end: End::Completed }
     }
 
@@ -186,14 +216,18 @@ impl InFlight {
         &self.endpoint
     }
 
-    /// It will be sent to another instance.
-    pub const fn moves(&mut self) {
-        self.end = End::Moved;
+    /// Its request comes to `ending`.
+    pub const fn ends(&mut self, ending: Ending) {
+        self.end = match ending {
+            Ending::Completed | Ending::Refused => End::Completed,
+            Ending::ClientGone => End::ClientGone,
+            Ending::Failed => End::Lost,
+        };
     }
 
-    /// Nobody will get the answer, or all of it.
-    pub const fn is_lost(&mut self) {
-        self.end = End::Lost;
+    /// Another instance is asked.
+    pub const fn moves(&mut self) {
+        self.end = End::Moved;
     }
 }
 
@@ -202,11 +236,11 @@ impl Drop for InFlight {
         let endpoint = &self.endpoint;
         let ended = match self.end {
             End::Completed => &endpoint.completed,
+            End::ClientGone => &endpoint.client_gone,
             End::Moved => &endpoint.moved,
             End::Lost => &endpoint.lost,
         };
-        ended.fetch_add(1, Ordering::Relaxed);
-        endpoint.in_flight.fetch_sub(1, Ordering::Release);
+        ended.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -215,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_flight_ends_with_the_guard() {
+    fn in_flight_ends_with_the_guard_and_in_one_way() {
         let key = "orders/a".parse().expect("a key");
         let address = "127.0.0.1:80".parse().expect("an address");
         let endpoint = Arc::new(Endpoint::new(key, 1, address, true));
@@ -224,15 +258,20 @@ mod tests {
         assert_eq!((endpoint.in_flight(), endpoint.requests()), (2, 2));
         drop(first);
         assert_eq!(endpoint.in_flight(), 1);
-        second.is_lost();
+        second.ends(Ending::Failed);
         drop(second);
         assert_eq!((endpoint.in_flight(), endpoint.requests()), (0, 2));
-        assert_eq!(endpoint.ended(), Ended { completed: 1, moved: 0, lost: 1 });
         let before = endpoint.ended();
-        let mut third = InFlight::begin(&endpoint);
-        third.moves();
-        drop(third);
-        assert_eq!(endpoint.ended().since(before), Ended { completed: 0, moved: 1, lost: 0 });
-        assert_eq!((endpoint.requests(), endpoint.failures()), (3, 2));
+        assert_eq!(before, Ended { completed: 1, lost: 1, ..Ended::default() });
+        for ending in [Ending::ClientGone, Ending::Refused] {
+            let mut next = InFlight::begin(&endpoint);
+            next.ends(ending);
+        }
+        InFlight::begin(&endpoint).moves();
+        InFlight::begin(&endpoint).moves();
+        endpoint.moved_in_vain();
+        let since = endpoint.ended().since(before);
+        assert_eq!(since, Ended { completed: 1, client_gone: 1, moved: 1, lost: 1 });
+        assert_eq!((endpoint.in_flight(), endpoint.requests()), (0, 6));
     }
 }

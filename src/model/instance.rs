@@ -98,7 +98,7 @@ impl Instance {
 }
 
 /// Names one instance: `service/id`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceKey {
     /// The service.
     pub service: ServiceName,

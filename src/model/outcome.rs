@@ -15,12 +15,13 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{EndpointId, OutlierPolicy};
 
 /// Why an instance was ejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EjectionCause {
     /// It refused a connection, and no probe can decide whether it is back.
     ConnectRefused,

@@ -148,9 +148,9 @@ impl Reason {
             | Self::UpstreamReset
             | Self::UpstreamProtocolError
             | Self::NoHealthyInstance
-            | Self::CircuitOpen
             | Self::Overload
             | Self::QueueTimeout
+            | Self::CircuitOpen
             | Self::ProxyExhausted
             | Self::ConnectTimeout
             | Self::ResponseTimeout
@@ -200,6 +200,22 @@ mod tests {
             let word = reason.as_str();
             assert!(word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{word}");
             assert_eq!(Reason::ALL.iter().filter(|other| other.as_str() == word).count(), 1);
+        }
+    }
+
+    #[test]
+    fn the_docs_say_what_every_reason_comes_to() {
+        let docs = include_str!("../../docs/reference/reasons.md");
+        for (ending, name) in [
+            (Ending::Completed, "completed"),
+            (Ending::ClientGone, "client_gone"),
+            (Ending::Refused, "refused"),
+        ] {
+            let start = format!("- `{name}`: ");
+            let line = docs.lines().find_map(|line| line.strip_prefix(&start)).expect("a line");
+            let of = Reason::ALL.iter().filter(|reason| reason.ending() == ending);
+            let words: Vec<_> = of.map(|reason| format!("`{reason}`")).collect();
+            assert_eq!(line, words.join(", "));
         }
     }
 

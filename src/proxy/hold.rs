@@ -77,8 +77,8 @@ impl Holder {
             return None;
         }
         // It is not on the instance any more, which may be leaving.
-        if let Some(failed) = record.give_up_place() {
-            failed.outcomes.failed(reason == Some(Reason::ConnectRefused));
+        if let Some(failed) = record.give_place_up() {
+            failed.record_failure(reason == Some(Reason::ConnectRefused));
         }
         tried.clear();
         if !unsent {
@@ -88,7 +88,10 @@ impl Holder {
                 let _ = record.deadline.limit(proxy.tables.changed()).await;
                 record.deadline.clear();
             }
-            return super::send::pick(proxy, route, tried, |_| true);
+            // It may be out of the table by now: then the next one is waited for.
+            if let Some(again) = super::send::pick(proxy, route, tried, |_| true) {
+                return Some(again);
+            }
         }
         while self.wait(proxy, policy, record).await {
             if let Some(other) = super::send::pick(proxy, route, tried, |_| true) {

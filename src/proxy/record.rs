@@ -42,6 +42,8 @@ pub(super) struct Record {
     pub(super) service: Option<Arc<ServiceState>>,
     /// The place on the endpoint.
     in_flight: Option<InFlight>,
+    /// The endpoint that it had a place on, while it has none.
+    before: Option<Arc<Endpoint>>,
     /// The place in the service.
     pub(super) permit: Option<Permit>,
     /// The leave of a circuit breaker, until it is told how the request went.
@@ -94,6 +96,7 @@ impl Record {
             route: None,
             service: None,
             in_flight: None,
+            before: None,
             permit: None,
             pass: None,
             deadline: Rc::new(Deadline::new()),
@@ -126,8 +129,8 @@ impl Record {
     /// Counts the head of an answer, which the client may or may not get.
     pub(super) fn count_answer(&self, status: u16) -> Duration {
         let first_byte = self.sent.unwrap_or(self.begun).elapsed();
-        if let Some(in_flight) = &self.in_flight {
-            in_flight.endpoint().outcomes.answered(status, first_byte);
+        if let Some(endpoint) = self.endpoint() {
+            endpoint.outcomes.answered(status, first_byte);
         }
         if let Some(service) = &self.service {
             service.metrics.upstream(self.proxy.worker, status, first_byte);
@@ -137,17 +140,30 @@ impl Record {
 
     /// Takes a place on an endpoint. What it had on another moves there.
     pub(super) fn take_place(&mut self, place: InFlight) {
-        self.deadline.tag(place.endpoint().id.value());
-        if let Some(mut last) = self.in_flight.replace(place) {
+        let tag = place.endpoint().id.value();
+        let before = self.before.take();
+        let mut last = self.in_flight.replace(place);
+        if let Some(last) = &mut last {
             last.moves();
         }
+        if (before.is_some() || last.is_some()) && self.deadline.is_expired() {
+            // The time of the one that left is not that of the request.
+            self.deadline.clear_total();
+            if let Some(total) = self.total {
+                self.deadline.set_total(total.saturating_sub(self.elapsed()));
+            }
+        }
+        self.deadline.tag(tag);
     }
 
-    /// Gives its place up for one on another endpoint, whichever that will be.
-    pub(super) fn give_up_place(&mut self) -> Option<Arc<Endpoint>> {
+    /// Gives up the place on an endpoint that is done with it, to take one on
+    /// another if there ever is one.
+    pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
         let mut last = self.in_flight.take()?;
         last.moves();
-        Some(Arc::clone(last.endpoint()))
+        self.deadline.tag(0);
+        self.before = Some(Arc::clone(last.endpoint()));
+        self.before.clone()
     }
 
     /// The endpoint that it has a place on.
@@ -203,15 +219,18 @@ impl Record {
         let took = now.saturating_duration_since(self.begun);
         let bytes_in = self.upload.as_ref().map_or(0, |upload| upload.bytes.get());
         if let Some(in_flight) = &mut self.in_flight {
-            if reason.ending() == Ending::Failed {
-                in_flight.is_lost();
-            }
-            let outcomes = &in_flight.endpoint().outcomes;
+            in_flight.ends(reason.ending());
+            let endpoint = in_flight.endpoint();
             if blames_instance(reason) {
-                outcomes.failed(reason == Reason::ConnectRefused);
+                endpoint.record_failure(reason == Reason::ConnectRefused);
             } else if self.upstream_status.is_some() {
-                outcomes.ended_well();
+                endpoint.outcomes.ended_well();
             }
+        }
+        if let Some(before) = &self.before
+            && reason.ending() == Ending::Failed
+        {
+            before.moved_in_vain();
         }
         // Else nothing was learned of the service.
         if let Some(pass) = self.pass.take()

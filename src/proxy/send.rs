@@ -123,8 +123,9 @@ fn pick_other(
         allowed
     })?;
     // If there is no other, its failure is that of the request.
-    if let Some(reason) = reason {
-        last.outcomes.failed(reason == Reason::ConnectRefused);
+    match reason {
+        Some(reason) => last.record_failure(reason == Reason::ConnectRefused),
+        None => last.record_unwanted_answer(),
     }
     Some(other)
 }
@@ -269,7 +270,8 @@ async fn connect(
         Err(over) => {
             let detail = "the connection to the instance was not open in time";
             let failure = elapsed(over, Failure::new(Reason::ConnectTimeout, detail));
-            Err((failure, (over == Elapsed::Phase).then_some(RetryCause::Connect)))
+            // Who has left may as well be another: nothing was sent.
+            Err((failure, (over != Elapsed::Total).then_some(RetryCause::Connect)))
         }
     }
 }

@@ -37,9 +37,10 @@ pub(super) async fn run(
         deadline.tag(endpoint.id.value());
     }
     let upgraded = async { tokio::try_join!(client, instance) };
-    let Ok(Ok((client, instance))) = deadline.limit(upgraded).await else {
-        record.end(Reason::ClientGone);
-        return;
+    let (client, instance) = match deadline.limit(upgraded).await {
+        Ok(Ok(both)) => both,
+        Err(Elapsed::Expired) => return record.end(Reason::DrainTimeout),
+        _ => return record.end(Reason::ClientGone),
     };
     let mut client = Watched::new(client, &deadline, idle);
     let mut instance = Watched::new(instance, &deadline, idle);

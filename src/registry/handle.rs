@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Caller, CommitTimes, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings,
     Removal, Renewed, SnapshotReport, StoreState, expiry,
-    lease::Leases,
+    lease::{InheritedLease, Leases},
     ledger::{Change, Ledger, Operation, Outcome},
     limits,
     live::Live,
@@ -38,20 +38,20 @@ const WAITING: usize = 4096;
 /// [`Self::close`] to know that it has.
 #[derive(Clone)]
 pub struct Registry {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    live: Arc<Live>,
-    queue: Queue,
+pub(super) struct Shared {
+    pub(super) live: Arc<Live>,
+    pub(super) queue: Queue,
     places: Arc<Semaphore>,
-    snapshots: Arc<Snapshots>,
+    pub(super) snapshots: Arc<Snapshots>,
     metrics: Arc<StoreMetrics>,
     tasks: [AbortHandle; 2],
 }
 
 impl Shared {
-    fn end_tasks(&self) {
+    pub(super) fn end_tasks(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
@@ -98,6 +98,19 @@ impl Registry {
     /// If the folder is in use or the store is not whole. A store is never
     /// replaced by an empty one.
     pub async fn open(settings: &RegistrySettings) -> Result<Opened, OpenError> {
+        Self::take_over(settings, &[]).await
+    }
+
+    /// As [`Self::open`], but leases go on where the process before left them.
+    /// A lease that it did not know begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub async fn take_over(
+        settings: &RegistrySettings,
+        inherited: &[InheritedLease],
+    ) -> Result<Opened, OpenError> {
         let data_dir = settings.data_dir.clone();
         let (store, contents) = tokio::task::spawn_blocking(move || Store::open(&data_dir))
             .await
@@ -111,6 +124,9 @@ impl Registry {
         let restored = contents.registrations.len();
         for registration in contents.registrations {
             live.leases().put(registration, true, now);
+        }
+        for lease in inherited {
+            live.leases().leases.inherit(lease, now);
         }
 
         let (queue, commands) = mpsc::unbounded_channel();

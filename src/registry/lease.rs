@@ -9,6 +9,8 @@
 //! early, it is moved to where the entry has gone meanwhile. So a heartbeat is
 //! O(1), expiry O(log n), and nothing stale piles up.
 
+mod inherited;
+
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
@@ -18,6 +20,8 @@ use tokio::time::Instant;
 
 use super::{Caller, Registration, RegistryError, Renewed, awake::AwakeClock};
 use crate::model::InstanceKey;
+
+pub use inherited::{InheritedLease, LeaseStanding};
 
 /// When to try again to forget what the store did not let go.
 const FORGET_AGAIN: Duration = Duration::from_secs(30);

@@ -31,6 +31,7 @@ mod registration;
 mod settings;
 mod snapshot;
 mod store;
+mod suspended;
 mod writer;
 
 pub use error::{OpenError, RegistryError, StoreFault, StoreState};
@@ -38,6 +39,7 @@ pub use event::{RegistryEvent, Removal};
 pub use export::{Export, ExportError};
 pub use folder::write_whole;
 pub use handle::{Opened, Registry, StoreReport};
+pub use lease::{InheritedLease, LeaseStanding};
 pub use limits::{Fault, Unfit, check};
 pub use offline::{
     Imported, OfflineError, Restored, StoreSummary, Verification, export, export_readable, import,
@@ -47,6 +49,7 @@ pub use pace::CommitTimes;
 pub use registration::{Caller, Registered, Registration, Renewed};
 pub use settings::RegistrySettings;
 pub use snapshot::{SnapshotError, SnapshotReport};
+pub use suspended::Suspended;
 
 #[cfg(test)]
 mod tests;

@@ -118,6 +118,11 @@ impl Snapshots {
         turn.closed = true;
     }
 
+    /// Lets them be made again, now that the store is ours again.
+    pub(super) fn reopen(&self) {
+        lock(&self.turn).closed = false;
+    }
+
     fn take_in(&self, turn: &mut Turn, commits: u64) {
         let has_changed = commits > 0 && turn.commits != Some(commits);
         if turn.closed || self.kept == 0 || !has_changed {

@@ -22,6 +22,7 @@ use super::{
     live::Live,
     snapshot::Snapshots,
     store::Store,
+    suspended::Resume,
 };
 use crate::telemetry::StoreMetrics;
 
@@ -37,6 +38,12 @@ pub(super) enum Command {
     Apply(Work),
     /// Answered when the store is closed and unlocked.
     Close(oneshot::Sender<()>),
+    /// Close the store and unlock it, say so, and open it again when that is
+    /// asked for.
+    Suspend {
+        done: oneshot::Sender<()>,
+        resumed: oneshot::Receiver<Resume>,
+    },
     #[cfg(test)]
     Tamper(Box<dyn FnOnce(&mut Store) + Send>),
 }
@@ -73,6 +80,11 @@ impl Writer {
                         closing = Some(done);
                         break;
                     }
+                    Command::Suspend { done, resumed } => {
+                        self.process(std::mem::take(&mut batch));
+                        let Some(writer) = self.suspend(done, resumed) else { return };
+                        self = writer;
+                    }
                     #[cfg(test)]
                     Command::Tamper(tamper) => {
                         self.process(std::mem::take(&mut batch));
@@ -93,6 +105,35 @@ impl Writer {
             // An error means that nobody waits for it.
             let _ = done.send(());
         }
+    }
+
+    /// Closes the store until it is asked for again; none if it never is, or
+    /// cannot be opened. The ledger stays: nobody else has acknowledged
+    /// anything meanwhile.
+    fn suspend(
+        self,
+        done: oneshot::Sender<()>,
+        resumed: oneshot::Receiver<Resume>,
+    ) -> Option<Self> {
+        let Self { store, ledger, live, snapshots, metrics, poison } = self;
+        if poison.is_some() {
+            store.leave_as_is();
+        }
+        snapshots.close(None);
+        let data_dir = store.data_dir().to_owned();
+        drop(store);
+        // An error means that nobody waits for it.
+        let _ = done.send(());
+        let answer = resumed.blocking_recv().ok()?;
+        let (opened, store) = match Store::open(&data_dir) {
+            Ok((store, _)) => (Ok(()), Some(store)),
+            Err(error) => (Err(error), None),
+        };
+        if store.is_some() {
+            snapshots.reopen();
+        }
+        let _ = answer.send(opened);
+        store.map(|store| Self { store, ledger, live, snapshots, metrics, poison })
     }
 
     fn process(&mut self, batch: Vec<Work>) {

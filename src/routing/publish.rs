@@ -22,7 +22,6 @@ use arc_swap::{ArcSwap, Cache};
 use tokio::sync::Notify;
 
 use super::Table;
-use crate::model::EndpointId;
 
 struct Shared {
     table: ArcSwap<Table>,
@@ -115,6 +114,19 @@ impl Watcher {
         versions.min().unwrap_or(u64::MAX)
     }
 
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.shared.workers.len()
+    }
+
+    /// How many workers do not route by `version` or a newer one yet.
+    #[must_use]
+    pub fn lagging(&self, version: u64) -> usize {
+        let versions = self.shared.workers.iter().map(|ack| ack.version.load(Ordering::Acquire));
+        versions.filter(|acknowledged| *acknowledged < version).count()
+    }
+
     /// Waits until every worker routes by `version` or a newer one.
     pub async fn wait_for(&self, version: u64) {
         loop {
@@ -140,14 +152,12 @@ impl Reader {
         self.shared.workers[self.worker].published.notified().await;
     }
 
-    /// Refreshes, and lets the control plane know. Answers with the endpoints
-    /// whose requests are to be cut.
-    pub fn acknowledge(&self) -> Arc<[EndpointId]> {
-        let (version, expired) = self.with(|table| (table.version, Arc::clone(&table.expired)));
+    /// Refreshes, and lets the control plane know.
+    pub fn acknowledge(&self) {
+        let version = self.with(|table| table.version);
         self.shared.workers[self.worker].version.store(version, Ordering::Release);
         self.shared.acknowledged.notify_waiters();
         self.refreshed.notify_waiters();
-        expired
     }
 
     /// Waits for a table that comes after the one that was looked at last, if

@@ -189,14 +189,13 @@ fn left(answer: &'static str, service: &str) -> Scene {
     scene.portolan =
         Portolan::start(&format!("[service.app]\n{service}\n[[route]]\nservice = 'app'"));
     scene.portolan.register("app/a", address);
-    let (admin, proxy) = (scene.portolan.admin, scene.portolan.address());
+    let admin = scene.portolan.admin;
     thread::spawn(move || {
         let in_flight = || {
             let view = get(admin, "/api/v1/services/app").json();
             view["instances"][0]["in_flight"] == 1
         };
         eventually(in_flight);
-        let _ = proxy;
         Connection::open(admin).exchange(format!(
             "DELETE /api/v1/services/app/instances/a HTTP/1.1\r\nhost: {admin}\r\n\r\n"
         ));

@@ -228,24 +228,38 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// A call of the admin API at `address`, or of anybody who answers in JSON.
+/// A call of the admin API at `address`, or of anybody who answers in JSON. All
+/// of them may be repeated, and one whose connection ended without an answer is,
+/// once: on a machine without a core to spare the head of a call may come too
+/// late.
 pub(crate) async fn admin(
     address: SocketAddr,
     method: &str,
     path: &str,
     body: Option<Value>,
 ) -> anyhow::Result<(u16, Value)> {
-    let request = Request::builder()
-        .method(Method::try_from(method)?)
-        .uri(path)
-        .header("host", address.to_string())
-        .header("content-type", "application/json");
+    let method = Method::try_from(method)?;
     let body = body.map(|body| body.to_string()).unwrap_or_default();
-    let call = async {
-        let response = send_with(address, request, body).await?;
+    let once = || async {
+        let request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header("host", address.to_string())
+            .header("content-type", "application/json");
+        let response = send_with(address, request, body.clone()).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
         anyhow::Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    };
+    let unanswered = |error: &anyhow::Error| {
+        let error = error.downcast_ref::<hyper::Error>();
+        error.is_some_and(|error| error.is_canceled() || error.is_incomplete_message())
+    };
+    let call = async {
+        match once().await {
+            Err(error) if unanswered(&error) => once().await,
+            answer => answer,
+        }
     };
     timeout(PATIENCE, call).await.with_context(|| format!("{method} {path} takes for ever"))?
 }

@@ -40,6 +40,11 @@ impl Connection {
         Self::new(TcpStream::connect(address).expect("cannot connect"))
     }
 
+    /// Speaks over a connection that is open.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self::new(stream)
+    }
+
     pub(super) fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
@@ -145,6 +150,11 @@ impl Connection {
         self.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         self.buffer.is_empty()
             && looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the other side has not ended.
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.is_silent_for(Duration::from_millis(1)) || !self.buffer.is_empty()
     }
 
     /// Reads exactly `count` bytes.

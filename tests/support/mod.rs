@@ -12,6 +12,7 @@ mod connection;
 mod echo;
 mod message;
 mod portolan;
+mod process;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     echo::Echo,
     message::Message,
     portolan::Portolan,
+    process::{PROGRAM, signal},
 };
 
 /// How long something that has to happen may take: far longer than it does on

@@ -3,19 +3,18 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use portolan::app::{self, Running};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
 
-use super::{Connection, Message, eventually};
+use super::{Connection, Message, eventually, process::Process};
 
 /// A running proxy. It is stopped when dropped.
 #[derive(Debug)]
@@ -24,14 +23,14 @@ pub(crate) struct Portolan {
     pub(crate) listeners: Vec<SocketAddr>,
     /// The admin address.
     pub(crate) admin: SocketAddr,
-    life: Life,
+    pub(super) life: Life,
     folder: TempDir,
 }
 
 #[derive(Debug)]
-enum Life {
+pub(super) enum Life {
     Here(Box<Running>),
-    Apart(Child),
+    Apart(Process),
     Over,
 }
 
@@ -87,35 +86,25 @@ impl Portolan {
     pub(crate) fn under(text: &str, command: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write_config(folder.path(), text);
+        Self::spawn_in(folder, |folder| by_shell(folder, command))
+    }
+
+    /// As [`Self::start`], in the process that `command` makes, which is told
+    /// the folder of the test.
+    #[track_caller]
+    pub(super) fn in_process(text: &str, command: impl FnOnce(&Path) -> Command) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_config(folder.path(), text);
         Self::spawn_in(folder, command)
     }
 
     #[track_caller]
-    fn spawn_in(folder: TempDir, command: &str) -> Self {
-        let mut child = Command::new("sh")
-            .args(["-c", command])
-            .args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"])
-            .arg(config_path(folder.path()))
-            .current_dir(folder.path())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a process");
-        let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let mut told = String::new();
-        let mut said = |mark: &str| {
-            let line = log.find_map(|line| {
-                let line = line.ok()?;
-                told += &format!("{line}\n");
-                Some(line.split_once(mark)?.1.to_owned())
-            });
-            let address = line.unwrap_or_else(|| panic!("it did not say {mark:?}, but\n{told}"));
-            address.trim_end_matches("/api/v1").parse().expect("an address")
-        };
-        let listeners = vec![said("clients connect to http://")];
-        let admin = said("services register at http://");
-        // A full pipe would stop it.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { listeners, admin, life: Life::Apart(child), folder }
+    fn spawn_in(folder: TempDir, command: impl FnOnce(&Path) -> Command) -> Self {
+        let config = fs::read_to_string(config_path(folder.path())).expect("a file");
+        let config: Table = config.parse().expect("a config file");
+        let listeners = config["listener"].as_array().expect("[[listener]]").len();
+        let (process, listeners, admin) = Process::start(command(folder.path()), listeners);
+        Self { listeners, admin, life: Life::Apart(process), folder }
     }
 
     /// Ends a proxy apart at once, by SIGKILL, and starts it on the same data
@@ -124,28 +113,34 @@ impl Portolan {
     pub(crate) fn kill_and_start(mut self, command: &str) -> Self {
         self.stop();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
-        Self::spawn_in(folder, command)
+        Self::spawn_in(folder, |folder| by_shell(folder, command))
     }
 
-    /// The process id of a proxy apart.
+    /// The process of a proxy apart.
+    #[track_caller]
+    pub(super) fn apart_process(&mut self) -> &mut Process {
+        let Life::Apart(process) = &mut self.life else { panic!("it is in this process") };
+        process
+    }
+
+    /// The process id of a proxy apart, that of the process that was started
+    /// first.
     #[track_caller]
     pub(crate) fn process(&self) -> u32 {
-        let Life::Apart(child) = &self.life else { panic!("it is in this process") };
-        child.id()
+        let Life::Apart(process) = &self.life else { panic!("it is in this process") };
+        process.id()
     }
 
     /// Waits until a proxy apart that was told to stop has.
     #[track_caller]
     pub(crate) fn wait(&mut self) {
-        let Life::Apart(child) = &mut self.life else { panic!("it is in this process") };
-        child.wait().expect("a process");
+        self.exit();
     }
 
     /// Sends `signal` to a proxy that runs apart.
     #[track_caller]
     pub(crate) fn signal(&self, signal: Signal) {
-        let Life::Apart(child) = &self.life else { panic!("it runs in this process") };
-        kill_process(Pid::from_child(child), signal).expect("a process");
+        super::signal(self.process(), signal);
     }
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
@@ -160,10 +155,7 @@ impl Portolan {
         match std::mem::replace(&mut self.life, Life::Over) {
             // It blocks, which a thread of a runtime must not.
             Life::Here(running) => drop(std::thread::spawn(move || running.stop()).join()),
-            Life::Apart(mut child) => {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+            Life::Apart(process) => process.kill(),
             Life::Over => {}
         }
     }
@@ -345,6 +337,14 @@ fn write_config(folder: &Path, text: &str) {
     let new = folder.join("proxy.toml.new");
     fs::write(&new, config.to_string()).expect("a file");
     fs::rename(new, config_path(folder)).expect("a file");
+}
+
+/// A command that runs the proxy as the shell's `command` says.
+fn by_shell(folder: &Path, command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).args([env!("CARGO_BIN_EXE_portolan"), "run", "--config"]);
+    shell.arg(config_path(folder)).current_dir(folder);
+    shell
 }
 
 fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {

@@ -73,3 +73,41 @@ async fn a_change_without_a_token_is_told_from_others() {
     assert_eq!((&lines[0]["who"], &lines[0]["status"]), (&"loopback".into(), &201.into()));
     assert_eq!(lines[1]["problem"], "cross_origin");
 }
+
+/// The line is there while the caller waits, though it hangs up, and once.
+#[tokio::test]
+async fn a_change_that_is_waited_for_is_written_when_it_is_made() {
+    let admin = Admin::local().await;
+    let body = r#"{"port": 8080, "health": {"kind": "ttl"}}"#;
+    let lines =
+        |admin: &Admin| std::fs::read_to_string(&admin.audit).expect("a log").lines().count();
+    let path = format!("{INSTANCE}?wait=routable&timeout=60s");
+    {
+        let waiting = admin.put(&path, body);
+        let written = async {
+            while lines(&admin) == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            answer = waiting => panic!("nothing makes it routable: {}", answer.body),
+            () = written => {}
+        }
+    }
+    assert_eq!(admin.ask("POST", &format!("{INSTANCE}/heartbeat")).await.status, 200);
+    let short = format!("{INSTANCE}/drain?wait=drained&timeout=1s");
+    assert_eq!(admin.ask("POST", &short).await.status, 200);
+    assert_eq!(admin.put(&path.replace("60s", "10ms"), body).await.status, 202);
+    let lines = admin.audited();
+    let written: Vec<_> = lines.iter().map(|line| (&line["what"], &line["status"])).collect();
+    // Registered anew, by a new process: created or not is what the id is.
+    assert_eq!(
+        written,
+        [
+            (&"register".into(), &201.into()),
+            (&"drain".into(), &200.into()),
+            (&"register".into(), &200.into()),
+        ]
+    );
+    assert_eq!((&lines[0]["after"], &lines[2]["after"]), (&1.into(), &2.into()));
+}

@@ -3,7 +3,7 @@
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -18,7 +18,8 @@ async fn started() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>, TestPlan
     let plane = TestPlane::start("").await;
     let state = AdminState::new(plane.control.clone(), receiver, address, log);
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve(listener, state, async {
+    let (_, relayed) = mpsc::channel(1);
+    let served = tokio::spawn(serve(listener, state, relayed, async {
         let _ = stopped.await;
     }));
     (address, stop, served, plane)

@@ -12,7 +12,7 @@ use super::{
 
 fn well() -> Value {
     json!({
-        "program": "0.1.0", "uptime_ms": 273_600_000, "version": 1284, "published_ms": 12_000,
+        "program": "0.1.0", "pid": 4242, "uptime_ms": 273_600_000, "version": 1284, "published_ms": 12_000,
         "workers": 4, "listeners": ["0.0.0.0:8080", "[::]:8080"], "admin": "127.0.0.1:9900",
         "ready": true,
         "config": { "path": "proxy.toml", "loaded_ms": 7_200_000, "last_reload_ok": true },
@@ -22,16 +22,9 @@ fn well() -> Value {
             "state": "writable", "instances": 1204, "commit_p50_us": 412, "commit_p99_us": 2090,
             "snapshot_ms": 180_000, "snapshot_instances": 1200,
         },
-        "ledger": {
-            "accepted": 10_037, "completed": 9900, "client_gone": 10, "refused": 90, "failed": 0,
-            "in_flight": 37,
-        },
-        "departures": [{
-            "service": "orders", "instance": "orders-7", "generation": 3, "why": "it was asked to",
-            "successor": "orders-8", "requests": 18_204, "retried": 3, "lost": 0, "cut": 0,
-            "ago_ms": 120_000,
-        }],
-        "connections": 1, "attention": [],
+        "ledger": { "accepted": 10037, "completed": 9900, "client_gone": 10, "refused": 90,
+                    "failed": 0, "in_flight": 37 },
+        "departures": [], "connections": 1, "attention": [],
     })
 }
 
@@ -48,6 +41,7 @@ fn all_is_well() {
       listening  0.0.0.0:8080
                  [::]:8080
       admin      127.0.0.1:9900
+      process    4242
       config     proxy.toml, read 2 h ago
       store      writable, 1204 instances, commit p50 0.4 ms p99 2.0 ms, last snapshot 3 min ago
       workers    4
@@ -56,13 +50,10 @@ fn all_is_well() {
       instances  7 healthy
       in flight  37 requests, 1 connection
 
-      10037 requests = 9900 completed + 10 left by their client + 90 refused + 0 failed + 37 in flight
+      10037 requests: 9900 completed, 10 left by their client, 90 refused, 0 failed, 37 in flight
         ok           9900  99.00 %
         no_route       90   0.90 %
         client_gone    10   0.10 %
-
-      left lately
-        orders/orders-7  → orders-8  18204 requests  3 retried  0 lost  2 min ago: it was asked to
     ");
 }
 
@@ -90,6 +81,7 @@ fn problems_come_first() {
       listening  0.0.0.0:8080
                  [::]:8080
       admin      127.0.0.1:9900
+      process    4242
       config     proxy.toml, read 2 h ago; what is on disk now was refused
       store      writable, 1204 instances, commit p50 0.4 ms p99 2.0 ms, last snapshot 3 min ago
       workers    4
@@ -98,6 +90,30 @@ fn problems_come_first() {
       instances  1 healthy, 2 unhealthy
       probes     intervals stretched 1.4 times
       in flight  37 requests, 1 connection
+    ");
+}
+
+#[test]
+fn what_a_deploy_cost_is_shown() {
+    let mut json = well();
+    json["requests"] = json!({});
+    let departure = |summary: &str, lost: u64, why: &str| {
+        json!({
+            "service": "orders", "instance": "orders-7", "generation": 7, "why": why,
+            "requests": 18_204, "completed": 12, "client_gone": 0, "retried": 3, "lost": lost,
+            "summary": summary, "ago_ms": 240_000,
+        })
+    };
+    json["departures"] = json!([
+        departure("orders-8: 9 requests, 0 retried, 1 lost", 1, "its lease expired"),
+        departure("orders-7 → orders-8: 18,204 requests, 3 retried, 0 lost", 0, "it was asked to"),
+    ]);
+    let shown = shown(json);
+    let block = &shown[shown.find("  left lately").expect("a block")..];
+    insta::assert_snapshot!(block, @r"
+      left lately
+        orders  orders-8: 9 requests, 0 retried, 1 lost                  4 min ago  its lease expired
+        orders  orders-7 → orders-8: 18,204 requests, 3 retried, 0 lost  4 min ago  it was asked to
     ");
 }
 

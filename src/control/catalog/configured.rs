@@ -50,6 +50,8 @@ impl Catalog {
                 service.policy = Arc::new(policy);
             }
             service.settings = settings;
+            let drain = service.policy.timeouts.drain;
+            self.bound_drains(&name, drain);
             self.configure_endpoints(&name, now);
             self.resolve_checks(&name);
         }

@@ -67,6 +67,11 @@ impl Watch {
         endpoint.outcomes.configure(&policy.outlier);
     }
 
+    /// Has the end of an ejection looked for.
+    pub(super) fn remember(&mut self, place: Place) {
+        self.ejected.insert(place);
+    }
+
     pub(super) fn forget(&mut self, place: &Place) {
         self.ejected.remove(place);
     }
@@ -169,7 +174,7 @@ impl Catalog {
         self.touched.insert(place.0.clone());
     }
 
-    fn end_ejections(&mut self, now: Instant) {
+    pub(super) fn end_ejections(&mut self, now: Instant) {
         let Self { services, watch, happened, touched, .. } = self;
         watch.ejected.retain(|(name, id)| {
             let entry = services.get_mut(name).and_then(|service| service.entries.get_mut(id));

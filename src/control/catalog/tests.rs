@@ -1,13 +1,15 @@
 //! The catalog told what happens, and asked what it makes of it.
 
+mod departures;
 mod leases;
 mod outliers;
 mod random;
 
 use super::*;
 use crate::{
-    health::Outcome,
-    model::{HealthSettings, HumanDuration, Probe, Weight},
+    control::predecessor::Predecessor,
+    health::{Outcome, ProbeReport},
+    model::{HealthSettings, HumanDuration, Probe, Verdict, Weight},
 };
 
 fn at(seconds: u64) -> Instant {
@@ -164,21 +166,21 @@ fn who_leaves_is_let_go_when_nobody_can_pick_it_and_nothing_is_in_flight() {
     assert_eq!(catalog.refresh(at(1)).len(), 1);
     assert_eq!(catalog.targets("orders"), []);
     assert!(catalog.is_anybody_leaving());
-    catalog.let_go(u64::MAX, Instant::now());
+    catalog.let_go(u64::MAX, &Predecessor::default(), Instant::now());
     assert_eq!(catalog.leaving(&key("orders/a"), None).len(), 1, "not published yet");
     catalog.published(5);
     drop(request);
-    catalog.let_go(4, Instant::now());
+    catalog.let_go(4, &Predecessor::default(), Instant::now());
     assert_eq!(catalog.leaving(&key("orders/a"), None).len(), 1, "not acknowledged yet");
     let late = crate::model::InFlight::begin(&endpoint);
     catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
     catalog.refresh(at(2));
-    catalog.let_go(5, Instant::now());
+    catalog.let_go(5, &Predecessor::default(), Instant::now());
     let leaving = catalog.leaving(&key("orders/a"), None);
     assert_eq!((leaving.len(), leaving[0].ended().completed), (1, 1), "one is in flight");
     drop(late);
     catalog.take_happened();
-    catalog.let_go(5, Instant::now());
+    catalog.let_go(5, &Predecessor::default(), Instant::now());
     assert!(catalog.leaving(&key("orders/a"), None).is_empty());
     assert!(catalog.kinds()[0].contains("drained"));
     assert!(catalog.services.is_empty(), "nothing else needs the service");

@@ -28,4 +28,4 @@ pub use scrape::{
 };
 pub use service::ServiceMetrics;
 pub use store::StoreMetrics;
-pub use worker::{Metrics, WorkerMetrics};
+pub use worker::{Ledger, Metrics, WorkerMetrics};

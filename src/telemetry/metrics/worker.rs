@@ -1,6 +1,6 @@
 //! What is counted for the process as a whole.
 
-use std::{array, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{array, sync::Arc, time::Duration};
 
 use super::{
     RouteMetrics,
@@ -11,6 +11,31 @@ use crate::model::{Ending, Reason};
 
 /// Listeners that are told apart; those beyond are counted as one.
 pub(super) const LISTENERS: usize = 32;
+
+/// What became of all requests that were accepted, at one moment: each is in
+/// flight, or has ended for one reason.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Requests of which the head was read, or refused.
+    pub accepted: u64,
+    /// Those that have ended, by reason, in the order of [`Reason::ALL`].
+    pub ended: Vec<(Reason, u64)>,
+}
+
+impl Ledger {
+    /// Those that have ended like this.
+    #[must_use]
+    pub fn of(&self, ending: Ending) -> u64 {
+        let of = |(reason, _): &&(Reason, u64)| reason.ending() == ending;
+        self.ended.iter().filter(of).map(|(_, count)| count).sum()
+    }
+
+    /// Those that have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.accepted - self.ended.iter().map(|(_, count)| count).sum::<u64>()
+    }
+}
 
 /// What is counted for the process as a whole, over all routes and services,
 /// those that are gone included.
@@ -61,9 +86,7 @@ impl Metrics {
         &self.unrouted
     }
 
-    /// Requests that ended, by reason, in the order of [`Reason::ALL`].
-    #[must_use]
-    pub fn requests_by_reason(&self) -> Vec<(Reason, u64)> {
+    fn requests_by_reason(&self) -> Vec<(Reason, u64)> {
         self.by_reason(|worker| &worker.ended)
     }
 
@@ -73,23 +96,13 @@ impl Metrics {
         self.by_reason(|worker| &worker.local)
     }
 
-    /// Requests that have begun, and those of them that have ended by how.
+    /// What became of all requests that were accepted.
     #[must_use]
-    pub fn ledger(&self) -> (u64, BTreeMap<Ending, u64>) {
+    pub fn ledger(&self) -> Ledger {
         // The ends are read first: each end that is counted here has its begin
-        // counted below, so the difference is never negative.
-        let mut ended = BTreeMap::new();
-        for (reason, count) in self.requests_by_reason() {
-            *ended.entry(reason.ending()).or_default() += count;
-        }
-        (self.sum(|worker| &worker.begun), ended)
-    }
-
-    /// Requests that have begun and not ended.
-    #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        let (begun, ended) = self.ledger();
-        begun - ended.values().sum::<u64>()
+        // counted below, so what is in flight is never negative.
+        let ended = self.requests_by_reason();
+        Ledger { accepted: self.sum(|worker| &worker.begun), ended }
     }
 
     /// Client connections that are open, over all listeners.

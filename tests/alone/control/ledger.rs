@@ -39,7 +39,21 @@ fn mix(proxy: &Portolan) -> Seen {
     assert_eq!(ask("TRACE / HTTP/1.1\r\nhost: test\r\n\r\n"), 405);
     assert_eq!(ask("GET /whole HTTP/1.1\r\nhost: te st\x01\r\n\r\n"), 400);
     assert_eq!(ask("NOT HTTP AT ALL\r\n\r\n"), 400);
-    seen.refused += 4;
+    // One is served, and the parser refuses what follows on the connection.
+    let mut client = proxy.connect();
+    client.send("GET /whole HTTP/1.1\r\nhost: test\r\n\r\nNOT HTTP AT ALL\r\n\r\n");
+    assert_eq!(client.read_response().status(), 200);
+    assert_eq!(client.read_response().status(), 400);
+    seen.completed += 1;
+    // A head is read, and its body is no body.
+    let chunked =
+        "POST /upload HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n";
+    assert_eq!(ask(chunked), 400);
+    // Bytes that are no request yet are none.
+    let mut half = proxy.connect();
+    half.send("GET /whole HTT");
+    drop(half);
+    seen.refused += 6;
     let mut leaver: Connection = proxy.connect();
     let before = proxy.in_flight("app");
     leaver.send("GET /never HTTP/1.1\r\nhost: test\r\n\r\n");
@@ -76,20 +90,20 @@ fn what_became_of_the_requests_adds_up() {
             }
         });
         for _ in 0..rounds {
-            assert_eq!(mix(&proxy), Seen { completed: 4, gone: 1, refused: 4, failed: 3 });
+            assert_eq!(mix(&proxy), Seen { completed: 5, gone: 1, refused: 6, failed: 3 });
         }
         looks.join().expect("no panic");
     });
     eventually(|| proxy.status()["ledger"]["in_flight"] == 0);
     let ledger = proxy.status()["ledger"].clone();
     let of = |name: &str| ledger[name].as_u64().expect("a count");
-    assert_eq!(of("accepted"), 12 * rounds, "{ledger}");
-    assert_eq!(of("completed"), 4 * rounds, "{ledger}");
+    assert_eq!(of("accepted"), 15 * rounds, "{ledger}");
+    assert_eq!(of("completed"), 5 * rounds, "{ledger}");
     assert_eq!(of("client_gone"), rounds, "{ledger}");
-    assert_eq!(of("refused"), 4 * rounds, "{ledger}");
+    assert_eq!(of("refused"), 6 * rounds, "{ledger}");
     assert_eq!(of("failed"), 3 * rounds, "{ledger}");
     let accepted = proxy.metric("portolan_requests_accepted_total");
-    assert_eq!(accepted, f64::from(u32::try_from(12 * rounds).expect("few")));
+    assert_eq!(accepted, f64::from(u32::try_from(15 * rounds).expect("few")));
 }
 
 fn sum(ledger: &Value) -> u64 {

@@ -2,7 +2,7 @@
 //! closed, and requests, which have their time and are then cut.
 
 use super::{drain::tunnel, *};
-use crate::support::{Backend, Connection, Echo};
+use crate::support::{Backend, Connection, Echo, Silence};
 
 const SHORT: &str = "[service.app]\ntimeouts = { drain = '300ms' }\n[[route]]\nservice = 'app'\n";
 
@@ -82,10 +82,28 @@ fn what_takes_too_long_is_cut_and_counted() {
     tunnel.wait_for_end();
     assert_eq!(proxy.ended("drain_timeout"), 4.0);
     assert_eq!(proxy.get("/").status(), 200, "the other one goes on");
-    eventually(|| !proxy.status()["departures"][0].is_null());
     let left = &proxy.status()["departures"][0];
     assert_eq!((&left["instance"], &left["successor"]), (&"half".into(), &"other".into()));
     assert_eq!((&left["requests"], &left["lost"]), (&4.into(), &4.into()), "{left}");
+}
+
+/// Nothing was sent to the one that leaves.
+#[test]
+fn who_still_waits_for_a_connection_is_sent_elsewhere() {
+    let proxy = Portolan::start(
+        "[service.app]\ntimeouts = { drain = '300ms', connect = '25s' }\n\
+         [[route]]\nservice = 'app'\n",
+    );
+    let (silence, other) = (Silence::start(), Echo::start("other"));
+    proxy.register("app/silent", silence.address);
+    let mut client = proxy.connect();
+    client.send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\nhi");
+    eventually(|| proxy.in_flight("app") == 1);
+    proxy.register("app/other", other.address());
+    let view = proxy.deregister("app/silent").json();
+    assert_eq!((&view["retried"], &view["cut"]), (&1.into(), &0.into()), "{view}");
+    assert_eq!(client.read_response().status(), 200);
+    assert_eq!(proxy.ended("drain_timeout"), 0.0);
 }
 
 /// It keeps the instance busy though nothing is asked of it any more.

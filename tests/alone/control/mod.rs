@@ -2,6 +2,7 @@
 //! file may ask of the running proxy, and what its clients see of it.
 
 mod access;
+mod departures;
 mod drain;
 mod events;
 mod explain;
@@ -14,6 +15,7 @@ mod reload;
 mod restart;
 mod steered;
 mod storm;
+mod upgrade;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

@@ -2,9 +2,11 @@
 //! started and routed to, an old one leaves and is killed as soon as it is
 //! said to be safe to exit.
 
+use anyhow::Context as _;
+
 use super::{Context, PROBED, flawless, four};
 use crate::{
-    fleet::Fleet,
+    fleet::{Fleet, Instance},
     generator::{Generator, Mix},
     ledger::{self, Comparison},
     proxy::Proxy,
@@ -18,6 +20,31 @@ pub(super) enum By {
     Handshake,
     /// `portolan exec`, which gets SIGTERM.
     Exec,
+}
+
+/// Starts another instance and lets the oldest one go.
+async fn replace(
+    instances: &mut Vec<Instance>,
+    by: By,
+    fleet: &mut Fleet,
+    proxy: &Proxy,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let old = instances.remove(0);
+    match by {
+        By::Handshake => {
+            let new = fleet.start().await?;
+            new.register(proxy, serde_json::json!({})).await?;
+            old.leave(proxy).await?;
+            instances.push(new);
+        }
+        By::Exec => {
+            let new = fleet.exec(&context.program, proxy).await?;
+            old.terminate().await?;
+            instances.push(new);
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn run(context: &Context, by: By) -> anyhow::Result<Verdict> {
@@ -37,20 +64,8 @@ pub(super) async fn run(context: &Context, by: By) -> anyhow::Result<Verdict> {
     let load = Generator::start(proxy.address, context.rate(), Mix::All);
     let rounds = context.arguments.rounds.unwrap_or_else(|| context.arguments.length(5, 100));
     for _ in 0..rounds * 4 {
-        let old = instances.remove(0);
-        match by {
-            By::Handshake => {
-                let new = fleet.start().await?;
-                new.register(&proxy, serde_json::json!({})).await?;
-                old.leave(&proxy).await?;
-                instances.push(new);
-            }
-            By::Exec => {
-                let new = fleet.exec(&context.program, &proxy).await?;
-                old.terminate().await?;
-                instances.push(new);
-            }
-        }
+        let replaced = replace(&mut instances, by, &mut fleet, &proxy, context).await;
+        replaced.with_context(|| proxy.log())?;
     }
     let tally = load.stop().await;
     verdict.figure(format!("{rounds} rolling replacements of 4 instances"));

@@ -22,9 +22,6 @@ const CADENCE: Duration = Duration::from_secs(5);
 pub(super) async fn run(context: &Context) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::new("upgrade");
     let mut proxy = Proxy::start(&context.program, PROBED).await?;
-    if proxy.status().await?["pid"].is_null() {
-        return Ok(verdict.skip("this program cannot be upgraded while it runs"));
-    }
     let mut fleet = Fleet::new(&proxy.folder())?;
     let instances = four(&mut fleet, &proxy).await?;
     let load = Generator::start(proxy.address, context.rate(), Mix::All);

@@ -43,7 +43,7 @@ fn a_younger_registration_of_the_same_address_ends_the_grace() {
         assert_eq!(catalog.state_of("orders/a"), InstanceState::Unhealthy);
         // It is not held against it once it has come back.
         catalog.lease_renewed(&key("orders/a"), 1);
-        catalog.remove(&key("payments/b"), 2, "it was asked for", Instant::now());
+        catalog.remove(&key("payments/b"), 2, "it was asked for", at(0));
         catalog.lease_expired(&key("orders/a"), 1, at(20));
         catalog.refresh(at(20));
         assert_eq!(catalog.state_of("orders/a"), InstanceState::Suspect);
@@ -74,7 +74,7 @@ fn a_heartbeat_is_all_that_some_ask_for() {
         catalog.lease_renewed(&key("orders/a"), 1);
         catalog.refresh(at(0));
         assert_eq!(catalog.state_of("orders/a"), InstanceState::Healthy);
-        catalog.remove(&key("orders/a"), 1, "it was asked for", Instant::now());
+        catalog.remove(&key("orders/a"), 1, "it was asked for", at(0));
     }
     assert!(catalog.take_probe_changes().is_empty(), "nothing is probed");
 }

@@ -79,8 +79,8 @@ fn no_more_than_half_and_never_the_last_one() {
         catalog.fails(key, 5, false, at(0));
     }
     assert_eq!(catalog.ids(), "bc");
-    catalog.remove(&key("orders/b"), 1, "it was asked for", Instant::now());
-    catalog.remove(&key("orders/c"), 1, "it was asked for", Instant::now());
+    catalog.remove(&key("orders/b"), 1, "it was asked for", at(0));
+    catalog.remove(&key("orders/c"), 1, "it was asked for", at(0));
     catalog.refresh(at(1));
     assert_eq!(catalog.ids(), "a", "nobody else is left");
     let mut catalog = unprobed("", 1);
@@ -251,4 +251,24 @@ fn an_open_circuit_is_told_of_once() {
     // Without a breaker it is closed, and the file has no more to say of it.
     configured(&mut catalog, "[service.orders]\nhealth = { kind = 'none' }\n");
     assert!(state.breaker.enter(&policy, now).is_ok());
+}
+
+#[test]
+fn who_was_gone_and_has_come_back_begins_anew() {
+    let mut catalog = catalog();
+    for (index, id) in ["orders/a", "orders/b", "orders/c"].into_iter().enumerate() {
+        catalog.registers(id, 80, index as u64 + 1);
+        catalog.probes(id, true, false, at(0));
+    }
+    catalog.refresh(at(0));
+    catalog.fails("orders/b", 5, false, at(1));
+    assert_eq!(catalog.ids(), "ac");
+    catalog.probes("orders/b", true, false, at(2));
+    catalog.refresh(at(2));
+    assert_eq!(catalog.ids(), "ac", "that a probe passes is no excuse");
+    catalog.probes("orders/b", false, true, at(3));
+    catalog.refresh(at(3));
+    catalog.probes("orders/b", true, false, at(4));
+    catalog.refresh(at(4));
+    assert_eq!(catalog.ids(), "abc", "nobody listened, now somebody does");
 }

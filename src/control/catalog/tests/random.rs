@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     control::compile::{Candidate, Rules, compile},
-    model::LeaseStatus,
+    model::{LeaseStatus, Verdict},
     routing::Services,
 };
 

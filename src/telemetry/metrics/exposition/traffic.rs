@@ -12,13 +12,15 @@ use crate::model::Reason;
 impl Exposition {
     pub(super) fn requests(&self, page: &mut Page<'_>) -> fmt::Result {
         let metrics = &self.metrics;
-        let help = "Requests that were accepted: those that ended and those in flight.";
+        // Read once, so that it adds up.
+        let ledger = metrics.ledger();
+        let help = "Requests accepted: those that ended and those in flight.";
         page.counter("portolan_requests_accepted_total", help, |series| {
-            series.integer(&[], metrics.ledger().0)
+            series.integer(&[], ledger.accepted)
         })?;
         let help = "Requests that ended, by the reason word of how.";
         page.counter("portolan_requests_ended_total", help, |series| {
-            by_reason(series, &metrics.requests_by_reason())
+            by_reason(series, &ledger.ended)
         })?;
         let help = "Requests that the proxy answered itself, by reason.";
         page.counter("portolan_local_responses_total", help, |series| {
@@ -26,7 +28,7 @@ impl Exposition {
         })?;
         let help = "Requests that have begun and not ended.";
         page.gauge("portolan_requests_in_flight", help, |series| {
-            series.integer(&[], metrics.in_flight())
+            series.integer(&[], ledger.in_flight())
         })?;
         let help = "Time a request spent in the proxy, not waiting for its instance or client.";
         page.histogram("portolan_overhead_seconds", help, |series| match metrics.overhead() {

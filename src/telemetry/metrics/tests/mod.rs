@@ -17,7 +17,7 @@ use http::Method;
 use parser::{Family, Sample, parse};
 
 use super::*;
-use crate::model::{InstanceState, Reason, ServiceName};
+use crate::model::{Ending, InstanceState, Reason, ServiceName};
 
 const DOCS: &str = include_str!("../../../../docs/reference/metrics.md");
 
@@ -253,8 +253,9 @@ fn workers_count_at_once_and_lose_nothing() {
             start.wait();
             let mut last = 0;
             while !done.load(Ordering::Relaxed) {
-                assert!(metrics.in_flight() <= 4 * EACH, "never below zero");
-                let ended = metrics.requests_by_reason()[0].1;
+                let ledger = metrics.ledger();
+                assert!(ledger.in_flight() <= 4 * EACH, "never below zero");
+                let ended = ledger.of(Ending::Completed);
                 assert!(ended >= last, "counts never go back");
                 last = ended;
                 let shown: u64 = route.requests().values().sum();
@@ -266,8 +267,10 @@ fn workers_count_at_once_and_lose_nothing() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert_eq!(metrics.requests_by_reason()[0], (Reason::Ok, 4 * EACH));
-    assert_eq!((metrics.in_flight(), route.bytes()), (0, Some((4 * EACH, 8 * EACH))));
+    let ledger = metrics.ledger();
+    assert_eq!(ledger.ended[0], (Reason::Ok, 4 * EACH));
+    assert_eq!((ledger.accepted, ledger.in_flight()), (4 * EACH, 0));
+    assert_eq!(route.bytes(), Some((4 * EACH, 8 * EACH)));
     assert_eq!(route.requests().values().sum::<u64>(), 4 * EACH);
     let durations: u64 = route.durations().map(|(_, durations)| durations.count()).sum();
     assert_eq!(durations, 4 * EACH);

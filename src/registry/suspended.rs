@@ -1,0 +1,61 @@
+//! The registry between two processes: everything is written, the store is
+//! closed, its lock is free, and nothing has ended yet.
+
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{OpenError, Registry, RegistryError, lease::InheritedLease, writer::Command};
+
+/// A registry whose store is closed for another process to open. Operations
+/// asked of it meanwhile wait. Dropped, it is closed for good.
+#[derive(Debug)]
+pub struct Suspended {
+    registry: Registry,
+    resume: oneshot::Sender<Resume>,
+    leases: Vec<InheritedLease>,
+}
+
+/// Where the writer says how opening the store anew went.
+pub(super) type Resume = oneshot::Sender<Result<(), OpenError>>;
+
+impl Registry {
+    /// Writes what is queued, closes the store and gives up its lock.
+    ///
+    /// # Errors
+    ///
+    /// When the registry is closed.
+    pub async fn suspend(&self) -> Result<Suspended, RegistryError> {
+        let (done, closed) = oneshot::channel();
+        let (resume, resumed) = oneshot::channel();
+        let command = Command::Suspend { done, resumed };
+        self.shared.queue.send(command).map_err(|_| RegistryError::Closed)?;
+        closed.await.map_err(|_| RegistryError::Closed)?;
+        let leases = self.shared.live.leases().leases.standings(Instant::now());
+        Ok(Suspended { registry: self.clone(), resume, leases })
+    }
+}
+
+impl Suspended {
+    /// The leases, as they were when the store was closed.
+    #[must_use]
+    pub fn leases(&self) -> &[InheritedLease] {
+        &self.leases
+    }
+
+    /// Opens the store again and carries out what waits.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened; the registry is closed then.
+    pub async fn resume(self) -> Result<(), OpenError> {
+        let (answer, answered) = oneshot::channel();
+        // Either error means that the writer has ended.
+        let ended = || OpenError::Thread(std::io::ErrorKind::BrokenPipe.into());
+        self.resume.send(answer).map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// Leaves everything to the process that has opened the store.
+    pub fn leave(self) {
+        self.registry.shared.end_tasks();
+    }
+}
