@@ -44,16 +44,6 @@ pub(crate) fn ran_by(root: u32, wanted: impl Fn(&str) -> bool + Copy) -> Duratio
     total
 }
 
-/// Resident memory of the process `root` and its descendants, in KiB.
-pub(crate) fn resident(root: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{root}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let own: u64 = line.and_then(|rest| rest.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
-    let children = fs::read_to_string(format!("/proc/{root}/task/{root}/children"));
-    let children = children.unwrap_or_default();
-    own + children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(resident).sum::<u64>()
-}
-
 /// How busy the machine's cores were, all processes together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Busy {
