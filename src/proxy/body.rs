@@ -13,12 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-
-use super::{RequestConnection, headers, record::Record};
+use super::{headers, record::Record};
 use crate::{
     deadline::{Elapsed, Tagged},
     model::Reason,
+    upstream::Incoming,
 };
 
 /// A body broke off. The reason is in the record of its request.
@@ -39,7 +38,6 @@ enum Kind {
 struct Forwarded {
     incoming: Incoming,
     record: Option<Box<Record>>,
-    connection: Option<RequestConnection>,
     idle: Duration,
 }
 
@@ -49,19 +47,13 @@ impl ResponseBody {
         Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
     }
 
-    /// `incoming`, which came over `connection`; `record` ends with it.
-    pub(super) fn forwarded(
-        incoming: Incoming,
-        record: Box<Record>,
-        connection: RequestConnection,
-        idle: Duration,
-    ) -> Self {
+    /// `incoming`; `record` ends with it.
+    pub(super) fn forwarded(incoming: Incoming, record: Box<Record>, idle: Duration) -> Self {
         record.deadline.set(idle);
         if let Some(upload) = &record.upload {
             upload.answered.set(true);
         }
-        let connection = Some(connection);
-        let mut body = Forwarded { incoming, record: Some(record), connection, idle };
+        let mut body = Forwarded { incoming, record: Some(record), idle };
         if body.incoming.is_end_stream() {
             body.end(Reason::Ok);
         }
@@ -72,17 +64,11 @@ impl ResponseBody {
 impl Forwarded {
     fn end(&mut self, reason: Reason) {
         let Some(record) = self.record.take() else { return };
-        let connection = self.connection.take();
         let now = Instant::now();
-        match &record.upload {
-            // An exchange that is half done leaves no connection behind.
-            Some(upload) if !upload.complete.get() => upload.abandoned.set(true),
-            _ if reason == Reason::Ok => {
-                if let Some(connection) = connection {
-                    record.keep(connection, now);
-                }
-            }
-            _ => {}
+        if reason != Reason::Ok {
+            self.incoming.close();
+        } else if let Some(connection) = self.incoming.take_connection() {
+            record.keep(connection, now);
         }
         record.end_at(reason, now);
     }
