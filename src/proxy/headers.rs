@@ -298,7 +298,9 @@ mod tests {
     #[test]
     fn an_answer_loses_what_is_of_the_connection() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "1")] {
+        for (name, value) in
+            [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "1")]
+        {
             headers.append(name, HeaderValue::from_static(value));
         }
         to_client(&mut headers);

@@ -152,9 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Answer<S> {
         let progress = Rc::new(Progress::default());
         let noted = Rc::clone(&progress);
         let task = tokio::task::spawn_local(async move {
-            let sent = std::future::poll_fn(|context| {
-                sending.poll(&mut *stream.borrow_mut(), context)
-            });
+            let sent =
+                std::future::poll_fn(|context| sending.poll(&mut *stream.borrow_mut(), context));
             noted.outcome.set(Some(sent.await));
             if let Some(waker) = noted.waker.borrow_mut().take() {
                 waker.wake();
@@ -192,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Answer<S> {
             let read = self.connection.as_mut().and_then(Connection::read);
             let skipped = read.map_or(Ok(None), |bytes| chunked.skip(bytes));
             self.found = skipped.transpose();
-            if chunked.is_ended() || self.found.is_some() {
+            if chunked.is_ended() {
                 self.rest = Rest::Nothing;
             }
         }
@@ -289,8 +288,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Body for Answer<S> {
     fn size_hint(&self) -> SizeHint {
         match &self.rest {
             Rest::Length(left) => SizeHint::with_exact(*left),
-            Rest::Nothing | Rest::Switched => SizeHint::with_exact(0),
-            Rest::Chunks(_) | Rest::UntilEnd => SizeHint::new(),
+            // Trailers have no place behind a body without a byte.
+            Rest::Nothing | Rest::Switched if self.found.is_none() => SizeHint::with_exact(0),
+            _ => SizeHint::new(),
         }
     }
 }

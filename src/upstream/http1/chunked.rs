@@ -74,7 +74,8 @@ impl Chunked {
         match &mut self.place {
             Place::End => Ok(Found::End),
             Place::Data { left } if !bytes.is_empty() => {
-                let length = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let length =
+                    usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= length as u64;
                 if *left == 0 {
                     self.place = Place::DataEnd;
@@ -200,8 +201,11 @@ mod tests {
 
     use super::*;
 
-    /// The data, the trailers and what is left over of `pieces`.
-    fn decode(pieces: &[&[u8]]) -> Result<Option<(Vec<u8>, Vec<String>, Vec<u8>)>, Malformed> {
+    /// Data, trailers, and what is left over.
+    type Decoded = (Vec<u8>, Vec<String>, Vec<u8>);
+
+    /// What is in `pieces`, if they have an end.
+    fn decode(pieces: &[&[u8]]) -> Result<Option<Decoded>, Malformed> {
         let mut chunked = Chunked::default();
         let mut bytes = BytesMut::new();
         let mut data = Vec::new();

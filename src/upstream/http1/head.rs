@@ -216,7 +216,8 @@ mod tests {
         assert_eq!(head, "GET /b?c=d HTTP/1.1\r\nx-a: 1\r\nx-a: 2\r\n\r\n");
         for method in ["POST", "GET"] {
             let request = || {
-                let framed = Request::builder().method(method).uri("/").header("content-length", "010");
+                let framed =
+                    Request::builder().method(method).uri("/").header("content-length", "010");
                 framed.header("transfer-encoding", "gzip")
             };
             let start = format!("{method} / HTTP/1.1\r\n");

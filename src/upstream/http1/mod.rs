@@ -133,20 +133,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             heads: 0,
             continued: false,
         };
-        let answer = poll_fn(|context| loop {
-            match sending.poll(&mut *self.stream_mut(), context) {
-                Poll::Ready(Err(Broken::Body)) => return Poll::Ready(Err(Fault::Request)),
-                Poll::Ready(Err(Broken::Connection)) if !sending.has_begun() => {
-                    return Poll::Ready(Err(Fault::Ended { midway: false }));
+        let answer = poll_fn(|context| {
+            loop {
+                match sending.poll(&mut *self.stream_mut(), context) {
+                    Poll::Ready(Err(Broken::Body)) => return Poll::Ready(Err(Fault::Request)),
+                    Poll::Ready(Err(Broken::Connection)) if !sending.has_begun() => {
+                        return Poll::Ready(Err(Fault::Ended { midway: false }));
+                    }
+                    // What it said before it hung up counts.
+                    _ => {}
                 }
-                // What it said before it hung up counts.
-                _ => {}
+                let head = ready!(self.poll_head(&mut reader, context))?;
+                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+                {
+                    return Poll::Ready(Ok(head));
+                }
+                interim(head.status, &head.headers);
             }
-            let head = ready!(self.poll_head(&mut reader, context))?;
-            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Poll::Ready(Ok(head));
-            }
-            interim(head.status, &head.headers);
         })
         .await;
         match answer {

@@ -199,7 +199,9 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
             !sending.ended && room && (sending.begun || sending.first.is_none())
         };
         while may_more(self) {
-            let Poll::Ready(frame) = Pin::new(&mut self.outgoing).poll_frame(context) else { break };
+            let Poll::Ready(frame) = Pin::new(&mut self.outgoing).poll_frame(context) else {
+                break;
+            };
             match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.push(data)?,
