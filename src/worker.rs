@@ -29,7 +29,7 @@ use crate::{
         self, Farewell, ListenerSettings,
         http1::{self, Moved},
     },
-    model::Reason,
+    model::{Peer, Reason},
     proxy::{Client, ClientService, Proxy},
 };
 
@@ -277,6 +277,7 @@ async fn serve(
     permit: OwnedSemaphorePermit,
 ) {
     let settings = shared.settings.load_full();
+    let peer = Peer::plain(peer, shared.address);
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let open = Open::begin(Rc::clone(&work.proxy), shared.number);
