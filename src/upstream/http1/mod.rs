@@ -18,6 +18,8 @@ mod head;
 mod malformed;
 mod sending;
 mod switched;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cell::{RefCell, RefMut},
