@@ -209,7 +209,7 @@ mod tests {
 
     fn client() -> Client {
         let settings = Arc::new(ListenerSettings::default());
-        Client::new("10.0.0.9:1234".parse().expect("an address"), settings)
+        Client::new("10.0.0.9:1234".parse().expect("an address"), None, settings)
     }
 
     fn admit_with(target: &str, fields: &[(&str, &str)]) -> Result<Admitted, Reason> {

@@ -245,7 +245,7 @@ mod tests {
             settings.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
         }
         let peer = "10.0.0.9:1234".parse().expect("an address");
-        let client = Client::new(peer, Arc::new(settings));
+        let client = Client::new(peer, None, Arc::new(settings));
         let mut request = Request::get("/").header("host", "a");
         for (name, value) in fields {
             request = request.header(*name, *value);

@@ -255,7 +255,7 @@ impl Record {
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
-            client: self.client.peer.ip(),
+            client: self.client.ip,
             peer: self.client.peer,
             method: self.method.clone(),
             scheme: "http",
