@@ -99,11 +99,11 @@ async fn take_header(
     stream: &mut TcpStream,
     header: &mut Vec<u8>,
 ) -> Result<Option<SocketAddr>, HeaderError> {
+    let mut piece = [0; LONGEST];
     loop {
         let taken = header.len();
-        header.resize(LONGEST, 0);
-        let seen = stream.peek(&mut header[taken..]).await?;
-        header.truncate(taken + seen);
+        let seen = stream.peek(&mut piece[taken..]).await?;
+        header.extend_from_slice(&piece[taken..taken + seen]);
         if seen == 0 {
             return Err(if taken == 0 { HeaderError::Silent } else { HeaderError::CutOff });
         }

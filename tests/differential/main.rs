@@ -27,7 +27,7 @@ mod tap;
 
 use std::{process::ExitCode, thread};
 
-use self::{cases::Case, origin::Origin, run::Outcome};
+use self::{origin::Origin, run::Outcome};
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();

@@ -17,6 +17,12 @@ impl Request {
         self.fields.iter().find(|field| field.0 == name).map(|field| &*field.1)
     }
 
+    /// The path as it may stand in a log: the bytes of text are text again.
+    pub(crate) fn path_text(&self) -> String {
+        let bytes: Vec<u8> = self.path().chars().map(|byte| byte as u8).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
@@ -45,7 +51,8 @@ pub(crate) fn requests(mut bytes: &[u8]) -> Result<(Vec<Request>, bool), String>
             },
             (Some(other), None) => return Err(format!("the coding {other:?}")),
             (None, Some(length)) => {
-                let canonical = length.parse().ok().filter(|number: &usize| number.to_string() == length);
+                let canonical =
+                    length.parse().ok().filter(|number: &usize| number.to_string() == length);
                 let length = canonical.ok_or_else(|| format!("the length {length:?}"))?;
                 if rest.len() < length {
                     return Ok((found, true));

@@ -5,7 +5,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -42,6 +42,8 @@ impl Origin {
         let address = free_address();
         let log = fs::File::create(folder.path().join("log")).expect("a file");
         let mut command = command(folder.path(), address);
+        // Apache ends the whole of its group.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         let mut child = command
             .spawn()
@@ -190,7 +192,9 @@ class Seen(BaseHTTPRequestHandler):
             length = len(self.rfile.read(int(self.headers.get("content-length", 0))))
         self.send_response(200)
         host = self.headers.get("host", "-")
-        self.send_header("x-seen", f"{{self.command}} {{length}} {{host}} {{self.path}}")
+        # As it came: self.path has fewer slashes.
+        target = self.requestline.split()[1]
+        self.send_header("x-seen", f"{{self.command}} {{length}} {{host}} {{target}}")
         self.send_header("content-length", "0")
         self.end_headers()
 

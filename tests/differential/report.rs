@@ -33,7 +33,9 @@ pub(crate) fn print(
         }
     }
     println!("\n{} streams of bytes, each with a request behind it\n", cases.len());
-    println!("| origin | refused by Portolan | let through | refused by the origin itself | taken by it, refused by Portolan | hidden requests it would have served | disagreements |");
+    println!(
+        "| origin | refused by Portolan | let through | refused by the origin itself | taken by it, refused by Portolan | hidden requests it would have served | disagreements |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (origin, outcomes) in origins.iter().zip(outcomes) {
         let count = |of: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|it| of(it)).count();

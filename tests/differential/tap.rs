@@ -37,7 +37,8 @@ impl Tap {
                 all.push(Heard::default());
                 drop(all);
                 let (back, forth) = (Arc::clone(&shared), Arc::clone(&shared));
-                let (near_too, far_too) = (near.try_clone().expect("a descriptor"), far.try_clone());
+                let (near_too, far_too) =
+                    (near.try_clone().expect("a descriptor"), far.try_clone());
                 let far_too = far_too.expect("a descriptor");
                 thread::spawn(move || {
                     pump(&near, &far, |bytes| {

@@ -88,7 +88,8 @@ fn what_breaks_the_rules_is_refused() {
     ] {
         assert!(matches!(parse(bytes), Err(HeaderError::Invalid)), "{bytes:?}: {:?}", parse(bytes));
     }
-    for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"proxy TCP4", b"PROXYTCP4", b"\r\n\r\nGET", b"\x16"] {
+    for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"proxy TCP4", b"PROXYTCP4", b"\r\n\r\nGET", b"\x16"]
+    {
         assert!(matches!(parse(bytes), Err(HeaderError::Missing)), "{bytes:?}");
     }
     let long = binary(0x21, 0x11, &[0; 521]);

@@ -2,7 +2,7 @@
 //! (rows F10, F17, F18, F20, H1 to H9, W1 to W3).
 
 use super::{
-    Expect::{Either, Forwarded, Refused},
+    Expect::{Answered, Either, Forwarded, ForwardedThenRefused, Refused},
     List, SMUGGLED, get, post,
 };
 
@@ -24,14 +24,16 @@ pub(super) fn list(list: &mut List) {
     ] {
         list.add("H1", format!("connection: {name}"), Forwarded(1), get("/h", fields));
     }
-    for (name, listed) in [
-        ("content-length", "content-length"),
-        ("close and content-length", "close, content-length"),
-        ("transfer-encoding", "transfer-encoding"),
-    ] {
+    for (name, listed) in
+        [("content-length", "content-length"), ("transfer-encoding", "transfer-encoding")]
+    {
         let fields = format!("connection: {listed}\r\ncontent-length: {}\r\n", SMUGGLED.len());
         list.add("H2", format!("connection: {name}"), Forwarded(1), post(&fields, SMUGGLED));
     }
+    let fields =
+        format!("connection: close, content-length\r\ncontent-length: {}\r\n", SMUGGLED.len());
+    let closing = post(&fields, SMUGGLED);
+    list.add("H2", "connection: close and content-length", ForwardedThenRefused(1), closing);
     let coded = "connection: transfer-encoding\r\ntransfer-encoding: chunked\r\n";
     let coded = post(coded, "5\r\nhello\r\n0\r\n\r\n");
     list.add("H2", "connection: the coding of a coded body", Forwarded(1), coded);
@@ -64,12 +66,23 @@ pub(super) fn list(list: &mut List) {
         list.add("F10", format!("field {name}"), Either, get("/h", fields));
     }
     list.add("F10", "field content_length", Refused, post("content_length: 5\r\n", "hello"));
-    list.add("F10", "field transfer_encoding", Refused, post("transfer_encoding: chunked\r\n", "0\r\n\r\n"));
+    list.add(
+        "F10",
+        "field transfer_encoding",
+        Refused,
+        post("transfer_encoding: chunked\r\n", "0\r\n\r\n"),
+    );
     for (name, fields) in [
-        ("h2c", "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQ\r\n"),
+        (
+            "h2c",
+            "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQ\r\n",
+        ),
         ("h2c without connection", "upgrade: h2c\r\n"),
         ("websocket without connection", "upgrade: websocket\r\n"),
-        ("websocket", "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
+        (
+            "websocket",
+            "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        ),
         ("two protocols", "connection: upgrade\r\nupgrade: websocket, h2c\r\n"),
         ("tls", "connection: upgrade\r\nupgrade: TLS/1.0\r\n"),
         ("connection: upgrade alone", "connection: upgrade\r\n"),
@@ -80,7 +93,9 @@ pub(super) fn list(list: &mut List) {
     list.add("W3", "upgrade with a body", Forwarded(1), post(body, "hello"));
     let old = get("/w", "connection: upgrade\r\nupgrade: websocket\r\n");
     list.add("W1", "upgrade in 1.0", Either, old.replace("HTTP/1.1", "HTTP/1.0"));
-    for (name, value) in [("something else", "200-ok"), ("two", "100-continue, 100-continue"), ("nothing", "")] {
+    for (name, value) in
+        [("something else", "200-ok"), ("two", "100-continue, 100-continue"), ("nothing", "")]
+    {
         let fields = format!("expect: {value}\r\ncontent-length: 5\r\n");
         list.add("F20", format!("expect: {name}"), Either, post(&fields, "hello"));
     }
@@ -90,10 +105,20 @@ pub(super) fn list(list: &mut List) {
     list.add("F20", "expect: on a get", Either, get("/h", "expect: 100-continue\r\n"));
     let many = "x-a: 1\r\n".repeat(200);
     list.add("F18", "two hundred fields", Refused, get("/h", &many));
-    list.add("F18", "a field of 70 KB", Refused, get("/h", &format!("x-a: {}\r\n", "a".repeat(70_000))));
-    list.add("F18", "a name of 70 KB", Refused, get("/h", &format!("x-{}: a\r\n", "a".repeat(70_000))));
+    list.add(
+        "F18",
+        "a field of 70 KB",
+        Refused,
+        get("/h", &format!("x-a: {}\r\n", "a".repeat(70_000))),
+    );
+    list.add(
+        "F18",
+        "a name of 70 KB",
+        Refused,
+        get("/h", &format!("x-{}: a\r\n", "a".repeat(70_000))),
+    );
     let loops = "via: 1.1 portolan\r\n".repeat(10);
-    list.add("H4", "ten times through a portolan", Refused, get("/h", &loops));
+    list.add("H4", "ten times through a portolan", Answered, get("/h", &loops));
     for (name, hops) in [("none", "0"), ("one", "1"), ("a word", "x"), ("minus one", "-1")] {
         let fields = format!("max-forwards: {hops}\r\n");
         let options = get("/h", &fields).replacen("GET", "OPTIONS", 1);

@@ -15,7 +15,7 @@ pub(crate) enum Expect {
     Forwarded(usize),
     /// Let so many requests through and refuse what comes after them.
     ForwardedThenRefused(usize),
-    /// Answer it itself, with a status that is no refusal, and go on.
+    /// Answer it itself and go on: its end is known.
     Answered,
     /// Break off: an origin may have its beginning, and never all of it.
     Cut,

@@ -84,7 +84,8 @@ fn connections_move_between_two_requests() {
 #[test]
 fn whom_a_balancer_has_named_is_still_the_client() {
     let told = "[[listener]]\nproxy_protocol = { from = ['127.0.0.0/8'] }\n";
-    let backend = crate::support::Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let backend =
+        crate::support::Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let mut proxy = spawned(&format!(
         "{told}[service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'\n",
         backend.address
@@ -99,7 +100,8 @@ fn whom_a_balancer_has_named_is_still_the_client() {
         client.send("TP/1.1\r\nhost: test\r\n\r\n");
         assert_eq!(client.read_response().status(), 200);
     }
-    let named = |request: &crate::support::Message| request.field("x-forwarded-for") == Some("192.0.2.7");
+    let named =
+        |request: &crate::support::Message| request.field("x-forwarded-for") == Some("192.0.2.7");
     assert!(backend.requests().iter().all(named), "{:?}", backend.requests());
     assert_eq!(proxy.exit().code(), Some(0));
 }
