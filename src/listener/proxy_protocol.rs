@@ -89,9 +89,8 @@ pub async fn read_header(
     deadline.set(within);
     let mut header = Vec::with_capacity(LONGEST);
     let client = deadline.limit(take_header(stream, &mut header)).await;
-    client.unwrap_or_else(|_| {
-        Err(if header.is_empty() { HeaderError::Silent } else { HeaderError::TimedOut })
-    })
+    let late = if header.is_empty() { HeaderError::Silent } else { HeaderError::TimedOut };
+    client.unwrap_or(Err(late))
 }
 
 /// Moves the header from `stream` to `header`, in as many pieces as it comes.
