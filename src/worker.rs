@@ -31,7 +31,7 @@ use crate::{
         http1::{self, Moved},
         proxy_protocol::{HeaderError, introduction},
     },
-    model::Reason,
+    model::{Peer, Reason},
     proxy::{Client, ClientService, Proxy},
 };
 
@@ -146,9 +146,10 @@ impl Work {
     /// Logs that the load balancer at `peer` does not do as was agreed; each
     /// of its connections is the same, so not each time.
     #[cold]
-    fn complain(&self, error: &HeaderError, peer: SocketAddr, listener: SocketAddr) {
+    fn complain(&self, error: &HeaderError, peer: &Peer) {
         if self.complained.get().is_none_or(|last| last.elapsed() > COMPLAINTS) {
             self.complained.set(Some(Instant::now()));
+            let Peer { address: peer, local: listener, .. } = peer;
             tracing::warn!(%error, %peer, %listener, "closed a connection of a load balancer");
         }
     }
@@ -308,19 +309,27 @@ async fn serve(
 ) {
     let settings = shared.settings.load_full();
     let open = Open::begin(Rc::clone(&work.proxy), shared.number);
-    let (announced, ahead) = match before {
-        Before::Served { announced, ahead } => (announced, ahead),
-        Before::Accepted => match introduction(&mut stream, peer, &settings).await {
-            Ok(announced) => (announced, Bytes::new()),
+    let mut peer = Peer::plain(peer, shared.address);
+    let ahead = match before {
+        Before::Served { announced, ahead } => {
+            peer.announced = announced;
+            ahead
+        }
+        Before::Accepted => match introduction(&mut stream, peer.address, &settings).await {
+            Ok(announced) => {
+                peer.announced = announced;
+                Bytes::new()
+            }
             Err(HeaderError::Silent) => return,
             Err(error) => {
-                work.complain(&error, peer, shared.address);
-                let client = Client::new(peer, None, settings);
+                work.complain(&error, &peer);
+                let client = Client::new(peer, settings);
                 return work.proxy.refused_unread(&client, Reason::ProxyHeaderInvalid);
             }
         },
     };
-    let client = Client::new(peer, announced, Arc::clone(&settings));
+    let announced = peer.announced;
+    let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let answer = |request| service.answer(request);
     match http1::serve(stream, ahead, &settings, answer, stop.told()).await {

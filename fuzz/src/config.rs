@@ -14,7 +14,8 @@ pub fn check(data: &[u8]) {
         Ok(loaded) => {
             let written = toml::to_string(&loaded.config).expect("TOML");
             let again = parse(&written, "proxy.toml", &|_| None);
-            let again = again.unwrap_or_else(|report| panic!("{:?}\n{written}", report.diagnostics));
+            let again =
+                again.unwrap_or_else(|report| panic!("{:?}\n{written}", report.diagnostics));
             assert_eq!(again.config, loaded.config, "{written}");
         }
         Err(report) => {

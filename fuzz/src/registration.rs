@@ -7,7 +7,7 @@ use portolan::admin::RegistrationBody;
 pub fn check(data: &[u8]) {
     let Ok(body) = serde_json::from_slice::<RegistrationBody>(data) else { return };
     let written = serde_json::to_string(&body).expect("JSON");
-    let again: RegistrationBody = serde_json::from_str(&written)
-        .unwrap_or_else(|error| panic!("{error}: {written}"));
+    let again: RegistrationBody =
+        serde_json::from_str(&written).unwrap_or_else(|error| panic!("{error}: {written}"));
     assert_eq!(again, body, "{written}");
 }

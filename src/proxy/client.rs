@@ -1,22 +1,16 @@
 //! What is known of a client before its first request.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::listener::ListenerSettings;
+use crate::{listener::ListenerSettings, model::Peer};
 
 /// The other end of one client connection.
 #[derive(Debug)]
 pub struct Client {
-    /// Its address.
-    pub peer: SocketAddr,
-    /// Whom it speaks for: itself, or the client that a load balancer has
-    /// named before the first byte.
-    pub ip: IpAddr,
+    /// What the connection says of it.
+    pub peer: Peer,
     /// Whether it is a proxy whose word is taken.
     pub trusted: bool,
     /// The settings of the listener at the time it connected.
@@ -26,18 +20,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// The client at `peer`, or the one that it has `announced`, accepted under
-    /// `settings`.
+    /// The client that is `peer`, accepted under `settings`.
     #[must_use]
-    pub fn new(
-        peer: SocketAddr,
-        announced: Option<SocketAddr>,
-        settings: Arc<ListenerSettings>,
-    ) -> Self {
-        let ip = announced.unwrap_or(peer).ip().to_canonical();
+    pub fn new(peer: Peer, settings: Arc<ListenerSettings>) -> Self {
+        let ip = peer.ip();
         let trusted = settings.trusted_proxies.iter().any(|network| network.contains(&ip));
         let address = HeaderValue::try_from(ip.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { peer, ip, trusted, settings, address }
+        Self { peer, trusted, settings, address }
     }
 }

@@ -21,11 +21,11 @@ impl Proxy {
         self.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now(),
             request_id: String::new(),
-            client: client.ip,
-            peer: client.peer,
+            client: client.peer.ip(),
+            peer: client.peer.address,
             // Nobody knows.
             method: Method::from_bytes(b"-").unwrap_or_default(),
-            scheme: "http",
+            scheme: client.peer.scheme(),
             host: String::new(),
             path: String::new(),
             query: None,
