@@ -16,6 +16,7 @@ mod replay;
 mod request_id;
 mod send;
 mod tunnel;
+mod unread;
 mod upload;
 
 use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};

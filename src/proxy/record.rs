@@ -256,7 +256,7 @@ impl Record {
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
-            client: self.client.peer.address.ip(),
+            client: self.client.peer.ip(),
             peer: self.client.peer.address,
             method: self.method.clone(),
             scheme: self.client.peer.scheme(),
