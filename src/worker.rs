@@ -27,7 +27,9 @@ use crate::{
     deadline::{self, TickerHandle},
     listener::{
         self, Farewell, ListenerSettings,
+        Protocol,
         http1::{self, Moved},
+        http2,
     },
     model::Reason,
     proxy::{Client, ClientService, Proxy},
@@ -281,6 +283,17 @@ async fn serve(
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let open = Open::begin(Rc::clone(&work.proxy), shared.number);
     let answer = |request| service.answer(request);
+    let patience = settings.head_timeout.into();
+    let recognised = if settings.http2.enabled {
+        listener::recognise(&stream, ahead, patience, stop.told()).await
+    } else {
+        Some((Protocol::Http1, ahead))
+    };
+    let Some((protocol, ahead)) = recognised else { return };
+    if protocol == Protocol::Http2 {
+        http2::serve(stream, ahead, &settings, answer, stop.told()).await;
+        return;
+    }
     match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
         http1::End::Broken(error) => open.refused(&error),
         http1::End::Moved(connection) => {

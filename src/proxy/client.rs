@@ -17,6 +17,8 @@ pub struct Client {
     pub settings: Arc<ListenerSettings>,
     /// Its IP address as `X-Forwarded-For` has it.
     pub(super) address: HeaderValue,
+    /// What it speaks, as the targets of requests name it.
+    pub(super) scheme: &'static str,
 }
 
 impl Client {
@@ -27,6 +29,6 @@ impl Client {
         let trusted = settings.trusted_proxies.iter().any(|network| network.contains(&ip));
         let address = HeaderValue::try_from(ip.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { peer, trusted, settings, address }
+        Self { peer, trusted, settings, address, scheme: "http" }
     }
 }

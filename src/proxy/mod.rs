@@ -11,12 +11,14 @@ mod failure;
 mod forward;
 mod headers;
 mod hold;
+mod pseudo;
 mod record;
 mod replay;
 mod request_id;
 mod send;
 mod tunnel;
 mod upload;
+mod websocket;
 
 use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
 
