@@ -20,6 +20,9 @@ pub(crate) enum Kind {
     Portolan,
     Nginx,
     Haproxy,
+    Envoy,
+    Traefik,
+    Caddy,
 }
 
 impl Kind {
@@ -29,6 +32,9 @@ impl Kind {
             Self::Portolan => "portolan",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
         }
     }
 }
@@ -37,9 +43,23 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) label: String,
-    pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
+    /// Where it takes registrations, if it is one that does.
+    pub(crate) admin: SocketAddr,
     child: Child,
+}
+
+/// Where targets run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// For their files.
+    pub(crate) folder: &'a Path,
+    /// What stands behind them.
+    pub(crate) origins: &'a [SocketAddr],
+    /// The core they share.
+    pub(crate) core: usize,
+    /// The core of everything else.
+    pub(crate) load_core: usize,
 }
 
 /// An address on the loopback interface that is free now.
@@ -48,15 +68,14 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 impl Target {
-    /// Starts a proxy of `kind` on `core` in front of `origins`.
+    /// Starts a proxy of `kind`.
     pub(crate) fn start(
         kind: Kind,
         label: &str,
         program: Option<&Path>,
-        folder: &Path,
-        origins: &[SocketAddr],
-        core: usize,
+        place: &Place<'_>,
     ) -> anyhow::Result<Self> {
+        let Place { folder, origins, core, load_core } = *place;
         let (address, admin) = (free_address()?, free_address()?);
         let folder = folder.join(label.replace(' ', "-"));
         fs::create_dir_all(&folder)?;
@@ -80,6 +99,24 @@ impl Target {
                     &list(&|index, origin| format!("    server o{index} {origin}\n")),
                 )
                 .replace("{portolan_origins}", &list(&|_, origin| format!("'{origin}', ")))
+                .replace(
+                    "{envoy_origins}",
+                    &list(&|_, origin| format!(
+                        "              - endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }}\n",
+                        origin.ip(),
+                        origin.port()
+                    )),
+                )
+                .replace(
+                    "{traefik_origins}",
+                    &list(&|_, origin| format!(
+                        "[[http.services.origins.loadBalancer.servers]]\nurl = \"http://{origin}\"\n"
+                    )),
+                )
+                .replace(
+                    "{caddy_origins}",
+                    list(&|_, origin| format!("{{ \"dial\": \"{origin}\" }},")).trim_end_matches(','),
+                )
         };
         let configured = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
             let path = folder.join(name);
@@ -113,13 +150,37 @@ impl Target {
                 command.arg("-q").arg("-f").arg(configured("haproxy.cfg", config)?);
                 command
             }
+            Kind::Envoy => {
+                let mut command = Command::new("envoy");
+                let config = include_str!("../peers/envoy.yaml");
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
+                command.arg("-c").arg(configured("envoy.yaml", config)?);
+                command
+            }
+            Kind::Traefik => {
+                let mut command = Command::new("traefik");
+                configured("routes.toml", include_str!("../peers/traefik-routes.toml"))?;
+                let config = configured("traefik.toml", include_str!("../peers/traefik.toml"))?;
+                command.arg(format!("--configFile={}", config.display()));
+                command
+            }
+            Kind::Caddy => {
+                let mut command = Command::new("caddy");
+                let config = include_str!("../peers/caddy.json");
+                command.args(["run", "--config"]).arg(configured("caddy.json", config)?);
+                command
+            }
         };
+        // The last two run as many threads as they see cores.
+        command.env("GOMAXPROCS", "1");
         let log = fs::File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A child runs where its parent does when it is started.
         cpu::stay_on(core)?;
-        let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()))?;
-        let target = Self { label: label.to_owned(), kind, address, child };
+        let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()));
+        cpu::stay_on(load_core)?;
+        let child = child?;
+        let target = Self { label: label.to_owned(), address, admin, child };
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if begun.elapsed() > Duration::from_secs(20) {

@@ -112,6 +112,13 @@ impl Activity {
         }
     }
 
+    /// Nothing is left that the client has to take.
+    pub(super) fn flushed(&self) {
+        if self.unwritten.load(Ordering::Relaxed) {
+            self.written();
+        }
+    }
+
     /// Bounds the rest of the request, if it is bounded as a whole or by what
     /// has `tag`: the body is not asked for more while the client does not take
     /// what it has.

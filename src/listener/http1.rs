@@ -19,12 +19,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::deadline::{Remaining, Tagged};
 
 use super::{
-    Farewell, ListenerSettings,
+    ClientStream, Farewell, ListenerSettings,
     activity::{Activity, Busy},
 };
 
@@ -58,15 +57,16 @@ pub struct Moved {
 }
 
 /// Serves one connection, of which `ahead` was read already, with `service`
-/// until it ends or, after `shutdown`, moves.
-pub async fn serve<S, F, B, E>(
-    stream: TcpStream,
+/// until it ends or, after `shutdown`, moves if it can.
+pub async fn serve<I, S, F, B, E>(
+    stream: I,
     ahead: Bytes,
     settings: &ListenerSettings,
     service: S,
     shutdown: impl Future<Output = Farewell>,
 ) -> End
 where
+    I: ClientStream,
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<B>, E>>,
     B: Body + Tagged + Unpin + 'static,
@@ -74,6 +74,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let activity = Activity::new(settings.head_timeout.into(), settings.idle_timeout.into());
+    let moves = stream.moves();
     let io = ClientIo { io: TokioIo::new(stream), ahead, activity: Arc::clone(&activity) };
     let service = service_fn(|request: Request<Incoming>| {
         let busy = activity.begin(!request.body().is_end_stream());
@@ -113,7 +114,7 @@ where
             && let Poll::Ready(farewell) = shutdown.as_mut().poll(context)
         {
             leaving = true;
-            activity.leave(farewell);
+            activity.leave(if moves { farewell } else { Farewell::Close });
         }
         if outcome.is_pending() && leaving && activity.begin_move() {
             // hyper ends at once if it is between two requests; else, in the
@@ -137,8 +138,8 @@ where
     }
 }
 
-fn taken_apart<S>(parts: Parts<ClientIo, S>) -> End {
-    let socket = parts.io.io.inner().as_fd().try_clone_to_owned();
+fn taken_apart<I: ClientStream, S>(parts: Parts<ClientIo<I>, S>) -> End {
+    let socket = parts.io.io.inner().socket().as_fd().try_clone_to_owned();
     // What hyper has read came before what it has not.
     let ahead = if parts.io.ahead.is_empty() {
         parts.read_buf
@@ -150,14 +151,14 @@ fn taken_apart<S>(parts: Parts<ClientIo, S>) -> End {
 }
 
 /// A socket that notes when bytes come in, and when they do not go out.
-struct ClientIo {
-    io: TokioIo<TcpStream>,
+struct ClientIo<I: ClientStream> {
+    io: TokioIo<I>,
     /// What somebody else has read of it.
     ahead: Bytes,
     activity: Arc<Activity>,
 }
 
-impl ClientIo {
+impl<I: ClientStream> ClientIo<I> {
     fn read_ahead(&mut self, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let length = self.ahead.len().min(buffer.remaining());
         buffer.put_slice(&self.ahead.split_to(length));
@@ -174,7 +175,7 @@ impl ClientIo {
     }
 }
 
-impl Read for ClientIo {
+impl<I: ClientStream> Read for ClientIo<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -192,7 +193,7 @@ impl Read for ClientIo {
     }
 }
 
-impl Write for ClientIo {
+impl<I: ClientStream> Write for ClientIo<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -204,11 +205,19 @@ impl Write for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let outcome = Pin::new(&mut self.io).poll_flush(context);
+        // What is encrypted but not sent waits here, after it was written.
+        if outcome.is_pending() {
+            self.activity.write_stalled();
+        } else {
+            self.activity.flushed();
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.activity.is_moved() {
+        // One that broke off must not look as if it had come to its end.
+        if self.activity.is_moved() || self.activity.is_broken() {
             return Poll::Ready(Ok(()));
         }
         ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
@@ -238,10 +247,10 @@ impl Write for ClientIo {
     }
 }
 
-impl Drop for ClientIo {
+impl<I: ClientStream> Drop for ClientIo<I> {
     fn drop(&mut self) {
         if self.activity.is_broken() {
-            let _ = self.io.inner().set_zero_linger();
+            let _ = self.io.inner().socket().set_zero_linger();
         }
     }
 }

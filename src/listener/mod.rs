@@ -9,9 +9,11 @@ pub mod http2;
 mod protocol;
 mod settings;
 mod socket;
+mod stream;
 
 pub use accept::accept;
 pub use farewell::Farewell;
 pub use protocol::{Protocol, recognise};
 pub use settings::{Http2Settings, ListenerSettings};
 pub use socket::{bind_set, complete_set};
+pub use stream::ClientStream;

@@ -131,7 +131,8 @@ fn forwarded(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     let chain = believed.then(|| extended_chain(headers, &client.address)).flatten();
     headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.address.clone()));
     if !(believed && headers.contains_key(X_FORWARDED_PROTO)) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        let scheme = HeaderValue::from_static(client.peer.scheme());
+        headers.insert(X_FORWARDED_PROTO, scheme);
     }
     if !(believed && headers.contains_key(X_FORWARDED_HOST)) {
         match headers.get(HOST).cloned() {
@@ -237,7 +238,7 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::{listener::ListenerSettings, proxy::admission::admit};
+    use crate::{listener::ListenerSettings, model::Peer, proxy::admission::admit};
 
     fn seen(trusted: bool, fields: &[(&str, &str)]) -> HeaderMap {
         let mut settings = ListenerSettings::default();
@@ -245,7 +246,7 @@ mod tests {
             settings.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
         }
         let peer = "10.0.0.9:1234".parse().expect("an address");
-        let client = Client::new(peer, Arc::new(settings));
+        let client = Client::new(Peer::plain(peer, peer), Arc::new(settings));
         let mut request = Request::get("/").header("host", "a");
         for (name, value) in fields {
             request = request.header(*name, *value);

@@ -257,10 +257,10 @@ impl Record {
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
-            client: self.client.peer.ip(),
-            peer: self.client.peer,
+            client: self.client.peer.address.ip(),
+            peer: self.client.peer.address,
             method: self.method.clone(),
-            scheme: "http",
+            scheme: self.client.peer.scheme(),
             host: self.host.as_ref().map(text).unwrap_or_default(),
             path: self.target.path().to_owned(),
             query: self.target.query().map(str::to_owned),
