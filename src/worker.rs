@@ -26,8 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     deadline::{self, TickerHandle},
     listener::{
-        self, Farewell, ListenerSettings,
-        Protocol,
+        self, ClientStream, Farewell, ListenerSettings, Protocol,
         http1::{self, Moved},
         http2,
     },
@@ -280,13 +279,16 @@ async fn serve(
 ) {
     let settings = shared.settings.load_full();
     let peer = Peer::plain(peer, shared.address);
+    let session = peer.tls.clone();
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let open = Open::begin(Rc::clone(&work.proxy), shared.number);
     let answer = |request| service.answer(request);
-    let patience = settings.head_timeout.into();
-    let recognised = if settings.http2.enabled {
-        listener::recognise(&stream, ahead, patience, stop.told()).await
+    let recognised = if let Some(session) = &session {
+        Some((Protocol::agreed(session.alpn.as_deref()), ahead))
+    } else if settings.http2.enabled {
+        let patience = settings.head_timeout.into();
+        listener::recognise(stream.socket(), ahead, patience, stop.told()).await
     } else {
         Some((Protocol::Http1, ahead))
     };

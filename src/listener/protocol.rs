@@ -28,6 +28,14 @@ pub enum Protocol {
     Http2,
 }
 
+impl Protocol {
+    /// What was agreed on in a TLS handshake (RFC 7301).
+    #[must_use]
+    pub fn agreed(alpn: Option<&str>) -> Self {
+        if alpn == Some("h2") { Self::Http2 } else { Self::Http1 }
+    }
+}
+
 /// Finds out what `stream` speaks, of which `ahead` was read already. Answers
 /// with what has been read by then; with nothing if no byte came in
 /// `patience`. On `shutdown` it is what it was taken for so far.

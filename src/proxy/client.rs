@@ -17,8 +17,6 @@ pub struct Client {
     pub settings: Arc<ListenerSettings>,
     /// Its IP address as `X-Forwarded-For` has it.
     pub(super) address: HeaderValue,
-    /// What it speaks, as the targets of requests name it.
-    pub(super) scheme: &'static str,
 }
 
 impl Client {
@@ -29,6 +27,6 @@ impl Client {
         let trusted = settings.trusted_proxies.iter().any(|network| network.contains(&ip));
         let address = HeaderValue::try_from(ip.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { peer, trusted, settings, address, scheme: "http" }
+        Self { peer, trusted, settings, address }
     }
 }

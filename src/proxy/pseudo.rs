@@ -79,7 +79,7 @@ fn flatten_target<B>(request: &mut Request<B>, client: &Client) -> Result<(), Fa
     let uri = request.uri();
     if let Some(scheme) = uri.scheme_str() {
         // A proxy in front of this one may have taken the TLS off.
-        let consistent = scheme == client.scheme || (client.trusted && scheme == "https");
+        let consistent = scheme == client.peer.scheme() || (client.trusted && scheme == "https");
         if !consistent {
             return Err(Failure::invalid("the scheme of the target is not that of the listener"));
         }
@@ -120,14 +120,12 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::listener::ListenerSettings;
+    use crate::{listener::ListenerSettings, model::Peer};
 
-    fn flattened(
-        target: &str,
-        fields: &[(&'static str, &str)],
-    ) -> Result<Request<()>, Reason> {
-        let client =
-            Client::new("10.0.0.9:1".parse().expect("an address"), Arc::new(ListenerSettings::default()));
+    fn flattened(target: &str, fields: &[(&'static str, &str)]) -> Result<Request<()>, Reason> {
+        let address = "10.0.0.9:1".parse().expect("an address");
+        let settings = Arc::new(ListenerSettings::default());
+        let client = Client::new(Peer::plain(address, address), settings);
         let mut request = Request::get(target).version(Version::HTTP_2);
         for (name, value) in fields {
             request = request.header(HeaderName::from_static(name), *value);

@@ -58,10 +58,8 @@ mod tests {
         let asked = Asked(HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
         let mut headers = HeaderMap::new();
         assert!(!asked.is_answered(&headers));
-        headers.insert(
-            SEC_WEBSOCKET_ACCEPT,
-            HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        );
+        headers
+            .insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert!(asked.is_answered(&headers));
         assert!(!Asked(key()).is_answered(&headers));
     }

