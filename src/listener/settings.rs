@@ -3,7 +3,7 @@
 mod http2;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
 };
 
@@ -42,6 +42,30 @@ pub struct ListenerSettings {
     pub max_target_size: ByteSize,
     /// HTTP/2.
     pub http2: Http2Settings,
+    /// Load balancers in front that say in a PROXY protocol header whose
+    /// connection they pass on. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
+}
+
+/// Who begins connections with a PROXY protocol header, version 1 or 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSettings {
+    /// Networks that have to send it, within `head_timeout`, and are believed.
+    /// A connection from elsewhere is an ordinary one, and is refused if it
+    /// begins with such a header.
+    #[schemars(with = "Vec<Network>")]
+    pub from: Vec<IpNet>,
+}
+
+impl ProxyProtocolSettings {
+    /// Whether a connection from `peer` has to begin with a header.
+    #[must_use]
+    pub fn lists(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.from.iter().any(|network| network.contains(&peer))
+    }
 }
 
 impl Default for ListenerSettings {
@@ -56,6 +80,7 @@ impl Default for ListenerSettings {
             max_head_fields: const { NonZeroU32::new(100).unwrap() },
             max_target_size: ByteSize::kib(16),
             http2: Http2Settings::default(),
+            proxy_protocol: None,
         }
     }
 }
