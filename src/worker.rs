@@ -16,6 +16,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::{
     runtime::LocalRuntime,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -27,10 +29,10 @@ use crate::{
     deadline::{self, TickerHandle},
     listener::{
         self, Farewell, ListenerSettings,
-        http1::{self, Moved},
+        http1::{self, Moved, Refusal},
     },
     model::Reason,
-    proxy::{Client, ClientService, Proxy},
+    proxy::{Client, ClientService, Proxy, ResponseBody},
 };
 
 /// What the sockets of one address have in common, over all workers.
@@ -279,10 +281,10 @@ async fn serve(
     let settings = shared.settings.load_full();
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
-    let answer = |request| service.answer(request);
-    match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
-        http1::End::Broken(error) => open.refused(&error),
+    let service = Serving(service);
+    let _open = Open::begin(Rc::clone(&work.proxy), shared.number);
+    match http1::serve(stream, ahead, &settings, &service, stop.told()).await {
+        http1::End::Broken(error) => service.note_breach(&error),
         http1::End::Moved(connection) => {
             let listener = shared.address;
             if let Some(movers) = &*work.movers.borrow() {
@@ -292,6 +294,38 @@ async fn serve(
         http1::End::Closed | http1::End::TimedOut => {}
     }
     drop(permit);
+}
+
+/// The service of one client connection.
+struct Serving(ClientService);
+
+impl Serving {
+    /// Records that hyper has refused what was let through to it.
+    #[cold]
+    fn note_breach(&self, error: &hyper::Error) {
+        let reason = if error.is_parse_too_large() {
+            Reason::HeadTooLarge
+        } else if error.is_parse() {
+            Reason::RequestInvalid
+        } else {
+            return;
+        };
+        tracing::error!(%error, "a request was let through that cannot be parsed");
+        drop(self.0.refuse(&Request::new(()), reason, "the request cannot be parsed"));
+    }
+}
+
+impl http1::Service for Serving {
+    type Body = ResponseBody;
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<ResponseBody>> {
+        self.0.answer(request)
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<ResponseBody> {
+        let Refusal { reason, detail, request } = refusal;
+        self.0.refuse(request, *reason, detail)
+    }
 }
 
 /// Counts an open connection.
@@ -304,20 +338,6 @@ impl Open {
     fn begin(proxy: Rc<Proxy>, listener: usize) -> Self {
         proxy.metrics.worker(proxy.worker).connection_opened(listener);
         Self { proxy, listener }
-    }
-
-    /// Counts what hyper refused by itself before it was a request.
-    fn refused(&self, error: &hyper::Error) {
-        let reason = if error.is_parse_too_large() {
-            Reason::HeadTooLarge
-        } else if error.is_parse() {
-            Reason::RequestInvalid
-        } else {
-            return;
-        };
-        let metrics = self.proxy.metrics.worker(self.proxy.worker);
-        metrics.request_begun();
-        metrics.request_ended(reason, true);
     }
 }
 

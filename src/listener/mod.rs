@@ -7,8 +7,10 @@ mod farewell;
 pub mod http1;
 mod settings;
 mod socket;
+mod stream;
 
 pub use accept::accept;
 pub use farewell::Farewell;
-pub use settings::ListenerSettings;
+pub use settings::{ForwardedStyle, ListenerSettings, ProxyStatus};
 pub use socket::{bind_set, complete_set};
+pub use stream::ClientStream;
