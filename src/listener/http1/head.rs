@@ -273,7 +273,10 @@ fn check_target(target: &[u8]) -> Result<(), Breach> {
     match target {
         [b'/', ..] | b"*" => Ok(()),
         // Seldom, and told by the parser that hyper asks.
-        _ => Uri::try_from(target).map(drop).map_err(|_| invalid("the target is not a URI")),
+        [first, ..] if first.is_ascii_alphanumeric() || *first == b'[' => {
+            Uri::try_from(target).map(drop).map_err(|_| invalid("the target is not a URI"))
+        }
+        _ => Err(invalid("the target does not begin with '/'")),
     }
 }
 
