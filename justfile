@@ -19,8 +19,12 @@ test *ARGS:
 test-all *PARTS:
     ./scripts/test {{ PARTS }}
 
-# The micro benchmarks
+# Portolan beside its peers, in one run; --full is all of it
 bench *ARGS:
+    ./scripts/bench {{ ARGS }}
+
+# The micro benchmarks
+bench-parts *ARGS:
     cargo bench {{ ARGS }}
 
 # The endurance runs in full, with a release build; or some of: rolling kill ...

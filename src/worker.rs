@@ -31,7 +31,7 @@ use crate::{
         self, Farewell, ListenerSettings,
         http1::{self, Moved, Refusal},
     },
-    model::Reason,
+    model::{Peer, Reason},
     proxy::{Client, ClientService, Proxy, ResponseBody},
 };
 
@@ -279,6 +279,7 @@ async fn serve(
     permit: OwnedSemaphorePermit,
 ) {
     let settings = shared.settings.load_full();
+    let peer = Peer::plain(peer, shared.address);
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let service = Serving(service);

@@ -7,41 +7,63 @@
 //! second baseline shows how far two equals seem apart.
 
 mod cpu;
+mod crowd;
+mod http2;
+mod idle;
 mod load;
 mod message;
 mod origin;
 mod poll;
+mod registrar;
 mod relay;
 mod report;
 mod scenario;
+mod slice;
 mod target;
+mod transport;
 
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::Context;
 use clap::Parser;
 
-use cpu::Busy;
-use load::Clients;
-use report::Slice;
-use target::{Kind, Target, free_address};
+use slice::Threads;
+use target::{Kind, Place, Target, free_address};
 
 const TARGET_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
-
-/// What of the machine others may take, in cores, before a round is thrown
-/// away.
-const FOREIGN: f64 = 0.15;
 
 #[derive(Debug, Parser)]
 enum Cli {
     /// Measure the targets side by side
     Run(Run),
+    /// Measure what 100,000 instances and constant change cost a request
+    Crowd {
+        /// The program to measure
+        #[arg(long)]
+        portolan: PathBuf,
+        #[command(flatten)]
+        rounds: Rounds,
+        #[command(flatten)]
+        crowd: crowd::Crowd,
+    },
+    /// Measure what an idle connection holds
+    Idle {
+        /// The program to measure
+        #[arg(long)]
+        portolan: PathBuf,
+        /// The targets beside it
+        #[arg(long, value_delimiter = ',', default_value = "nginx,haproxy")]
+        peers: Vec<Kind>,
+        /// Connections
+        #[arg(long, default_value_t = 8000)]
+        connections: usize,
+    },
     /// Serve as the origins (started by run)
     Origin { addresses: Vec<SocketAddr> },
     /// Serve as the byte relay (started by run)
@@ -56,6 +78,13 @@ struct Run {
     /// The targets beside it
     #[arg(long, value_delimiter = ',', default_value = "relay,nginx,haproxy")]
     peers: Vec<Kind>,
+    #[command(flatten)]
+    rounds: Rounds,
+}
+
+/// What is measured, and for how long.
+#[derive(Debug, clap::Args)]
+struct Rounds {
     /// Scenarios whose name contains one of these; all if none is given
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -67,116 +96,118 @@ struct Run {
     slice: u64,
 }
 
+impl Rounds {
+    fn wants(&self, scenario: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|word| scenario.contains(word.as_str()))
+    }
+
+    const fn length(&self) -> Duration {
+        Duration::from_millis(self.slice)
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse() {
-        Cli::Run(run) => measure(&run),
+        Cli::Run(run) => Bench::prepare()?.compare(&run),
+        Cli::Crowd { portolan, rounds, crowd } => {
+            let bench = Bench::prepare()?;
+            crowd.measure(&rounds, &portolan, &bench.place())
+        }
+        Cli::Idle { portolan, peers, connections } => {
+            Bench::prepare()?.idle(&portolan, &peers, connections)
+        }
         Cli::Origin { addresses } => Ok(origin::serve(&addresses)?),
         Cli::Relay { address, origins } => Ok(relay::serve(address, &origins)?),
     }
 }
 
-fn measure(run: &Run) -> anyhow::Result<()> {
-    let folder = std::env::temp_dir().join(format!("portolan-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let origins: Vec<SocketAddr> = (0..4).map(|_| free_address()).collect::<Result<_, _>>()?;
-    cpu::stay_on(LOAD_CORE)?;
-    let mut origin = Command::new(std::env::current_exe()?)
-        .arg("origin")
-        .args(origins.iter().map(ToString::to_string))
-        .stdin(Stdio::null())
-        .spawn()
-        .context("cannot start the origins")?;
-    let targets = start(run, &folder, &origins);
-    cpu::stay_on(LOAD_CORE)?;
-    let outcome = targets.and_then(|targets| measure_all(run, &targets));
-    let _ = origin.kill();
-    let _ = origin.wait();
-    outcome
+/// The origins, and a folder for the targets' files. Ends with this.
+struct Bench {
+    folder: PathBuf,
+    origins: Vec<SocketAddr>,
+    origin: Child,
 }
 
-fn start(
-    run: &Run,
-    folder: &std::path::Path,
-    origins: &[SocketAddr],
-) -> anyhow::Result<Vec<Target>> {
-    let mut targets = Vec::new();
-    for kind in &run.peers {
-        targets.push(Target::start(*kind, kind.name(), None, folder, origins, TARGET_CORE)?);
+impl Bench {
+    fn prepare() -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("portolan-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let origins: Vec<SocketAddr> = (0..4).map(|_| free_address()).collect::<Result<_, _>>()?;
+        cpu::stay_on(LOAD_CORE)?;
+        let origin = Command::new(std::env::current_exe()?)
+            .arg("origin")
+            .args(origins.iter().map(ToString::to_string))
+            .stdin(Stdio::null())
+            .spawn()
+            .context("cannot start the origins")?;
+        Ok(Self { folder, origins, origin })
     }
-    // A second one of the same, to see how far equals seem apart.
-    if let Some(kind) = run.peers.iter().find(|kind| **kind == Kind::Nginx) {
-        targets.push(Target::start(*kind, "nginx again", None, folder, origins, TARGET_CORE)?);
-    }
-    for (index, program) in run.portolan.iter().enumerate() {
-        let label =
-            if index == 0 { "portolan".to_owned() } else { format!("portolan {}", index + 1) };
-        let program = Some(program.as_path());
-        targets.push(Target::start(Kind::Portolan, &label, program, folder, origins, TARGET_CORE)?);
-    }
-    Ok(targets)
-}
 
-fn measure_all(run: &Run, targets: &[Target]) -> anyhow::Result<()> {
-    let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
-    let baseline = targets.iter().position(|target| target.kind == Kind::Nginx).unwrap_or(0);
-    for scenario in scenario::all() {
-        let chosen = |word: &String| scenario.name.contains(word.as_str());
-        if !run.only.is_empty() && !run.only.iter().any(chosen) {
-            continue;
+    fn place(&self) -> Place<'_> {
+        Place {
+            folder: &self.folder,
+            origins: &self.origins,
+            core: TARGET_CORE,
+            load_core: LOAD_CORE,
         }
-        let mut rounds = Vec::new();
-        let mut thrown_away = 0;
-        while rounds.len() < run.rounds && thrown_away < run.rounds * 3 {
-            match round(run, targets, &scenario, rounds.len() + thrown_away)? {
-                Some(slices) => rounds.push(slices),
-                None => thrown_away += 1,
+    }
+
+    fn start(&self, kinds: &[Kind], programs: &[PathBuf]) -> anyhow::Result<Vec<Target>> {
+        let mut targets = Vec::new();
+        for (index, kind) in kinds.iter().enumerate() {
+            let again = if kinds[..index].contains(kind) { " again" } else { "" };
+            let label = format!("{}{again}", kind.name());
+            targets.push(Target::start(*kind, &label, None, &self.place())?);
+        }
+        for (index, program) in programs.iter().enumerate() {
+            let label =
+                if index == 0 { "portolan".to_owned() } else { format!("portolan {}", index + 1) };
+            targets.push(Target::start(Kind::Portolan, &label, Some(program), &self.place())?);
+        }
+        Ok(targets)
+    }
+
+    fn compare(&self, run: &Run) -> anyhow::Result<()> {
+        let mut kinds = run.peers.clone();
+        let baseline = kinds.iter().position(|kind| *kind == Kind::Nginx).unwrap_or(0);
+        // A second one of the same, to see how far equals seem apart.
+        kinds.extend(kinds.get(baseline).copied());
+        let targets = self.start(&kinds, &run.portolan)?;
+        let baseline = targets.get(baseline).map(|target| target.label.clone());
+        for scenario in scenario::all()?.iter().filter(|each| run.rounds.wants(each.name)) {
+            let speaks = |target: &&Target| target.address(scenario.way).is_some();
+            let targets: Vec<_> = targets.iter().filter(speaks).collect();
+            let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
+            let baseline = labels.iter().position(|label| Some(label) == baseline.as_ref());
+            let baseline = baseline.unwrap_or(0);
+            let length = run.rounds.length();
+            let (rounds, thrown_away) =
+                slice::rounds(&targets, scenario, run.rounds.rounds, length, Threads::All)?;
+            print!("{}", report::table(scenario.name, &labels, &rounds, baseline, thrown_away));
+        }
+        Ok(())
+    }
+
+    fn idle(&self, portolan: &PathBuf, peers: &[Kind], count: usize) -> anyhow::Result<()> {
+        let targets = self.start(peers, std::slice::from_ref(portolan))?;
+        let scenarios = scenario::all()?;
+        println!("| {count} idle connections | | KiB each |\n| --- | --- | --- |");
+        for name in ["small", "TLS"] {
+            for scenario in scenarios.iter().filter(|scenario| scenario.name == name) {
+                for target in targets.iter().filter(|each| each.address(scenario.way).is_some()) {
+                    let cost = idle::cost(target, scenario, count)?;
+                    println!("| {} | {name} | {cost:.2} |", target.label);
+                }
             }
         }
-        print!("{}", report::table(scenario.name, &labels, &rounds, baseline));
-        if thrown_away > 0 {
-            println!("\n{thrown_away} rounds were thrown away: errors, or others were busy.");
-        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// A slice of each target, the first one rotating; none if one of them had
-/// errors or somebody else was busy.
-fn round(
-    run: &Run,
-    targets: &[Target],
-    scenario: &scenario::Scenario,
-    number: usize,
-) -> anyhow::Result<Option<Vec<Slice>>> {
-    let mut slices = vec![None; targets.len()];
-    for step in 0..targets.len() {
-        let index = (step + number) % targets.len();
-        let target = &targets[index];
-        let mut clients = Clients::open(target.address, scenario.work.clone())?;
-        clients.run(Duration::from_millis(run.slice / 4))?;
-        let (before, own_before) = (Busy::now(), cpu::ran(std::process::id()));
-        let ran_before = cpu::ran(target.pid());
-        let outcome = clients.run(Duration::from_millis(run.slice))?;
-        let ran = cpu::ran(target.pid()) - ran_before;
-        let elapsed = Duration::from_millis(run.slice).as_secs_f64();
-        // Targets and origins are children of this process.
-        let known = (cpu::ran(std::process::id()) - own_before).as_secs_f64() / elapsed;
-        let foreign = Busy::now().since(before) - known;
-        if outcome.failed > 0 || outcome.answered == 0 {
-            eprintln!(
-                "{}, {}: {} answered, {} failed",
-                scenario.name, target.label, outcome.answered, outcome.failed
-            );
-            return Ok(None);
-        }
-        let cost = ran.as_nanos() as f64 / outcome.answered as f64;
-        let (p50, p99) = (outcome.percentile(0.5), outcome.percentile(0.99));
-        let rate = outcome.answered as f64 / elapsed;
-        slices[index] = Some(Slice { cost, rate, p50, p99 });
-        if foreign > FOREIGN {
-            eprintln!("{}, {}: others took {foreign:.2} cores", scenario.name, target.label);
-            return Ok(None);
-        }
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.origin.kill();
+        let _ = self.origin.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
-    Ok(slices.into_iter().collect())
 }

@@ -109,6 +109,8 @@ fn first_line(head: &[u8]) -> Option<Seen> {
     let rest = &head[space + 1..];
     let status = std::str::from_utf8(rest.get(..3)?).ok().and_then(|text| text.parse().ok());
     let mut path = [0; 8];
+    // A relay does not strip the prefix.
+    let rest = rest.strip_prefix(b"/api").unwrap_or(rest);
     let length = rest.iter().position(|byte| *byte == b' ').unwrap_or(0).min(path.len());
     path[..length].copy_from_slice(&rest[..length]);
     Some(Seen { status: status.unwrap_or(0), path })

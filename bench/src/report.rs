@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub(crate) struct Slice {
     /// Nanoseconds of processor time for each request.
     pub(crate) cost: f64,
+    /// Cores that threads were busy on which are not in the cost.
+    pub(crate) beside: f64,
     /// Requests answered a second.
     pub(crate) rate: f64,
     /// Microseconds.
@@ -39,6 +41,7 @@ pub(crate) fn table(
     labels: &[String],
     rounds: &[Vec<Slice>],
     baseline: usize,
+    thrown_away: usize,
 ) -> String {
     let mut text = String::new();
     let _ = writeln!(
@@ -64,6 +67,14 @@ pub(crate) fn table(
             of(|slice| slice.p50.into()),
             of(|slice| slice.p99.into()),
         );
+    }
+    let beside =
+        |index: usize| Spread::of(rounds.iter().map(|round| round[index].beside).collect()).median;
+    for (index, label) in labels.iter().enumerate().filter(|(index, _)| beside(*index) > 0.0005) {
+        let _ = writeln!(text, "\n{label}: {:.3} cores beside that.", beside(index));
+    }
+    if thrown_away > 0 {
+        let _ = writeln!(text, "\n{thrown_away} rounds were thrown away.");
     }
     text
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::cpu;
+use crate::{cpu, scenario::Way};
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,6 +20,9 @@ pub(crate) enum Kind {
     Portolan,
     Nginx,
     Haproxy,
+    Envoy,
+    Traefik,
+    Caddy,
 }
 
 impl Kind {
@@ -29,7 +32,16 @@ impl Kind {
             Self::Portolan => "portolan",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
         }
+    }
+}
+
+impl Kind {
+    const fn speaks_tls(self) -> bool {
+        matches!(self, Self::Portolan | Self::Nginx | Self::Haproxy)
     }
 }
 
@@ -37,9 +49,27 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) label: String,
-    pub(crate) kind: Kind,
-    pub(crate) address: SocketAddr,
+    /// Where it listens, plain, with TLS, and for HTTP/2 without.
+    plain: SocketAddr,
+    tls: SocketAddr,
+    h2c: SocketAddr,
+    /// Where it takes registrations, if it is one that does.
+    pub(crate) admin: SocketAddr,
+    kind: Kind,
     child: Child,
+}
+
+/// Where targets run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// For their files.
+    pub(crate) folder: &'a Path,
+    /// What stands behind them.
+    pub(crate) origins: &'a [SocketAddr],
+    /// The core they share.
+    pub(crate) core: usize,
+    /// The core of everything else.
+    pub(crate) load_core: usize,
 }
 
 /// An address on the loopback interface that is free now.
@@ -48,18 +78,23 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 impl Target {
-    /// Starts a proxy of `kind` on `core` in front of `origins`.
+    /// Starts a proxy of `kind`.
     pub(crate) fn start(
         kind: Kind,
         label: &str,
         program: Option<&Path>,
-        folder: &Path,
-        origins: &[SocketAddr],
-        core: usize,
+        place: &Place<'_>,
     ) -> anyhow::Result<Self> {
-        let (address, admin) = (free_address()?, free_address()?);
+        let Place { folder, origins, core, load_core } = *place;
+        let (plain, admin) = (free_address()?, free_address()?);
+        let (tls, h2c) = (free_address()?, free_address()?);
         let folder = folder.join(label.replace(' ', "-"));
         fs::create_dir_all(&folder)?;
+        let key = rcgen::generate_simple_self_signed(["bench.test".to_owned()])?;
+        let (certificate, key) = (key.cert.pem(), key.signing_key.serialize_pem());
+        fs::write(folder.join("cert.pem"), &certificate)?;
+        fs::write(folder.join("key.pem"), &key)?;
+        fs::write(folder.join("both.pem"), certificate + &key)?;
         let template = |text: &str| {
             let list = |each: &dyn Fn(usize, &SocketAddr) -> String| {
                 origins
@@ -68,7 +103,9 @@ impl Target {
                     .map(|(index, origin)| each(index, origin))
                     .collect::<String>()
             };
-            text.replace("{port}", &address.port().to_string())
+            text.replace("{port}", &plain.port().to_string())
+                .replace("{tls_port}", &tls.port().to_string())
+                .replace("{h2c_port}", &h2c.port().to_string())
                 .replace("{admin}", &admin.port().to_string())
                 .replace("{dir}", &folder.display().to_string())
                 .replace(
@@ -80,6 +117,24 @@ impl Target {
                     &list(&|index, origin| format!("    server o{index} {origin}\n")),
                 )
                 .replace("{portolan_origins}", &list(&|_, origin| format!("'{origin}', ")))
+                .replace(
+                    "{envoy_origins}",
+                    &list(&|_, origin| format!(
+                        "              - endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }}\n",
+                        origin.ip(),
+                        origin.port()
+                    )),
+                )
+                .replace(
+                    "{traefik_origins}",
+                    &list(&|_, origin| format!(
+                        "[[http.services.origins.loadBalancer.servers]]\nurl = \"http://{origin}\"\n"
+                    )),
+                )
+                .replace(
+                    "{caddy_origins}",
+                    list(&|_, origin| format!("{{ \"dial\": \"{origin}\" }},")).trim_end_matches(','),
+                )
         };
         let configured = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
             let path = folder.join(name);
@@ -89,7 +144,7 @@ impl Target {
         let mut command = match kind {
             Kind::Relay => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("relay").arg(address.to_string());
+                command.arg("relay").arg(plain.to_string());
                 command.args(origins.iter().map(ToString::to_string));
                 command
             }
@@ -113,21 +168,56 @@ impl Target {
                 command.arg("-q").arg("-f").arg(configured("haproxy.cfg", config)?);
                 command
             }
+            Kind::Envoy => {
+                let mut command = Command::new("envoy");
+                let config = include_str!("../peers/envoy.yaml");
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
+                command.arg("-c").arg(configured("envoy.yaml", config)?);
+                command
+            }
+            Kind::Traefik => {
+                let mut command = Command::new("traefik");
+                configured("routes.toml", include_str!("../peers/traefik-routes.toml"))?;
+                let config = configured("traefik.toml", include_str!("../peers/traefik.toml"))?;
+                command.arg(format!("--configFile={}", config.display()));
+                command
+            }
+            Kind::Caddy => {
+                let mut command = Command::new("caddy");
+                let config = include_str!("../peers/caddy.json");
+                command.args(["run", "--config"]).arg(configured("caddy.json", config)?);
+                command
+            }
         };
+        // The last two run as many threads as they see cores.
+        command.env("GOMAXPROCS", "1");
         let log = fs::File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A child runs where its parent does when it is started.
         cpu::stay_on(core)?;
-        let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()))?;
-        let target = Self { label: label.to_owned(), kind, address, child };
+        let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()));
+        cpu::stay_on(load_core)?;
+        let child = child?;
+        let target = Self { label: label.to_owned(), plain, tls, h2c, admin, kind, child };
         let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(plain).is_err() {
             if begun.elapsed() > Duration::from_secs(20) {
                 bail!("{label} does not listen; see {}", folder.join("log").display());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(target)
+    }
+
+    /// Where it is to be asked; none if it does not speak that, or is not set
+    /// up for it here.
+    pub(crate) fn address(&self, way: Way) -> Option<SocketAddr> {
+        match way {
+            Way::Plain => Some(self.plain),
+            Way::Tls if self.kind.speaks_tls() => Some(self.tls),
+            Way::H2c if self.kind.speaks_tls() => Some(self.h2c),
+            Way::Tls | Way::H2c => None,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -12,6 +12,7 @@ mod instance;
 mod name;
 mod network;
 mod outcome;
+mod peer;
 mod policy;
 mod quantity;
 mod reason;
@@ -26,6 +27,7 @@ pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
 pub use network::{ListenAddress, Network};
 pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
+pub use peer::{ClientCertificate, Peer, TlsSession};
 pub use policy::{
     BalancePolicy, BreakerPolicy, BreakerSettings, LimitSettings, OutlierPolicy, OutlierSettings,
     RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy, ServiceSettings,

@@ -101,8 +101,8 @@ pub(super) fn admit<B>(request: &Request<B>, client: &Client) -> Result<Admitted
     // request that is to be routed by its path.
     let absolute = match (uri.scheme(), uri.authority()) {
         (None, None) => None,
-        (Some(scheme), Some(authority)) if *scheme == http::uri::Scheme::HTTP => Some(authority),
-        (Some(_), _) => return Err(Failure::invalid("the scheme of the target is not http")),
+        (Some(scheme), Some(authority)) if *scheme == *client.peer.scheme() => Some(authority),
+        (Some(_), _) => return Err(Failure::invalid("the scheme of the target is another")),
         (None, Some(_)) => return Err(Failure::invalid("the target does not begin with '/'")),
     };
     let fields = scan(request.headers(), request.version())?;
@@ -269,11 +269,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::listener::ListenerSettings;
+    use crate::{listener::ListenerSettings, model::Peer};
 
     fn client() -> Client {
         let settings = Arc::new(ListenerSettings::default());
-        Client::new("10.0.0.9:1234".parse().expect("an address"), settings)
+        let address = "10.0.0.9:1234".parse().expect("an address");
+        Client::new(Peer::plain(address, address), settings)
     }
 
     fn admit_with(target: &str, fields: &[(&str, &str)]) -> Result<Admitted, Reason> {

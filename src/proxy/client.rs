@@ -1,16 +1,16 @@
 //! What is known of a client before its first request.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::listener::ListenerSettings;
+use crate::{listener::ListenerSettings, model::Peer};
 
 /// The other end of one client connection.
 #[derive(Debug)]
 pub struct Client {
-    /// Its address.
-    pub peer: SocketAddr,
+    /// What the connection says of it.
+    pub peer: Peer,
     /// Whether it is a proxy whose word is taken.
     pub trusted: bool,
     /// The settings of the listener at the time it connected.
@@ -20,10 +20,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// The client at `peer`, accepted under `settings`.
+    /// The client that is `peer`, accepted under `settings`.
     #[must_use]
-    pub fn new(peer: SocketAddr, settings: Arc<ListenerSettings>) -> Self {
-        let ip = peer.ip().to_canonical();
+    pub fn new(peer: Peer, settings: Arc<ListenerSettings>) -> Self {
+        let ip = peer.address.ip().to_canonical();
         let trusted = settings.trusted_proxies.iter().any(|network| network.contains(&ip));
         let address = HeaderValue::try_from(ip.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));

@@ -55,7 +55,7 @@ fn tell_x_forwarded(headers: &mut HeaderMap, believed: bool, client: &Client) {
     });
     headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.address.clone()));
     if !(believed && headers.contains_key(X_FORWARDED_PROTO)) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.peer.scheme()));
     }
     if !(believed && headers.contains_key(X_FORWARDED_HOST)) {
         match headers.get(HOST).cloned() {
@@ -143,7 +143,8 @@ fn element(headers: &HeaderMap, client: &Client, chain: Option<Vec<u8>>) -> Opti
         value.extend_from_slice(host.as_bytes());
         value.push(b'"');
     }
-    value.extend_from_slice(b";proto=http");
+    value.extend_from_slice(b";proto=");
+    value.extend_from_slice(client.peer.scheme().as_bytes());
     HeaderValue::from_bytes(&value).ok()
 }
 

@@ -31,7 +31,7 @@ use crate::{
     model::{Reason, SharedGuard},
     routing::Reader,
     telemetry::{AccessLog, Metrics},
-    upstream::{Connection, Pools},
+    upstream::Pools,
 };
 
 use failure::Failure;
@@ -42,8 +42,6 @@ pub use body::{BrokenBody, ResponseBody};
 pub use client::Client;
 pub use upload::RequestBody;
 
-type RequestConnection = Connection<RequestBody>;
-
 /// The proxy of one worker.
 #[derive(Debug)]
 pub struct Proxy {
@@ -52,7 +50,7 @@ pub struct Proxy {
     /// Where requests go.
     pub tables: Reader,
     /// Idle connections to instances.
-    pub pools: Pools<RequestBody>,
+    pub pools: Pools,
     /// Counters of the process.
     pub metrics: Arc<Metrics>,
     /// The access log of the process.

@@ -13,13 +13,14 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Proxy, RequestConnection, client::Client, form::Form, forwarded, upload::Upload};
+use super::{Proxy, client::Client, form::Form, forwarded, upload::Upload};
 use crate::{
     balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
     model::{Ending, Endpoint, InFlight, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
+    upstream::Connection,
 };
 
 /// The record of one request.
@@ -208,7 +209,7 @@ impl Record {
 
     /// Keeps `connection`, idle from `now` on, for the next request to the
     /// same endpoint.
-    pub(super) fn keep(&self, connection: RequestConnection, now: Instant) {
+    pub(super) fn keep(&self, connection: Connection, now: Instant) {
         if let Some(endpoint) = self.endpoint() {
             self.proxy.pools.put(endpoint, connection, now);
         }
@@ -265,7 +266,7 @@ impl Record {
             .told_of
             .as_ref()
             .and_then(|line| forwarded::client_in(line, &self.client.settings.trusted_proxies));
-        told.unwrap_or(self.client.peer.ip())
+        told.unwrap_or(self.client.peer.address.ip())
     }
 
     /// Who has sent the request.
@@ -280,9 +281,9 @@ impl Record {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
             client: self.client_address(),
-            peer: self.client.peer,
+            peer: self.client.peer.address,
             method: self.method.clone(),
-            scheme: "http",
+            scheme: self.client.peer.scheme(),
             host: self.host.as_ref().map(text).unwrap_or_default(),
             path: self.target.path().to_owned(),
             query: self.target.query().map(str::to_owned),

@@ -38,9 +38,6 @@ pub enum ConnectError {
         /// What the system said.
         error: io::Error,
     },
-    /// The connection broke before the first request.
-    #[error("cannot use the connection: {0}")]
-    Handshake(hyper::Error),
 }
 
 /// Opens a TCP connection to `endpoint`. A name is resolved anew each time and

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Idle connections that are kept.
 const MOST_IDLE: usize = 256;

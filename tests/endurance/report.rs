@@ -110,10 +110,11 @@ fn machine() -> String {
     let cores = available_parallelism().map_or(0, Into::into);
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
+    let kernel = kernel.trim().split('.').take(2).collect::<Vec<_>>().join(".");
     let memory = read("/proc/meminfo");
     let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib: u64 = memory
         .and_then(|memory| memory.trim().trim_end_matches(" kB").parse().ok())
         .unwrap_or_default();
-    format!("{cores} cores, Linux {}, {} GiB", kernel.trim(), kib.div_ceil(1 << 20))
+    format!("{cores} cores, Linux {kernel}, {} GiB", kib.div_ceil(1 << 20))
 }

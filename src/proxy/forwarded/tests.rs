@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Request;
 
 use super::*;
-use crate::{listener::ListenerSettings, proxy::admission::admit};
+use crate::{listener::ListenerSettings, model::Peer, proxy::admission::admit};
 
 fn seen(style: ForwardedStyle, trusted: bool, peer: &str, fields: &[(&str, &str)]) -> HeaderMap {
     let mut settings = ListenerSettings { forwarded: style, ..ListenerSettings::default() };
@@ -13,7 +13,8 @@ fn seen(style: ForwardedStyle, trusted: bool, peer: &str, fields: &[(&str, &str)
         settings.trusted_proxies = vec!["0.0.0.0/0".parse().expect("a network")];
         settings.trusted_proxies.push("::/0".parse().expect("a network"));
     }
-    let client = Client::new(peer.parse().expect("an address"), Arc::new(settings));
+    let peer = peer.parse().expect("an address");
+    let client = Client::new(Peer::plain(peer, peer), Arc::new(settings));
     let mut request = Request::get("/").header("host", "shop:8080");
     for (name, value) in fields {
         request = request.header(*name, *value);

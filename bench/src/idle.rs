@@ -1,0 +1,43 @@
+//! What an idle connection holds: resident memory of a target before and
+//! after some thousand clients have each asked once and stayed.
+
+use std::{fs, time::Duration};
+
+use anyhow::Context;
+
+use crate::{
+    load::{Clients, Work},
+    scenario::Scenario,
+    target::Target,
+};
+
+/// Resident bytes of the process `root` and its descendants.
+fn resident(root: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{root}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 =
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default();
+    let children = fs::read_to_string(format!("/proc/{root}/task/{root}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    kib * 1024 + children.map(resident).sum::<u64>()
+}
+
+/// KiB that `target` holds for each of `count` connections, each of which has
+/// had one answer to `request`.
+pub(crate) fn cost(target: &Target, scenario: &Scenario, count: usize) -> anyhow::Result<f64> {
+    let address = target.address(scenario.way).context("it does not speak that")?;
+    let work = |connections| Work { connections, rate: Some(5000), ..scenario.work.clone() };
+    // What is allocated once, for the first requests, is not a connection's.
+    Clients::open(address, work(64))?.run(Duration::from_secs(1))?;
+    std::thread::sleep(Duration::from_secs(2));
+    let before = resident(target.pid());
+    let mut clients = Clients::open(address, work(count))?;
+    // At a fixed rate every connection has its turn: first in, first out.
+    let turn = Duration::from_secs_f64(count as f64 / 5000.0 * 1.2);
+    let outcome = clients.run(turn)?;
+    anyhow::ensure!(outcome.failed == 0, "{}: {} failed", target.label, outcome.failed);
+    std::thread::sleep(Duration::from_secs(3));
+    let after = resident(target.pid());
+    Ok((after as f64 - before as f64) / 1024.0 / count as f64)
+}

@@ -1,0 +1,57 @@
+//! Who is at the other end of a client connection.
+
+use std::{net::SocketAddr, sync::Arc};
+
+/// What is known of a client connection before its first request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address, as the socket has it.
+    pub address: SocketAddr,
+    /// The address that it connected to.
+    pub local: SocketAddr,
+    /// What the handshake agreed on, if the connection is encrypted.
+    pub tls: Option<TlsSession>,
+}
+
+impl Peer {
+    /// A peer that speaks in the clear.
+    #[must_use]
+    pub const fn plain(address: SocketAddr, local: SocketAddr) -> Self {
+        Self { address, local, tls: None }
+    }
+
+    /// The scheme of what it asks for.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug)]
+pub struct TlsSession {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name that the client asked for (RFC 6066 section 3), in lower case.
+    pub server_name: Option<Arc<str>>,
+    /// The protocol they agreed on (RFC 7301), such as `h2`.
+    pub alpn: Option<Arc<str>>,
+    /// Which of the listener's rules for client certificates held: their
+    /// number, the listener's own being 0.
+    pub policy: usize,
+    /// The certificate that the client has shown, which was verified.
+    pub client: Option<Arc<ClientCertificate>>,
+}
+
+/// A client's certificate, as far as instances are told of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Its subject (RFC 4514).
+    pub subject: String,
+    /// Its subject alternative names, such as `DNS:a.example`.
+    pub names: Vec<String>,
+    /// The SHA-256 of its DER form, in lower-case hex.
+    pub fingerprint: String,
+    /// Its DER form.
+    pub der: Arc<[u8]>,
+}
