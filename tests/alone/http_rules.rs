@@ -357,6 +357,22 @@ fn d12_whether_data_came_early_is_left_to_the_instance() {
 }
 
 #[test]
+fn b14_ranges_pass_untouched() {
+    let backend = Backend::answering(
+        "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 1-2/5\r\ncontent-length: 2\r\n\r\nel",
+    );
+    let portolan = Portolan::before(backend.address);
+    let fields = "range: bytes=1-2\r\nif-range: \"a\"\r\naccept-encoding: gzip;q=0.5";
+    let answer = portolan.exchange(with(fields, ""));
+    assert_eq!((answer.status(), &*answer.text()), (206, "el"));
+    assert_eq!(answer.field("content-range"), Some("bytes 1-2/5"));
+    let request = backend.only_request();
+    assert_eq!(request.field("range"), Some("bytes=1-2"));
+    assert_eq!(request.field("if-range"), Some("\"a\""));
+    assert_eq!(request.field("accept-encoding"), Some("gzip;q=0.5"));
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let backend = Backend::start(|mut accepted| {
         while let Some(request) = accepted.request() {
