@@ -5,12 +5,13 @@ mod accept;
 mod activity;
 mod farewell;
 pub mod http1;
+pub mod proxy_protocol;
 mod settings;
 mod socket;
 mod stream;
 
 pub use accept::accept;
 pub use farewell::Farewell;
-pub use settings::{ForwardedStyle, ListenerSettings, ProxyStatus};
+pub use settings::{ForwardedStyle, ListenerSettings, ProxyProtocolSettings, ProxyStatus};
 pub use socket::{bind_set, complete_set};
 pub use stream::ClientStream;

@@ -1,7 +1,7 @@
 //! `[[listener]]`: where clients are accepted, and what one of them may cost.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
 };
 
@@ -40,6 +40,10 @@ pub struct ListenerSettings {
     pub forwarded: ForwardedStyle,
     /// Whom `Proxy-Status` tells why the proxy answered by itself (RFC 9209).
     pub proxy_status: ProxyStatus,
+    /// Load balancers in front that say in a PROXY protocol header whose
+    /// connection they pass on. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
 }
 
 /// The fields in which instances are told of the client.
@@ -70,6 +74,26 @@ pub enum ProxyStatus {
     All,
 }
 
+/// Who begins connections with a PROXY protocol header, version 1 or 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSettings {
+    /// Networks that have to send it, within `head_timeout`, and are believed.
+    /// A connection from elsewhere is an ordinary one, and is refused if it
+    /// begins with such a header.
+    #[schemars(with = "Vec<Network>")]
+    pub from: Vec<IpNet>,
+}
+
+impl ProxyProtocolSettings {
+    /// Whether a connection from `peer` has to begin with a header.
+    #[must_use]
+    pub fn lists(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.from.iter().any(|network| network.contains(&peer))
+    }
+}
+
 impl Default for ListenerSettings {
     fn default() -> Self {
         Self {
@@ -83,6 +107,7 @@ impl Default for ListenerSettings {
             max_target_size: ByteSize::kib(16),
             forwarded: ForwardedStyle::default(),
             proxy_status: ProxyStatus::default(),
+            proxy_protocol: None,
         }
     }
 }

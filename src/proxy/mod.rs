@@ -19,6 +19,7 @@ mod replay;
 mod request_id;
 mod send;
 mod tunnel;
+mod unread;
 mod upload;
 
 use std::{future::Future, rc::Rc, sync::Arc};

@@ -266,7 +266,7 @@ impl Record {
             .told_of
             .as_ref()
             .and_then(|line| forwarded::client_in(line, &self.client.settings.trusted_proxies));
-        told.unwrap_or(self.client.peer.address.ip())
+        told.unwrap_or_else(|| self.client.peer.ip())
     }
 
     /// Who has sent the request.
