@@ -4,9 +4,12 @@
 //! room of a listener. It is told what to do by [`Command`]s, and ends when it
 //! is told to stop and its last connection has ended.
 
+mod serving;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -17,8 +20,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use futures_util::FutureExt;
 use tokio::{
     runtime::LocalRuntime,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -29,13 +31,16 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     deadline::{self, TickerHandle},
     listener::{
-        self, Farewell, ListenerSettings,
-        http1::{self, Moved, Refusal},
+        self, ClientStream, Farewell, ListenerSettings, Protocol,
+        http1::{self, Moved},
+        http2,
         proxy_protocol::{HeaderError, introduction},
     },
     model::{Peer, Reason},
-    proxy::{Client, ClientService, Proxy, ResponseBody},
+    proxy::{Client, ClientService, Proxy},
 };
+
+use serving::{Open, Serving};
 
 /// Time between two complaints in the log.
 const COMPLAINTS: Duration = Duration::from_secs(10);
@@ -331,8 +336,23 @@ async fn serve(
         },
     };
     let announced = peer.announced;
+    let session = peer.tls.clone();
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
+    let recognised = if let Some(session) = &session {
+        Some((Protocol::agreed(session.alpn.as_deref()), ahead))
+    } else if settings.http2.enabled {
+        let patience = settings.head_timeout.into();
+        listener::recognise(stream.socket(), ahead, patience, stop.told()).await
+    } else {
+        Some((Protocol::Http1, ahead))
+    };
+    let Some((protocol, ahead)) = recognised else { return };
+    if protocol == Protocol::Http2 {
+        let answer = |request| service.answer(request).map(Ok::<_, Infallible>);
+        http2::serve(stream, ahead, &settings, answer, stop.told()).await;
+        return;
+    }
     let service = Serving(service);
     match http1::serve(stream, ahead, &settings, &service, stop.told()).await {
         http1::End::Broken(error) => service.note_breach(&error),
@@ -345,55 +365,4 @@ async fn serve(
         http1::End::Closed | http1::End::TimedOut => {}
     }
     drop(permit);
-}
-
-/// The service of one client connection.
-struct Serving(ClientService);
-
-impl Serving {
-    /// Records that hyper has refused what was let through to it.
-    #[cold]
-    fn note_breach(&self, error: &hyper::Error) {
-        let reason = if error.is_parse_too_large() {
-            Reason::HeadTooLarge
-        } else if error.is_parse() {
-            Reason::RequestInvalid
-        } else {
-            return;
-        };
-        tracing::error!(%error, "a request was let through that cannot be parsed");
-        drop(self.0.refuse(&Request::new(()), reason, "the request cannot be parsed"));
-    }
-}
-
-impl http1::Service for Serving {
-    type Body = ResponseBody;
-
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<ResponseBody>> {
-        self.0.answer(request)
-    }
-
-    fn refuse(&self, refusal: &Refusal) -> Response<ResponseBody> {
-        let Refusal { reason, detail, request } = refusal;
-        self.0.refuse(request, *reason, detail)
-    }
-}
-
-/// Counts an open connection.
-struct Open {
-    proxy: Rc<Proxy>,
-    listener: usize,
-}
-
-impl Open {
-    fn begin(proxy: Rc<Proxy>, listener: usize) -> Self {
-        proxy.metrics.worker(proxy.worker).connection_opened(listener);
-        Self { proxy, listener }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.proxy.metrics.worker(self.proxy.worker).connection_closed(self.listener);
-    }
 }

@@ -1,5 +1,7 @@
 //! `[[listener]]`: where clients are accepted, and what one of them may cost.
 
+mod http2;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
@@ -10,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ByteSize, HumanDuration, ListenAddress, Network};
+
+pub use http2::Http2Settings;
 
 /// One address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +44,8 @@ pub struct ListenerSettings {
     pub forwarded: ForwardedStyle,
     /// Whom `Proxy-Status` tells why the proxy answered by itself (RFC 9209).
     pub proxy_status: ProxyStatus,
+    /// HTTP/2.
+    pub http2: Http2Settings,
     /// Load balancers in front that say in a PROXY protocol header whose
     /// connection they pass on. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +113,7 @@ impl Default for ListenerSettings {
             max_target_size: ByteSize::kib(16),
             forwarded: ForwardedStyle::default(),
             proxy_status: ProxyStatus::default(),
+            http2: Http2Settings::default(),
             proxy_protocol: None,
         }
     }

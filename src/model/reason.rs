@@ -77,6 +77,8 @@ reasons! {
     CodingRefused = "coding_refused", Some(501);
     /// A version of HTTP that is not spoken here.
     VersionRefused = "version_refused", Some(505);
+    /// An extended CONNECT to a protocol other than WebSocket.
+    ProtocolRefused = "protocol_refused", Some(501);
     /// The instance refused the connection.
     ConnectRefused = "connect_refused", Some(502);
     /// The connection could not be opened for another reason.
@@ -153,6 +155,7 @@ impl Reason {
             | Self::HeadTooLarge
             | Self::CodingRefused
             | Self::VersionRefused
+            | Self::ProtocolRefused
             | Self::LoopDetected => Ending::Refused,
             Self::InternalError
             | Self::ConnectRefused

@@ -14,6 +14,7 @@ mod forwarded;
 mod headers;
 mod hold;
 mod proxy_status;
+mod pseudo;
 mod record;
 mod replay;
 mod request_id;
@@ -21,6 +22,7 @@ mod send;
 mod tunnel;
 mod unread;
 mod upload;
+mod websocket;
 
 use std::{future::Future, rc::Rc, sync::Arc};
 
@@ -111,7 +113,7 @@ impl ClientService {
         reason: Reason,
         detail: &'static str,
     ) -> Response<ResponseBody> {
-        let mut record = Record::begin(&self.proxy, &self.client, request);
+        let mut record = Record::begin(&self.proxy, &self.client, request, request.version());
         record.form = Form::asked_by(request.headers());
         answer::failure(record, &Failure::new(reason, detail))
     }

@@ -21,6 +21,7 @@ mod exec;
 mod expect_continue;
 mod header_rules;
 mod hold;
+mod http2;
 mod http_rules;
 mod keep_alive;
 mod lifecycle;

@@ -15,7 +15,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -122,7 +122,7 @@ pub(super) struct Guard<S: ClientStream> {
 
 impl<S: ClientStream> Guard<S> {
     /// Guards `stream`, of which `ahead` was read already.
-    pub(super) fn new(stream: S, ahead: &[u8], activity: Arc<Activity>, limits: Limits) -> Self {
+    pub(super) fn new(stream: S, ahead: Bytes, activity: Arc<Activity>, limits: Limits) -> Self {
         let gate = Gate { phase: Phase::head(), limits };
         Self { stream, activity, gate, held: ahead.into(), passed: 0 }
     }

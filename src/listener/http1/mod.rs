@@ -97,7 +97,7 @@ pub async fn serve<I: ClientStream, S: Service>(
     let most_fields = settings.max_head_fields.get();
     let largest = settings.max_head_size.bytes();
     let limits = Limits::new(largest, settings.max_target_size.bytes(), most_fields);
-    let guard = Guard::new(stream, &ahead, Arc::clone(&activity), limits);
+    let guard = Guard::new(stream, ahead, Arc::clone(&activity), limits);
     let answer = async |request: Request<Incoming>, busy: Busy| {
         let only_reset_tells = request.version() == Version::HTTP_10;
         let mut response = match busy.activity().refusal() {

@@ -4,7 +4,6 @@ use std::{
     cell::RefCell, collections::VecDeque, convert::Infallible, future::pending, time::Duration,
 };
 
-use bytes::Bytes;
 use http::{Request, Response, header::CONNECTION};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -70,14 +69,16 @@ impl AsyncWrite for Wire {
     }
 }
 
+type Pairs = Vec<(String, Vec<u8>)>;
+
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Request {
         method: String,
         target: String,
-        fields: Vec<(String, Vec<u8>)>,
-        body: Option<(Vec<u8>, Vec<(String, Vec<u8>)>)>,
+        fields: Pairs,
+        body: Option<(Vec<u8>, Pairs)>,
     },
     Refused(Reason),
 }
@@ -102,7 +103,7 @@ impl http_body::Body for Said {
     }
 }
 
-fn pairs(fields: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
+fn pairs(fields: &http::HeaderMap) -> Pairs {
     let pair = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.to_string(), value.as_bytes().to_vec())
     };
@@ -253,8 +254,6 @@ fn read_plainly(message: &[u8]) -> Seen {
     seen(&words, fields, body.to_vec(), trailers)
 }
 
-type Pairs = Vec<(String, Vec<u8>)>;
-
 fn seen(words: &[&str], fields: Pairs, body: Vec<u8>, trailers: Pairs) -> Seen {
     let (method, target) = (words[0].to_owned(), words[1].to_owned());
     Seen::Request { method, target, fields, body: Some((body, trailers)) }
@@ -362,7 +361,7 @@ async fn a_request_in_one_piece_is_not_held() {
     let (mut client, server) = duplex(4096);
     let activity = Activity::new(Duration::from_secs(1), Duration::from_secs(1));
     let limits = Limits::new(4096, 100, 10);
-    let mut guard = Guard::new(Wire(server), b"", Arc::clone(&activity), limits);
+    let mut guard = Guard::new(Wire(server), Bytes::new(), Arc::clone(&activity), limits);
     let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut buffer = [0; 1024];
     for _ in 0..2 {
