@@ -194,7 +194,8 @@ async fn attempt(
         head.headers_mut().insert(HOST, host);
     }
     let mut now = Instant::now();
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
+    let client = record.announced_as(policy.proxy_protocol);
+    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, client, now) };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
@@ -280,7 +281,9 @@ async fn connect(
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
-    let opened = record.deadline.limit(upstream::connect(endpoint, &guard)).await;
+    let client = record.announced_as(policy.proxy_protocol);
+    let header = record.announcement(policy.proxy_protocol);
+    let opened = record.deadline.limit(upstream::connect(endpoint, &guard, &header)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -288,7 +291,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(stream)) => Ok(Connection::open(stream)),
+        Ok(Ok(stream)) => Ok(Connection::open(stream, client)),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {
