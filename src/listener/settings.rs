@@ -1,7 +1,9 @@
 //! `[[listener]]`: where clients are accepted, and what one of them may cost.
 
+mod http2;
+
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
 };
 
@@ -10,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ByteSize, HumanDuration, ListenAddress, Network};
+
+pub use http2::Http2Settings;
 
 /// One address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +40,32 @@ pub struct ListenerSettings {
     pub max_head_fields: NonZeroU32,
     /// Bytes of a request target. More gets 414.
     pub max_target_size: ByteSize,
+    /// HTTP/2.
+    pub http2: Http2Settings,
+    /// Load balancers in front that say in a PROXY protocol header whose
+    /// connection they pass on. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
+}
+
+/// Who begins connections with a PROXY protocol header, version 1 or 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSettings {
+    /// Networks that have to send it, within `head_timeout`, and are believed.
+    /// A connection from elsewhere is an ordinary one, and is refused if it
+    /// begins with such a header.
+    #[schemars(with = "Vec<Network>")]
+    pub from: Vec<IpNet>,
+}
+
+impl ProxyProtocolSettings {
+    /// Whether a connection from `peer` has to begin with a header.
+    #[must_use]
+    pub fn lists(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.from.iter().any(|network| network.contains(&peer))
+    }
 }
 
 impl Default for ListenerSettings {
@@ -49,6 +79,8 @@ impl Default for ListenerSettings {
             max_head_size: ByteSize::kib(64),
             max_head_fields: const { NonZeroU32::new(100).unwrap() },
             max_target_size: ByteSize::kib(16),
+            http2: Http2Settings::default(),
+            proxy_protocol: None,
         }
     }
 }

@@ -47,6 +47,9 @@ reasons! {
     TunnelIdleTimeout = "tunnel_idle_timeout", None;
     /// The client left before its response was complete.
     ClientGone = "client_gone", None;
+    /// A connection from a load balancer does not begin with a PROXY protocol
+    /// header that can be read.
+    ProxyHeaderInvalid = "proxy_header_invalid", None;
     /// The request breaks a rule of HTTP or of this proxy.
     RequestInvalid = "request_invalid", Some(400);
     /// No route matches.
@@ -68,6 +71,8 @@ reasons! {
     InternalError = "internal_error", Some(500);
     /// A transfer coding other than chunked.
     CodingRefused = "coding_refused", Some(501);
+    /// An extended CONNECT to a protocol other than WebSocket.
+    ProtocolRefused = "protocol_refused", Some(501);
     /// The instance refused the connection.
     ConnectRefused = "connect_refused", Some(502);
     /// The connection could not be opened for another reason.
@@ -130,7 +135,8 @@ impl Reason {
                 Ending::Completed
             }
             Self::ClientGone => Ending::ClientGone,
-            Self::RequestInvalid
+            Self::ProxyHeaderInvalid
+            | Self::RequestInvalid
             | Self::NoRoute
             | Self::MethodRefused
             | Self::RequestBodyTimeout
@@ -139,6 +145,7 @@ impl Reason {
             | Self::ExpectationRefused
             | Self::HeadTooLarge
             | Self::CodingRefused
+            | Self::ProtocolRefused
             | Self::LoopDetected => Ending::Refused,
             Self::InternalError
             | Self::ConnectRefused

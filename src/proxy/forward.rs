@@ -8,14 +8,14 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 
 use super::{
-    Proxy, RequestConnection,
+    Proxy,
     admission::{self, Admitted},
     answer,
     body::ResponseBody,
@@ -23,25 +23,34 @@ use super::{
     failure::{Failure, elapsed},
     headers::{self, X_REQUEST_ID},
     hold::Holder,
+    pseudo,
     record::Record,
     send, tunnel,
-    upload::{Hold, RequestBody, Upload, UploadBounds},
+    upload::{RequestBody, Upload, UploadBounds},
+    websocket::Asked,
 };
 use crate::{
     balance::{GateQueue, GateRefusal, Pass},
     deadline::Remaining,
     model::{InFlight, Reason, ServicePolicy},
     routing::{Action, Lookup, Route, Service, Table, join},
+    upstream::Incoming,
 };
 
 /// Answers one request of `client`.
 pub(super) async fn handle(
     proxy: Rc<Proxy>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<hyper::body::Incoming>,
 ) -> Response<ResponseBody> {
-    let mut record = Record::begin(&proxy, &client, &request);
-    match forward(&proxy, &client, request, &mut record).await {
+    let version = request.version();
+    let flat = pseudo::flatten(&mut request, &client);
+    let mut record = Record::begin(&proxy, &client, &request, version);
+    let outcome = match flat {
+        Ok(()) => forward(&proxy, &client, request, &mut record).await,
+        Err(failure) => Err(failure),
+    };
+    match outcome {
         Ok(Outcome::Answer(answer)) => answer.into_response(&proxy, record),
         Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
         Err(failure) => answer::failure(record, &failure),
@@ -56,7 +65,6 @@ enum Outcome {
 /// The head of an instance's answer, and where the rest comes from.
 struct Answer {
     response: Response<Incoming>,
-    connection: RequestConnection,
     policy: Arc<ServicePolicy>,
     /// The client's half of an upgrade that the instance agreed to.
     upgrade: Option<OnUpgrade>,
@@ -67,28 +75,29 @@ impl Answer {
         let (parts, incoming) = self.response.into_parts();
         let Some(client) = self.upgrade else {
             let idle = self.policy.timeouts.idle;
-            let body = ResponseBody::forwarded(incoming, record, self.connection, idle);
+            let body = ResponseBody::forwarded(incoming, record, idle);
             return Response::from_parts(parts, body);
         };
-        let mut response = Response::from_parts(parts, incoming);
-        let instance = hyper::upgrade::on(&mut response);
-        let idle = self.policy.timeouts.tunnel_idle;
-        let tunnel = tunnel::run(record, client, instance, idle);
-        tokio::task::spawn_local(proxy.tasks.track_future(tunnel));
-        response.map(|_| ResponseBody::own(bytes::Bytes::new()))
+        if let Some(instance) = incoming.into_switched() {
+            let idle = self.policy.timeouts.tunnel_idle;
+            let tunnel = tunnel::run(record, client, instance, idle);
+            tokio::task::spawn_local(proxy.tasks.track_future(tunnel));
+        }
+        Response::from_parts(parts, ResponseBody::own(bytes::Bytes::new()))
     }
 }
 
 async fn forward(
     proxy: &Proxy,
     client: &Client,
-    mut request: Request<Incoming>,
+    mut request: Request<hyper::body::Incoming>,
     record: &mut Record,
 ) -> Result<Outcome, Failure> {
     let mut admitted = admission::admit(&request, client)?;
     // RFC 6455 section 4.1. An upgrade with a body would be two messages in one.
     admitted.fields.websocket &=
         request.method() == Method::GET && http_body::Body::is_end_stream(request.body());
+    let asked = request.extensions_mut().remove::<Asked>();
     let upgrade = admitted.fields.websocket.then(|| hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -108,19 +117,19 @@ async fn forward(
     if !http_body::Body::is_end_stream(&incoming) {
         attach_body(&mut request, incoming, &admitted, &policy, record)?;
     }
-    let (mut response, connection) = send::send(proxy, request, &route, &policy, record).await?;
+    let mut response = send::send(proxy, request, &route, &policy, record).await?;
     record.answered(response.status().as_u16());
     if let Some(total) = total {
         let rest = total.saturating_sub(record.elapsed());
         response.extensions_mut().insert(Remaining(rest));
     }
-    let upgrade = accept_switch(&mut response, &connection, upgrade)?;
+    let upgrade = accept_switch(&mut response, upgrade, asked)?;
     route.response_edits.apply(response.headers_mut());
     if record.upload.as_ref().is_some_and(|upload| upload.held.get()) {
         // The client may or may not send the body that was not asked for.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(Outcome::Answer(Box::new(Answer { response, connection, policy, upgrade })))
+    Ok(Outcome::Answer(Box::new(Answer { response, policy, upgrade })))
 }
 
 enum Choice {
@@ -261,7 +270,11 @@ fn rewrite(
     {
         record.request_id = id.clone();
     }
-    headers::to_instance(&mut headers, admitted.fields, client, &record.request_id);
+    let via = HeaderValue::from_static(match record.version {
+        Version::HTTP_2 => "2 portolan",
+        _ => "1.1 portolan",
+    });
+    headers::to_instance(&mut headers, via, admitted.fields, client, &record.request_id);
     route.request_edits.apply(&mut headers);
     let mut request = Request::new(());
     *request.method_mut() = parts.method;
@@ -274,7 +287,7 @@ fn rewrite(
 /// Lets the client's body follow the head, within its bounds.
 fn attach_body(
     request: &mut Request<RequestBody>,
-    incoming: Incoming,
+    incoming: hyper::body::Incoming,
     admitted: &Admitted,
     policy: &ServicePolicy,
     record: &mut Record,
@@ -285,27 +298,8 @@ fn attach_body(
         let detail = "the request body is longer than the service allows";
         return Err(Failure::new(Reason::RequestTooLarge, detail));
     }
-    let headers = request.headers_mut();
-    match promised {
-        // Written anew: not everybody reads "010" as ten.
-        Some(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
-        None => {
-            // hyper drops a body of unknown length from methods that seldom
-            // have one.
-            headers.remove(CONTENT_LENGTH);
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
-        }
-    };
-    let hold = admitted.fields.expect_continue.then(|| {
-        let hold = Arc::new(Hold::default());
-        let released = Arc::clone(&hold);
-        hyper::ext::on_informational(request, move |head| {
-            if head.status() == StatusCode::CONTINUE {
-                released.release();
-            }
-        });
-        hold
-    });
+    // Written anew by whoever sends it: not everybody reads "010" as ten.
+    request.headers_mut().remove(CONTENT_LENGTH);
     let upload = Rc::new(Upload::default());
     record.upload = Some(Rc::clone(&upload));
     let bounds = UploadBounds {
@@ -313,37 +307,49 @@ fn attach_body(
         idle: policy.timeouts.idle,
         response: policy.timeouts.response,
         limit,
-        hold,
+        hold: admitted.fields.expect_continue,
     };
     *request.body_mut() = RequestBody::new(incoming, upload, bounds);
     Ok(())
 }
 
-/// Cleans the head of an answer that came over `connection`. A switch of protocols counts only if the
+/// Cleans the head of an answer. A switch of protocols counts only if the
 /// client asked for it and the instance names the same one (RFC 9110 section
 /// 7.8); any other 101 is a breach.
 fn accept_switch(
     response: &mut Response<Incoming>,
-    connection: &RequestConnection,
-    asked: Option<OnUpgrade>,
+    client: Option<OnUpgrade>,
+    asked: Option<Asked>,
 ) -> Result<Option<OnUpgrade>, Failure> {
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let to_websocket = response
         .headers()
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if let Some(timeout) = headers::to_client(response.headers_mut())? {
-        connection.announced(timeout);
-    }
+    headers::to_client(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     if !switching {
+        // By CONNECT it would be an agreement (RFC 9110 section 9.3.6).
+        if asked.is_some() && response.status().is_success() {
+            let detail = "the instance answered, and did not switch protocols";
+            return Err(Failure::new(Reason::UpstreamProtocolError, detail));
+        }
         return Ok(None);
     }
-    if asked.is_none() || !to_websocket {
+    if client.is_none() || !to_websocket {
         let detail = "the instance switched to a protocol that was not asked for";
         return Err(Failure::new(Reason::UpstreamProtocolError, detail));
     }
+    if let Some(asked) = asked {
+        if !asked.is_answered(response.headers()) {
+            let detail = "the instance does not speak the protocol that it switched to";
+            return Err(Failure::new(Reason::UpstreamProtocolError, detail));
+        }
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        *response.status_mut() = StatusCode::OK;
+        return Ok(client);
+    }
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    Ok(asked)
+    Ok(client)
 }

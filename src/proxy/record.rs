@@ -5,6 +5,7 @@
 //! permit, its deadline), so that all of it ends together, however it ends.
 
 use std::{
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -12,13 +13,14 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Proxy, RequestConnection, client::Client, upload::Upload};
+use super::{Proxy, client::Client, upload::Upload};
 use crate::{
     balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
-    model::{Ending, Endpoint, InFlight, Reason},
+    model::{Ending, Endpoint, InFlight, ProxyProtocol, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
+    upstream::Connection,
 };
 
 /// The record of one request.
@@ -30,7 +32,8 @@ pub(super) struct Record {
     pub(super) begun: Instant,
     method: Method,
     target: Uri,
-    version: Version,
+    /// What it came by.
+    pub(super) version: Version,
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
@@ -74,11 +77,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Begins the record of `request`.
+    /// Begins the record of `request`, which came by `version`.
     pub(super) fn begin<B>(
         proxy: &Rc<Proxy>,
         client: &Rc<Client>,
         request: &Request<B>,
+        version: Version,
     ) -> Box<Self> {
         proxy.metrics.worker(proxy.worker).request_begun();
         let field = |name| request.headers().get(name).cloned();
@@ -88,7 +92,7 @@ impl Record {
             begun: Instant::now(),
             method: request.method().clone(),
             target: request.uri().clone(),
-            version: request.version(),
+            version,
             host: field(header::HOST),
             user_agent: field(header::USER_AGENT),
             referer: field(header::REFERER),
@@ -203,9 +207,22 @@ impl Record {
         self.upload.as_ref().and_then(|upload| upload.failure.get())
     }
 
+    /// The client that a connection is made for, if the instance is told.
+    pub(super) fn announced_as(&self, protocol: ProxyProtocol) -> Option<SocketAddr> {
+        let peer = &self.client.peer;
+        (protocol != ProxyProtocol::Off).then(|| peer.announced.unwrap_or(peer.address))
+    }
+
+    /// How the instance is told.
+    pub(super) fn announcement(&self, protocol: ProxyProtocol) -> Vec<u8> {
+        let local = self.client.peer.local;
+        let header = |client| protocol.header(client, local);
+        self.announced_as(protocol).map(header).unwrap_or_default()
+    }
+
     /// Keeps `connection`, idle from `now` on, for the next request to the
     /// same endpoint.
-    pub(super) fn keep(&self, connection: RequestConnection, now: Instant) {
+    pub(super) fn keep(&self, connection: Connection, now: Instant) {
         if let Some(endpoint) = self.endpoint() {
             self.proxy.pools.put(endpoint, connection, now);
         }
@@ -262,7 +279,7 @@ impl Record {
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
-            client: self.client.peer.address.ip(),
+            client: self.client.peer.ip(),
             peer: self.client.peer.address,
             method: self.method.clone(),
             scheme: self.client.peer.scheme(),

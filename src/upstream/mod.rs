@@ -1,11 +1,15 @@
-//! Connections to endpoints: opening them, and keeping the idle ones.
+//! Connections to endpoints: opening them, speaking over them, and keeping the
+//! idle ones.
 
 mod connect;
 mod connection;
+mod http1;
+mod incoming;
 mod keep_alive;
 mod pool;
 
 pub use connect::{ConnectError, connect};
-pub use connection::Connection;
-pub use keep_alive::announced;
+pub use connection::{Connection, Stream};
+pub use http1::{Answer, AnswerError, Fault, Malformed, Outgoing, SendError, Switched, recycle};
+pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;

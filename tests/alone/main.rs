@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod announced_clients;
+mod answers;
 mod body_limits;
 mod breaker;
 mod broken_responses;
@@ -20,11 +22,13 @@ mod exec;
 mod expect_continue;
 mod header_rules;
 mod hold;
+mod http2;
 mod keep_alive;
 mod lifecycle;
 mod limits;
 mod misbehaving;
 mod outliers;
+mod proxy_protocol;
 mod reasons;
 mod responses_without_body;
 mod retries;
