@@ -5,7 +5,7 @@
 //! is told to stop and its last connection has ended.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
@@ -14,7 +14,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::{
     runtime::LocalRuntime,
@@ -28,9 +28,11 @@ use crate::{
     listener::{
         self, Farewell, ListenerSettings,
         http1::{self, Moved},
+        tls::{self, HandshakeError},
     },
     model::{Peer, Reason},
     proxy::{Client, ClientService, Proxy},
+    tls::ServerTls,
 };
 
 /// What the sockets of one address have in common, over all workers.
@@ -42,6 +44,8 @@ pub struct Listening {
     pub address: SocketAddr,
     /// Settings for connections to come.
     pub settings: ArcSwap<ListenerSettings>,
+    /// What it speaks TLS with, if it does.
+    pub tls: ArcSwapOption<ServerTls>,
     /// Connections that may still be opened.
     pub room: Arc<Semaphore>,
 }
@@ -133,11 +137,14 @@ struct Work {
     movers: Rc<RefCell<Option<mpsc::UnboundedSender<MovedClient>>>>,
 }
 
-/// How the connections of one listener are told to end.
+/// How the connections of one listener are told to end, and what they have in
+/// common on this worker.
 #[derive(Clone, Default)]
 struct Stop {
     token: CancellationToken,
     farewell: Rc<Cell<Farewell>>,
+    /// Room for TLS handshakes, once there was one.
+    handshakes: Rc<OnceCell<Semaphore>>,
 }
 
 impl Stop {
@@ -278,9 +285,15 @@ async fn serve(
 ) {
     let settings = shared.settings.load_full();
     let peer = Peer::plain(peer, shared.address);
+    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
+    if settings.tls.is_some() {
+        // In a place of its own: connections in the clear are smaller.
+        Box::pin(serve_tls(&work, &shared, stream, peer, settings, stop, &open)).await;
+        drop(permit);
+        return;
+    }
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
     let answer = |request| service.answer(request);
     match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
         http1::End::Broken(error) => open.refused(&error),
@@ -293,6 +306,50 @@ async fn serve(
         http1::End::Closed | http1::End::TimedOut => {}
     }
     drop(permit);
+}
+
+/// Serves a connection that begins with a TLS handshake. It does not move to
+/// another process, but ends here in its own time.
+async fn serve_tls(
+    work: &Work,
+    shared: &Listening,
+    stream: tokio::net::TcpStream,
+    mut peer: Peer,
+    settings: Arc<ListenerSettings>,
+    stop: Stop,
+    open: &Open,
+) {
+    let (Some(wanted), Some(tls)) = (&settings.tls, shared.tls.load_full()) else { return };
+    let most = wanted.max_handshakes.get() as usize;
+    let room = stop.handshakes.get_or_init(|| Semaphore::new(most));
+    let metrics = work.proxy.metrics.worker(work.proxy.worker);
+    let within = settings.head_timeout.into();
+    let (stream, session) = match tls::accept(stream, &tls, room, within).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            metrics.handshake_failed(error.kind);
+            not_accepted(&error, &peer);
+            return;
+        }
+    };
+    // Not kept for as long as the connection is open.
+    drop(tls);
+    metrics.handshake_done(session.resumed);
+    peer.tls = Some(session);
+    let client = Client::new(peer, Arc::clone(&settings));
+    let service = ClientService::new(Rc::clone(&work.proxy), client);
+    let answer = |request| service.answer(request);
+    let end = http1::serve(stream, Bytes::new(), &settings, answer, stop.told()).await;
+    if let http1::End::Broken(error) = end {
+        open.refused(&error);
+    }
+}
+
+/// Tells of a handshake that failed. Whoever scans ports makes many of them,
+/// so it is not for the log unless it is asked for.
+#[cold]
+fn not_accepted(error: &HandshakeError, peer: &Peer) {
+    tracing::debug!(client = %peer.address, listener = %peer.local, "TLS handshake: {error}");
 }
 
 /// Counts an open connection.

@@ -8,6 +8,7 @@ pub mod http1;
 mod settings;
 mod socket;
 mod stream;
+pub mod tls;
 
 pub use accept::accept;
 pub use farewell::Farewell;

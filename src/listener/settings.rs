@@ -2,14 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
+    num::{NonZeroU16, NonZeroU32},
 };
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ByteSize, HumanDuration, ListenAddress, Network};
+use crate::model::{ByteSize, HumanDuration, ListenAddress, Network, ServerTlsSettings};
 
 /// One address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,14 @@ pub struct ListenerSettings {
     pub max_head_fields: NonZeroU32,
     /// Bytes of a request target. More gets 414.
     pub max_target_size: ByteSize,
+    /// Speak TLS. Default: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTlsSettings>,
+    /// Answer every request with a redirect (308) to the same host and path at
+    /// `https://`, and `https_port`.
+    pub redirect_to_https: bool,
+    /// The port that `redirect_to_https` leads to.
+    pub https_port: NonZeroU16,
 }
 
 impl Default for ListenerSettings {
@@ -49,6 +57,9 @@ impl Default for ListenerSettings {
             max_head_size: ByteSize::kib(64),
             max_head_fields: const { NonZeroU32::new(100).unwrap() },
             max_target_size: ByteSize::kib(16),
+            tls: None,
+            redirect_to_https: false,
+            https_port: const { NonZeroU16::new(443).unwrap() },
         }
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Fields {
     pub(super) hop_by_hop: bool,
     /// A field by which proxies tell each other of the client.
     pub(super) forwarded: bool,
+    /// A field by which instances are told of the client's certificate.
+    pub(super) client_cert: bool,
     /// `X-Request-Id`.
     pub(super) request_id: bool,
     /// `TE: trailers`.
@@ -112,6 +114,13 @@ pub(super) fn admit<B>(request: &Request<B>, client: &Client) -> Result<Admitted
             host => host,
         },
     };
+    // RFC 9110 section 15.5.20.
+    if let Some(tls) = &client.peer.tls
+        && tls.misdirects(host.as_ref().map_or("", CanonicalHost::as_str))
+    {
+        let detail = "this host wants another connection, by its own name";
+        return Err(Failure::new(Reason::Misdirected, detail));
+    }
     let path = match path::canonical(uri.path()) {
         Ok(Cow::Borrowed(_)) => None,
         Ok(Cow::Owned(path)) => Some(path),
@@ -169,6 +178,11 @@ fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
                 fields.via = true;
                 passages += passages_in(value);
             }
+            "client-cert"
+            | "client-cert-chain"
+            | "x-client-cert-subject"
+            | "x-client-cert-san"
+            | "x-client-cert-sha256" => fields.client_cert = true,
             "x-request-id" => fields.request_id = true,
             "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto"
             | "x-forwarded-port" | "x-forwarded-prefix" | "x-forwarded-server" | "x-real-ip" => {

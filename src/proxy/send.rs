@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     deadline::Elapsed,
-    model::{Endpoint, EndpointId, InFlight, Reason, RetryPolicy, ServicePolicy},
+    model::{
+        Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy,
+    },
     routing::{Action, Route, Service},
     telemetry::RetryCause,
     upstream::{self, ConnectError, Connection},
@@ -57,13 +59,13 @@ pub(super) async fn send(
         service.budget.count(proxy.worker, record.begun);
     }
     let replay = Replay::of(&mut request, &policy.retry);
-    let own_host = policy.preserve_host && request.headers().contains_key(HOST);
+    let client_host = request.headers().get(HOST).cloned();
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
     let mut holder = Holder::default();
     loop {
         let Lost { end, cause, unsent } =
-            match attempt(proxy, request, policy, own_host, fresh, record).await {
+            match attempt(proxy, request, policy, &client_host, fresh, record).await {
                 Ok(answered) if policy.retry.retries_status(answered.0.status().as_u16()) => {
                     Lost { end: Ok(answered), cause: Some(RetryCause::Status), unsent: None }
                 }
@@ -160,7 +162,7 @@ async fn attempt(
     proxy: &Proxy,
     mut request: Request<RequestBody>,
     policy: &ServicePolicy,
-    own_host: bool,
+    client_host: &Option<HeaderValue>,
     fresh: bool,
     record: &mut Record,
 ) -> Result<Answered, Lost> {
@@ -169,9 +171,12 @@ async fn attempt(
         return Err(Lost::for_good(failure));
     };
     record.attempts = record.attempts.saturating_add(1);
-    if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
-        request.headers_mut().insert(HOST, host);
-    }
+    let preserve = policy.preserve_host.unwrap_or_else(|| keeps_host(&endpoint));
+    match client_host.as_ref().filter(|_| preserve) {
+        // What an attempt before this one may have replaced.
+        Some(host) => request.headers_mut().insert(HOST, host.clone()),
+        None => host_of(&endpoint).and_then(|host| request.headers_mut().insert(HOST, host)),
+    };
     let mut now = Instant::now();
     let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
     record.reused = idle.is_some();
@@ -218,6 +223,25 @@ async fn attempt(
     Err(Lost { end: Err(broken(&error, record)), cause, unsent })
 }
 
+/// Whether `endpoint` is told the client's `Host`, where nothing is said of it:
+/// a server that the config file names by `https://` and a DNS name serves that
+/// name.
+fn keeps_host(endpoint: &Endpoint) -> bool {
+    let named = !endpoint.checked && matches!(endpoint.address.host, Host::Name(_));
+    !(named && endpoint.scheme == Scheme::Https)
+}
+
+/// The `Host` that is an endpoint's own.
+fn host_of(endpoint: &Endpoint) -> Option<HeaderValue> {
+    let address = &endpoint.address;
+    let text = if address.port == endpoint.scheme.port() {
+        address.host.to_string()
+    } else {
+        address.to_string()
+    };
+    HeaderValue::try_from(text).ok()
+}
+
 /// Who was waited for when the time was over.
 fn stalled(record: &Record) -> Failure {
     let starved = |upload: &Rc<Upload>| !upload.complete.get() && upload.starved.get();
@@ -253,9 +277,14 @@ async fn connect(
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
+    let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
+    let tls = state.and_then(|state| state.connector());
     let opened = record
         .deadline
-        .limit(async { Connection::open(upstream::connect(endpoint, &guard).await?).await })
+        .limit(async {
+            let connector = tls.as_deref();
+            Connection::open(upstream::connect(endpoint, &guard, connector).await?).await
+        })
         .await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));

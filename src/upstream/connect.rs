@@ -5,7 +5,11 @@ use std::{io, net::SocketAddr};
 use rustix::io::Errno;
 use tokio::net::{TcpStream, lookup_host};
 
-use crate::model::{Address, AddressDenied, AddressGuard, Endpoint, Host};
+use super::{Stream, tls};
+use crate::{
+    model::{Address, AddressDenied, AddressGuard, Endpoint, Host},
+    tls::Connector,
+};
 
 /// Why a connection could not be opened. Nothing was sent, so the request is
 /// safe to be sent elsewhere.
@@ -38,18 +42,39 @@ pub enum ConnectError {
         /// What the system said.
         error: io::Error,
     },
+    /// The endpoint does not speak TLS as it should.
+    #[error("no TLS: {why}")]
+    Tls {
+        /// Whether it is its certificate that is not good enough.
+        certificate: bool,
+        /// For a person.
+        why: String,
+    },
     /// The connection broke before the first request.
     #[error("cannot use the connection: {0}")]
     Handshake(hyper::Error),
 }
 
-/// Opens a TCP connection to `endpoint`. A name is resolved anew each time and
-/// every address it has is held against `guard`, then tried in turn.
+/// Opens a connection to `endpoint`. A name is resolved anew each time and
+/// every address it has is held against `guard`, then tried in turn. Where TLS
+/// is spoken, `connector` says how; without one there is no connection.
 ///
 /// # Errors
 ///
 /// The error of the last address tried.
-pub async fn connect(endpoint: &Endpoint, guard: &AddressGuard) -> Result<TcpStream, ConnectError> {
+pub async fn connect(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+    connector: Option<&Connector>,
+) -> Result<Stream, ConnectError> {
+    let stream = connect_plain(endpoint, guard).await?;
+    tls::secure(stream, endpoint, connector).await
+}
+
+async fn connect_plain(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+) -> Result<TcpStream, ConnectError> {
     let address = &endpoint.address;
     let Host::Name(name) = &address.host else {
         let literal = address.socket_addr().into_iter();

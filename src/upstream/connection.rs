@@ -15,9 +15,7 @@ use hyper::{
     client::conn::{TrySendError, http1},
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
-use super::ConnectError;
+use super::{ConnectError, Stream};
 
 /// A connection that can be sent a request once it is ready.
 pub struct Connection<B> {
@@ -44,7 +42,7 @@ where
     /// # Errors
     ///
     /// When the connection is already broken.
-    pub async fn open(stream: TcpStream) -> Result<Self, ConnectError> {
+    pub async fn open(stream: Stream) -> Result<Self, ConnectError> {
         let (sender, connection) = http1::Builder::new()
             .max_headers(256)
             .max_buf_size(256 * 1024)

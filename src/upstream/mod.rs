@@ -4,8 +4,10 @@ mod connect;
 mod connection;
 mod keep_alive;
 mod pool;
+mod tls;
 
 pub use connect::{ConnectError, connect};
 pub use connection::Connection;
 pub use keep_alive::announced;
 pub use pool::Pools;
+pub use tls::Stream;

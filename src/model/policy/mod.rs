@@ -15,7 +15,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
+use crate::model::{ByteSize, ClientTlsSettings, HealthSettings, HumanDuration, Origin};
 
 pub use breaker::{BreakerPolicy, BreakerSettings, Trials};
 pub use outlier::{OutlierPolicy, OutlierSettings};
@@ -116,7 +116,8 @@ pub struct ServiceSettings {
     /// When a request is sent once more.
     pub retry: RetrySettings,
     /// Send the client's `Host` to the instance; if false, its address.
-    /// Default true.
+    /// Default true, but false for `endpoints` that are named by `https://` and
+    /// a DNS name: such a server serves the name that it has a certificate for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preserve_host: Option<bool>,
     /// When more than half of at least three instances fail together, keep
@@ -136,6 +137,8 @@ pub struct ServiceSettings {
     pub outlier: OutlierSettings,
     /// The circuit breaker.
     pub breaker: BreakerSettings,
+    /// TLS towards instances whose address begins with `https://`.
+    pub tls: ClientTlsSettings,
 }
 
 /// Timeouts with every value in place.
@@ -170,8 +173,9 @@ pub struct ServicePolicy {
     pub queue: u32,
     /// Bytes of a request body; no limit if absent.
     pub body: Option<NonZeroU64>,
-    /// Send the client's `Host`.
-    pub preserve_host: bool,
+    /// Whether to send the client's `Host`; absent if that depends on the
+    /// instance.
+    pub preserve_host: Option<bool>,
     /// When a request is sent once more.
     pub retry: RetryPolicy,
     /// Whether the panic threshold applies.
@@ -184,6 +188,8 @@ pub struct ServicePolicy {
     pub outlier: OutlierPolicy,
     /// The circuit breaker, if there is one.
     pub breaker: Option<BreakerPolicy>,
+    /// TLS towards instances that speak it.
+    pub tls: ClientTlsSettings,
 }
 
 impl ServiceSettings {
@@ -211,13 +217,14 @@ impl ServiceSettings {
             concurrency: self.limits.concurrency.or(defaults.limits.concurrency),
             queue: self.limits.queue.or(defaults.limits.queue).unwrap_or(100),
             body: body.and_then(|size| NonZeroU64::new(size.0)),
-            preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
+            preserve_host: self.preserve_host.or(defaults.preserve_host),
             retry: self.retry.resolve(&defaults.retry),
             panic: self.panic.or(defaults.panic).unwrap_or(true),
             hold: self.hold.or(defaults.hold).map_or(Duration::ZERO, Duration::from),
             slow_start: self.slow_start.or(defaults.slow_start).map_or(Duration::ZERO, Into::into),
             outlier: self.outlier.resolve(&defaults.outlier),
             breaker: self.breaker.resolve(&defaults.breaker),
+            tls: self.tls.resolve(&defaults.tls),
         }
     }
 }
@@ -239,7 +246,7 @@ mod tests {
         assert_eq!(policy.timeouts.drain, Some(Duration::from_secs(300)));
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
-        assert!(policy.preserve_host && policy.panic);
+        assert!(policy.preserve_host.is_none() && policy.panic);
         assert_eq!(policy.retry.attempts, 1);
         assert_eq!((policy.hold, policy.slow_start), (Duration::ZERO, Duration::ZERO));
         let outlier = &policy.outlier;
