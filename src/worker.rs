@@ -259,7 +259,7 @@ async fn listen(work: Work, shared: Arc<Listening>, socket: TcpListener, stop: S
     listener::accept(socket, room, stop.told(), |stream, peer, permit| {
         let tasks = work.proxy.tasks.clone();
         let (work, shared, stop) = (work.clone(), Arc::clone(&shared), stop.clone());
-        let served = serve(work, shared, stream, peer, Bytes::new(), stop, permit);
+        let served = serve(work, shared, stream, peer, None, stop, permit);
         spawn_local(tasks.track_future(served));
     })
     .await;
@@ -271,7 +271,7 @@ async fn adopt(work: Work, shared: Arc<Listening>, moved: Moved, stop: Stop) {
     // A client that has gone meanwhile has no address.
     let Ok(peer) = stream.peer_addr() else { return };
     let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else { return };
-    serve(work, shared, stream, peer, moved.ahead, stop, permit).await;
+    serve(work, shared, stream, peer, Some(moved.ahead), stop, permit).await;
 }
 
 async fn serve(
@@ -279,14 +279,16 @@ async fn serve(
     shared: Arc<Listening>,
     stream: tokio::net::TcpStream,
     peer: SocketAddr,
-    ahead: Bytes,
+    before: Option<Bytes>,
     stop: Stop,
     permit: OwnedSemaphorePermit,
 ) {
+    // What another process served was in the clear, whatever is asked for now.
+    let (served_before, ahead) = (before.is_some(), before.unwrap_or_default());
     let settings = shared.settings.load_full();
     let peer = Peer::plain(peer, shared.address);
     let open = Open::begin(Rc::clone(&work.proxy), shared.number);
-    if settings.tls.is_some() {
+    if settings.tls.is_some() && !served_before {
         // In a place of its own: connections in the clear are smaller.
         Box::pin(serve_tls(&work, &shared, stream, peer, settings, stop, &open)).await;
         drop(permit);

@@ -18,10 +18,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Origin, Running, allow_loopback, descriptors, greeting,
+    Error, Origin, Running, allow_loopback,
+    certificates::CertificateWatch,
+    descriptors, greeting,
     handover::{self, Arrival},
     inherited::{InheritedSockets, admin_socket},
-    certificates::CertificateWatch,
     listeners::{Bound, Listeners, load_admin},
     reload::{Reloader, Requests},
     signals,
@@ -124,13 +125,8 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     let admin_socket = tokio::net::TcpListener::from_std(admin_socket).map_err(Error::Runtime)?;
     let admin_stop = CancellationToken::new();
     let stopped = admin_stop.clone().cancelled_owned();
-    let served = admin::serve(
-        admin_socket,
-        Arc::clone(&admin_tls),
-        admin_state.clone(),
-        relayed,
-        stopped,
-    );
+    let served =
+        admin::serve(admin_socket, Arc::clone(&admin_tls), admin_state.clone(), relayed, stopped);
     let admin_task = runtime.spawn(served);
 
     greeting::print(&loaded, listeners.addresses(), admin);

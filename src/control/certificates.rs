@@ -26,9 +26,8 @@ impl Certificates {
         let mut scraped: Vec<CertificateScrape> = Vec::new();
         for (listener, facts) in &self.in_use {
             let file = facts.path.display().to_string();
-            let same = |other: &CertificateScrape| {
-                other.listener == *listener && other.file == file
-            };
+            let same =
+                |other: &CertificateScrape| other.listener == *listener && other.file == file;
             if !scraped.iter().any(same) {
                 let (listener, not_after) = (listener.clone(), facts.not_after);
                 scraped.push(CertificateScrape { listener, file, not_after });
@@ -111,11 +110,8 @@ impl Control {
             let known = self.shared.certificates.write();
             let mut known = known.unwrap_or_else(PoisonError::into_inner);
             known.in_use = in_use;
-            let counted = if problems.is_empty() {
-                &mut known.reloads.0
-            } else {
-                &mut known.reloads.1
-            };
+            let counted =
+                if problems.is_empty() { &mut known.reloads.0 } else { &mut known.reloads.1 };
             *counted += 1;
             known.problems = problems;
         }

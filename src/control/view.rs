@@ -15,8 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::store::StoreView;
-pub use certificate::CertificateView;
 use crate::model::{Instance, InstanceState};
+pub use certificate::CertificateView;
 
 pub use changes::{DiagnosticView, ReloadView, UpgradeView};
 pub use departure::{DepartureView, LeavingView};

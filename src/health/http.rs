@@ -159,7 +159,8 @@ async fn secure(
     target: &Target,
     connector: &Connector,
 ) -> Result<TlsStream<TcpStream>, HttpFailure> {
-    let unusable = || HttpFailure::Tls("the certificates that are configured cannot be used".into());
+    let unusable =
+        || HttpFailure::Tls("the certificates that are configured cannot be used".into());
     let (config, name) = connector.for_host(&target.address.host).ok_or_else(unusable)?;
     let shaken = TlsConnector::from(config).connect(name, stream).await;
     shaken.map_err(|error| HttpFailure::Tls(words(&error)))

@@ -281,7 +281,10 @@ mod tests {
     #[test]
     fn the_scheme_may_be_left_out() {
         let secure: Origin = "https://a.example:443/".parse().expect("a scheme");
-        assert_eq!((secure.scheme, secure.to_string()), (Scheme::Https, "https://a.example:443".to_owned()));
+        assert_eq!(
+            (secure.scheme, secure.to_string()),
+            (Scheme::Https, "https://a.example:443".to_owned())
+        );
         let plain: Origin = "10.0.0.5:8080".parse().expect("no scheme");
         assert_eq!(Ok(plain), "http://10.0.0.5:8080/".parse());
     }

@@ -18,9 +18,7 @@ pub struct CertificateFiles {
 }
 
 /// The oldest version of TLS that is spoken.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TlsVersion {
     /// RFC 5246, with none but its authenticated ciphers.
     #[default]
@@ -32,9 +30,7 @@ pub enum TlsVersion {
 }
 
 /// Whether clients have to show a certificate.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
     /// Who has none, or one that does not verify, is refused.

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue};
 
-use super::headers::{
-    CLIENT_CERT, X_CLIENT_CERT_SAN, X_CLIENT_CERT_SHA256, X_CLIENT_CERT_SUBJECT,
-};
+use super::headers::{CLIENT_CERT, X_CLIENT_CERT_SAN, X_CLIENT_CERT_SHA256, X_CLIENT_CERT_SUBJECT};
 use crate::{listener::ListenerSettings, model::Peer};
 
 /// The other end of one client connection.

@@ -52,8 +52,7 @@ pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert"
 pub(super) const X_CLIENT_CERT_SUBJECT: HeaderName =
     HeaderName::from_static("x-client-cert-subject");
 pub(super) const X_CLIENT_CERT_SAN: HeaderName = HeaderName::from_static("x-client-cert-san");
-pub(super) const X_CLIENT_CERT_SHA256: HeaderName =
-    HeaderName::from_static("x-client-cert-sha256");
+pub(super) const X_CLIENT_CERT_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
 
 /// Longest `X-Forwarded-For` that is taken over from a trusted proxy, in bytes.
 const LONGEST_CHAIN: usize = 2048;

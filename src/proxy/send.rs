@@ -20,9 +20,7 @@ use super::{
 };
 use crate::{
     deadline::Elapsed,
-    model::{
-        Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy,
-    },
+    model::{Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy},
     routing::{Action, Route, Service},
     telemetry::RetryCause,
     upstream::{self, ConnectError, Connection},

@@ -132,10 +132,9 @@ fn config(settings: &ClientTlsSettings) -> Result<Arc<ClientConfig>, TlsError> {
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for ca in certificate::certificates(path)? {
-        roots.add(ca).map_err(|error| TlsError::Broken {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })?;
+        roots
+            .add(ca)
+            .map_err(|error| TlsError::Broken { path: path.to_owned(), why: error.to_string() })?;
     }
     Ok(roots)
 }
@@ -196,10 +195,7 @@ impl ServerCertVerifier for Anybody {
 #[must_use]
 pub fn is_about_certificate(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    matches!(
-        inner,
-        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented)
-    )
+    matches!(inner, Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented))
 }
 
 /// What `error`, of a handshake, means for a person.

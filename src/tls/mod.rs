@@ -7,6 +7,7 @@
 mod certificate;
 mod client;
 mod connectors;
+pub mod dev;
 mod error;
 mod names;
 mod server;

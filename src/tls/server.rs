@@ -65,12 +65,10 @@ impl ServerTls {
         }
         let names = Arc::new(Names::new(&identities, settings.strict_names));
         let own = (settings.client_ca.as_deref(), settings.client_auth);
-        let hosts =
-            settings.host.iter().map(|host| (host.client_ca.as_deref(), host.client_auth));
+        let hosts = settings.host.iter().map(|host| (host.client_ca.as_deref(), host.client_auth));
         let alpn = if settings.alpn.is_empty() { speaks } else { &settings.alpn };
         let parts = Parts { provider, names: &names, version: settings.min_version, alpn, before };
-        let policies =
-            [own].into_iter().chain(hosts).enumerate().map(|rule| parts.policy(rule));
+        let policies = [own].into_iter().chain(hosts).enumerate().map(|rule| parts.policy(rule));
         let policies = policies.collect::<Result<_, _>>()?;
         let rules = Arc::new(HostRules::new(&settings.host));
         let facts = identities.into_iter().map(|identity| identity.facts).collect();
@@ -177,10 +175,9 @@ fn roots(path: &Path, mark: &mut Sha256) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for ca in certificate::certificates(path)? {
         mark.update(&ca);
-        roots.add(ca).map_err(|error| TlsError::Broken {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })?;
+        roots
+            .add(ca)
+            .map_err(|error| TlsError::Broken { path: path.to_owned(), why: error.to_string() })?;
     }
     Ok(roots)
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{ConnectError, Stream};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{
@@ -15,7 +16,6 @@ use hyper::{
     client::conn::{TrySendError, http1},
 };
 use hyper_util::rt::TokioIo;
-use super::{ConnectError, Stream};
 
 /// A connection that can be sent a request once it is ready.
 pub struct Connection<B> {

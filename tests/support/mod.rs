@@ -13,6 +13,7 @@ mod echo;
 mod message;
 mod portolan;
 mod process;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

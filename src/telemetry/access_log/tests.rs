@@ -32,6 +32,8 @@ fn record() -> AccessRecord {
         host: "shop.localhost".into(),
         path: "/orders/7".into(),
         query: Some("token=secret".into()),
+        tls_version: None,
+        sni: None,
         protocol: Version::HTTP_11,
         status: 200,
         reason: Reason::Ok,
