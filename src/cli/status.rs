@@ -108,7 +108,7 @@ fn shown_certificate(certificate: &CertificateView) -> Cell {
     let more =
         if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
     let left = match days_left {
-        ..0 => "expired".to_owned(),
+        ..=-1 => "expired".to_owned(),
         1 => "1 day left".to_owned(),
         days => format!("{days} days left"),
     };

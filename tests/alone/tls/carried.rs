@@ -43,7 +43,6 @@ fn a_websocket_passes() {
     let portolan = plain(&authority, &backend);
     let session = authority.client().connect(portolan.address(), "a.example");
     let stream = session.connection.into_stream();
-    drop(session.connection);
     let (mut socket, _) = tungstenite::client("ws://a.example/", stream).expect("a handshake");
     for text in ["one", &"long".repeat(50_000)] {
         socket.send(Message::text(text)).expect("sent");
@@ -61,7 +60,7 @@ fn a_goodbye_is_said_where_a_response_is_over_and_nowhere_else() {
         let Some(request) = accepted.request() else { return };
         accepted.send("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall of it");
         if request.target() == "/broken" {
-            accepted.reset();
+            accepted.connection.reset();
         }
     });
     let portolan = plain(&authority, &backend);
