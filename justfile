@@ -31,6 +31,10 @@ bench-parts *ARGS:
 endurance *ARGS:
     cargo test --release --test endurance -- --full {{ ARGS }}
 
+# Look for bytes that break a parser; `keep` in place of SECONDS takes over what was found
+fuzz TARGET SECONDS="60":
+    ./scripts/fuzz {{ TARGET }} {{ SECONDS }}
+
 # The API documentation, opened in a browser
 doc:
     cargo doc --no-deps --open

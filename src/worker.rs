@@ -12,6 +12,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -28,12 +29,16 @@ use crate::{
     listener::{
         self, Farewell, ListenerSettings,
         http1::{self, Moved},
+        proxy_protocol::{HeaderError, introduction},
         tls::{self, HandshakeError},
     },
     model::{Peer, Reason},
     proxy::{Client, ClientService, Proxy},
     tls::ServerTls,
 };
+
+/// Time between two complaints in the log.
+const COMPLAINTS: Duration = Duration::from_secs(10);
 
 /// What the sockets of one address have in common, over all workers.
 #[derive(Debug)]
@@ -61,7 +66,7 @@ pub enum Command {
     /// out between two requests.
     MoveTo(mpsc::UnboundedSender<MovedClient>),
     /// Serve a connection that another process has accepted.
-    Adopt(Arc<Listening>, Moved),
+    Adopt(Arc<Listening>, MovedClient),
     /// Say that the worker turns.
     Turn(oneshot::Sender<()>),
     /// Stop accepting, let all connections end, then return.
@@ -75,6 +80,8 @@ pub enum Command {
 pub struct MovedClient {
     /// Where it was accepted.
     pub listener: SocketAddr,
+    /// The client that a load balancer has named.
+    pub announced: Option<SocketAddr>,
     /// The connection.
     pub connection: Moved,
 }
@@ -135,6 +142,21 @@ struct Work {
     proxy: Rc<Proxy>,
     /// Where connections move, once they do.
     movers: Rc<RefCell<Option<mpsc::UnboundedSender<MovedClient>>>>,
+    /// When a load balancer was last complained of.
+    complained: Rc<Cell<Option<Instant>>>,
+}
+
+impl Work {
+    /// Logs that the load balancer at `peer` does not do as was agreed; each
+    /// of its connections is the same, so not each time.
+    #[cold]
+    fn complain(&self, error: &HeaderError, peer: &Peer) {
+        if self.complained.get().is_none_or(|last| last.elapsed() > COMPLAINTS) {
+            self.complained.set(Some(Instant::now()));
+            let Peer { address: peer, local: listener, .. } = peer;
+            tracing::warn!(%error, %peer, %listener, "closed a connection of a load balancer");
+        }
+    }
 }
 
 /// How the connections of one listener are told to end, and what they have in
@@ -175,7 +197,7 @@ async fn run(
     spawn_local(deadline::sweep(ticker, is_needed, housekeeping));
     spawn_local(acknowledge(Rc::clone(&proxy)));
     let mut listening: HashMap<SocketAddr, Stop> = HashMap::new();
-    let work = Work { proxy, movers: Rc::default() };
+    let work = Work { proxy, movers: Rc::default(), complained: Rc::default() };
     let tasks = &work.proxy.tasks;
     loop {
         match commands.recv().await {
@@ -259,41 +281,69 @@ async fn listen(work: Work, shared: Arc<Listening>, socket: TcpListener, stop: S
     listener::accept(socket, room, stop.told(), |stream, peer, permit| {
         let tasks = work.proxy.tasks.clone();
         let (work, shared, stop) = (work.clone(), Arc::clone(&shared), stop.clone());
-        let served = serve(work, shared, stream, peer, None, stop, permit);
+        let served = serve(work, shared, stream, peer, Before::Accepted, stop, permit);
         spawn_local(tasks.track_future(served));
     })
     .await;
 }
 
+/// What has been done with a connection before it is served here.
+enum Before {
+    /// It has been accepted, and nothing has been read.
+    Accepted,
+    /// Another process has served it.
+    Served { announced: Option<SocketAddr>, ahead: Bytes },
+}
+
 /// Serves a connection that another process has accepted.
-async fn adopt(work: Work, shared: Arc<Listening>, moved: Moved, stop: Stop) {
-    let Ok(stream) = tokio::net::TcpStream::from_std(moved.stream) else { return };
+async fn adopt(work: Work, shared: Arc<Listening>, moved: MovedClient, stop: Stop) {
+    let MovedClient { announced, connection: Moved { stream, ahead }, .. } = moved;
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     // A client that has gone meanwhile has no address.
     let Ok(peer) = stream.peer_addr() else { return };
     let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else { return };
-    serve(work, shared, stream, peer, Some(moved.ahead), stop, permit).await;
+    serve(work, shared, stream, peer, Before::Served { announced, ahead }, stop, permit).await;
 }
 
 async fn serve(
     work: Work,
     shared: Arc<Listening>,
-    stream: tokio::net::TcpStream,
+    mut stream: tokio::net::TcpStream,
     peer: SocketAddr,
-    before: Option<Bytes>,
+    before: Before,
     stop: Stop,
     permit: OwnedSemaphorePermit,
 ) {
-    // What another process served was in the clear, whatever is asked for now.
-    let (served_before, ahead) = (before.is_some(), before.unwrap_or_default());
     let settings = shared.settings.load_full();
-    let peer = Peer::plain(peer, shared.address);
     let open = Open::begin(Rc::clone(&work.proxy), shared.number);
-    if settings.tls.is_some() && !served_before {
+    let mut peer = Peer::plain(peer, shared.address);
+    // What another process served was in the clear, whatever is asked for now.
+    let encrypted = settings.tls.is_some() && matches!(before, Before::Accepted);
+    let ahead = match before {
+        Before::Served { announced, ahead } => {
+            peer.announced = announced;
+            ahead
+        }
+        Before::Accepted => match introduction(&mut stream, peer.address, &settings).await {
+            Ok(announced) => {
+                peer.announced = announced;
+                Bytes::new()
+            }
+            Err(HeaderError::Silent) => return,
+            Err(error) => {
+                work.complain(&error, &peer);
+                let client = Client::new(peer, settings);
+                return work.proxy.refused_unread(&client, Reason::ProxyHeaderInvalid);
+            }
+        },
+    };
+    if encrypted {
         // In a place of its own: connections in the clear are smaller.
         Box::pin(serve_tls(&work, &shared, stream, peer, settings, stop, &open)).await;
         drop(permit);
         return;
     }
+    let announced = peer.announced;
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let answer = |request| service.answer(request);
@@ -302,7 +352,7 @@ async fn serve(
         http1::End::Moved(connection) => {
             let listener = shared.address;
             if let Some(movers) = &*work.movers.borrow() {
-                let _ = movers.send(MovedClient { listener, connection });
+                let _ = movers.send(MovedClient { listener, announced, connection });
             }
         }
         http1::End::Closed | http1::End::TimedOut => {}

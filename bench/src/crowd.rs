@@ -6,7 +6,9 @@ use std::{path::Path, time::Instant};
 
 use crate::{
     registrar::{Storm, crowd},
-    report, scenario, slice,
+    report,
+    scenario::{self, Way},
+    slice,
     slice::Threads,
     target::{Kind, Place, Target},
 };
@@ -46,11 +48,14 @@ impl Crowd {
         );
         let targets = [&alone, &again, &many];
         let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
-        for scenario in scenario::all().iter().filter(|scenario| run.wants(scenario.name)) {
+        for scenario in scenario::all()?
+            .iter()
+            .filter(|scenario| run.wants(scenario.name) && scenario.way == Way::Plain)
+        {
             let storm = Storm::begin(many.admin, self.services, self.changes)?;
             let (begun, length) = (Instant::now(), run.length());
             let (rounds, thrown_away) =
-                slice::rounds(&targets, &scenario.work, run.rounds, length, Threads::Workers)?;
+                slice::rounds(&targets, scenario, run.rounds, length, Threads::Workers)?;
             let rate = storm.made() as f64 / begun.elapsed().as_secs_f64();
             storm.end()?;
             let title = format!("{}, worker threads, {rate:.0} changes a second", scenario.name);

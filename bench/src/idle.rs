@@ -3,8 +3,11 @@
 
 use std::{fs, time::Duration};
 
+use anyhow::Context;
+
 use crate::{
     load::{Clients, Work},
+    scenario::Scenario,
     target::Target,
 };
 
@@ -22,18 +25,14 @@ fn resident(root: u32) -> u64 {
 
 /// KiB that `target` holds for each of `count` connections, each of which has
 /// had one answer to `request`.
-pub(crate) fn cost(target: &Target, request: &[u8], count: usize) -> anyhow::Result<f64> {
-    let work = |connections, rate| Work {
-        request: request.to_vec(),
-        connections,
-        reconnect: false,
-        rate: Some(rate),
-    };
+pub(crate) fn cost(target: &Target, scenario: &Scenario, count: usize) -> anyhow::Result<f64> {
+    let address = target.address(scenario.way).context("it does not speak that")?;
+    let work = |connections| Work { connections, rate: Some(5000), ..scenario.work.clone() };
     // What is allocated once, for the first requests, is not a connection's.
-    Clients::open(target.address, work(64, 5000))?.run(Duration::from_secs(1))?;
+    Clients::open(address, work(64))?.run(Duration::from_secs(1))?;
     std::thread::sleep(Duration::from_secs(2));
     let before = resident(target.pid());
-    let mut clients = Clients::open(target.address, work(count, 5000))?;
+    let mut clients = Clients::open(address, work(count))?;
     // At a fixed rate every connection has its turn: first in, first out.
     let turn = Duration::from_secs_f64(count as f64 / 5000.0 * 1.2);
     let outcome = clients.run(turn)?;

@@ -6,21 +6,37 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, Read},
-    net::{SocketAddr, TcpStream},
+    io,
+    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use rustls::ClientConfig;
+
 use crate::{
+    http2::Http2,
     message::{Messages, Seen},
-    origin::written,
     poll::{Interest, Poll},
+    transport::Transport,
 };
+
+/// How a target is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    /// With so many requests at once on each connection.
+    Http2(usize),
+}
 
 /// What is sent, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
-    /// The bytes of one request.
+    /// What is spoken.
+    pub(crate) protocol: Protocol,
+    /// With TLS, if at all.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// The bytes of one request of HTTP/1.1, the path of one of HTTP/2.
     pub(crate) request: Vec<u8>,
     /// Connections open at once.
     pub(crate) connections: usize,
@@ -59,13 +75,22 @@ pub(crate) struct Clients {
 }
 
 struct Client {
-    stream: TcpStream,
-    messages: Messages,
-    last: Seen,
-    /// How much of the request is sent.
-    sent: usize,
-    /// When the request that is under way was due.
-    due: Option<Instant>,
+    transport: Transport,
+    speech: Speech,
+    /// The requests under way: their streams, and when they were due.
+    due: Vec<(u32, Instant)>,
+    waits_for_room: bool,
+}
+
+enum Speech {
+    Http1 { messages: Messages, last: Seen },
+    Http2(Box<Http2>),
+}
+
+/// An answer that is complete.
+struct Answered {
+    good: bool,
+    due: Instant,
 }
 
 impl Clients {
@@ -74,7 +99,7 @@ impl Clients {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(work.connections);
         for token in 0..work.connections {
-            clients.push(Client::open(address, &poll, token as u64)?);
+            clients.push(Client::open(address, &work, &poll, token as u64)?);
         }
         Ok(Self { address, work, poll, clients })
     }
@@ -84,10 +109,15 @@ impl Clients {
         let begun = Instant::now();
         let end = begun + duration;
         let mut outcome = Outcome::default();
-        let mut idle: VecDeque<usize> = (0..self.clients.len()).collect();
-        let mut under_way = 0;
-        let mut given = 0_u64;
-        let (mut ready, mut buffer) = (Vec::new(), vec![0; 256 << 10]);
+        let at_once = match self.work.protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2(streams) => streams,
+        };
+        let count = self.clients.len();
+        let mut idle: VecDeque<usize> = (0..count * at_once).map(|slot| slot % count).collect();
+        let (mut given, mut under_way) = (0_u64, 0_u64);
+        let (mut ready, mut answers) = (Vec::new(), Vec::new());
+        let mut buffer = vec![0; 256 << 10];
         loop {
             let now = Instant::now();
             if now < end {
@@ -100,9 +130,10 @@ impl Clients {
                     && due(given) <= now
                 {
                     idle.pop_front();
-                    match self.give(index, due(given)) {
-                        Ok(()) => under_way += 1,
-                        Err(_) => self.renew(index, &mut idle, &mut outcome)?,
+                    under_way += 1;
+                    let asked = self.clients[index].ask(&self.work, due(given));
+                    if asked.and_then(|()| self.wait_for(index)).is_err() {
+                        under_way -= self.renew(index, &mut idle, &mut outcome)?;
                     }
                     given += 1;
                 }
@@ -118,27 +149,25 @@ impl Clients {
             self.poll.wait(patience, &mut ready)?;
             for token in &ready {
                 let index = *token as usize;
-                match self.answer(index, &mut buffer) {
-                    Ok(None) => {}
-                    Ok(Some((status, due))) => {
-                        under_way -= 1;
-                        if status == 200 {
-                            outcome.answered += 1;
-                            let micros = due.elapsed().as_micros();
-                            outcome.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
-                        } else {
-                            outcome.failed += 1;
-                        }
-                        if self.work.reconnect {
-                            self.clients[index] =
-                                Client::open(self.address, &self.poll, index as u64)?;
-                        }
-                        idle.push_back(index);
+                answers.clear();
+                let read = self.clients[index].turn(&mut buffer, &mut answers);
+                let read = read.and_then(|()| self.wait_for(index));
+                for answer in &answers {
+                    under_way -= 1;
+                    idle.push_back(index);
+                    if answer.good {
+                        outcome.answered += 1;
+                        let micros = answer.due.elapsed().as_micros();
+                        outcome.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+                    } else {
+                        outcome.failed += 1;
                     }
-                    Err(_) => {
-                        under_way -= u64::from(self.clients[index].due.is_some());
-                        self.renew(index, &mut idle, &mut outcome)?;
-                    }
+                }
+                if self.work.reconnect && !answers.is_empty() {
+                    self.clients[index] =
+                        Client::open(self.address, &self.work, &self.poll, *token)?;
+                } else if read.is_err() {
+                    under_way -= self.renew(index, &mut idle, &mut outcome)?;
                 }
             }
         }
@@ -146,61 +175,103 @@ impl Clients {
         Ok(outcome)
     }
 
-    fn give(&mut self, index: usize, due: Instant) -> io::Result<()> {
+    /// Has the client told of what it waits for.
+    fn wait_for(&mut self, index: usize) -> io::Result<()> {
         let client = &mut self.clients[index];
-        client.due = Some(due);
-        client.sent = written(&mut client.stream, &self.work.request)?;
-        if client.sent < self.work.request.len() {
-            self.poll.change(&client.stream, index as u64, Interest::Write)?;
+        let room = client.transport.wants_room();
+        if room != client.waits_for_room {
+            client.waits_for_room = room;
+            let interest = if room { Interest::Both } else { Interest::Read };
+            self.poll.change(&client.transport.stream, index as u64, interest)?;
         }
         Ok(())
     }
 
-    /// The status of the answer that is now complete, if one is.
-    fn answer(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<Option<(u16, Instant)>> {
-        let client = &mut self.clients[index];
-        if client.due.is_some() && client.sent < self.work.request.len() {
-            client.sent += written(&mut client.stream, &self.work.request[client.sent..])?;
-            if client.sent == self.work.request.len() {
-                self.poll.change(&client.stream, index as u64, Interest::Read)?;
-            }
-            return Ok(None);
-        }
-        let count = match client.stream.read(buffer) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut status = None;
-        client
-            .messages
-            .take(&buffer[..count], &mut client.last, |seen| status = Some(seen.status))
-            .map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(status.and_then(|status| Some((status, client.due.take()?))))
-    }
-
-    /// Opens a new connection in place of one that broke.
+    /// Opens a new connection in place of one that broke; how many requests
+    /// went with it.
     fn renew(
         &mut self,
         index: usize,
         idle: &mut VecDeque<usize>,
         outcome: &mut Outcome,
-    ) -> io::Result<()> {
-        outcome.failed += 1;
-        self.clients[index] = Client::open(self.address, &self.poll, index as u64)?;
-        idle.push_back(index);
-        Ok(())
+    ) -> io::Result<u64> {
+        let lost = self.clients[index].due.len();
+        outcome.failed += lost.max(1) as u64;
+        self.clients[index] = Client::open(self.address, &self.work, &self.poll, index as u64)?;
+        idle.extend(std::iter::repeat_n(index, lost));
+        Ok(lost as u64)
     }
 }
 
 impl Client {
-    fn open(address: SocketAddr, poll: &Poll, token: u64) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nonblocking(true)?;
-        let _ = stream.set_nodelay(true);
-        poll.add(&stream, token, Interest::Read)?;
-        let last = Seen { status: 0, path: [0; 8] };
-        Ok(Self { stream, messages: Messages::default(), last, sent: 0, due: None })
+    fn open(address: SocketAddr, work: &Work, poll: &Poll, token: u64) -> io::Result<Self> {
+        let mut transport = Transport::open(address, work.tls.as_ref())?;
+        poll.add(&transport.stream, token, Interest::Read)?;
+        let speech = match work.protocol {
+            Protocol::Http1 => {
+                let last = Seen { status: 0, path: [0; 8] };
+                Speech::Http1 { messages: Messages::default(), last }
+            }
+            Protocol::Http2(_) => {
+                let path = String::from_utf8_lossy(&work.request);
+                let mut out = Vec::new();
+                let speech = Http2::open(&path, work.tls.is_some(), &mut out);
+                transport.send(&out)?;
+                Speech::Http2(Box::new(speech))
+            }
+        };
+        Ok(Self { transport, speech, due: Vec::new(), waits_for_room: false })
+    }
+
+    fn ask(&mut self, work: &Work, due: Instant) -> io::Result<()> {
+        match &mut self.speech {
+            Speech::Http1 { .. } => {
+                self.due.push((0, due));
+                self.transport.send(&work.request)
+            }
+            Speech::Http2(speech) => {
+                let mut out = Vec::with_capacity(256);
+                self.due.push((speech.ask(&mut out), due));
+                self.transport.send(&out)
+            }
+        }
+    }
+
+    /// Sends what it can, and reads what is there.
+    fn turn(&mut self, buffer: &mut [u8], answers: &mut Vec<Answered>) -> io::Result<()> {
+        if self.waits_for_room {
+            self.transport.flush()?;
+        }
+        loop {
+            let count = match self.transport.read(buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.take(&buffer[..count], answers)?;
+            if !self.transport.holds_back() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, data: &[u8], answers: &mut Vec<Answered>) -> io::Result<()> {
+        let due = &mut self.due;
+        let mut seen = |stream, good| {
+            if let Some(place) = due.iter().position(|(asked, _)| *asked == stream) {
+                answers.push(Answered { good, due: due.swap_remove(place).1 });
+            }
+        };
+        match &mut self.speech {
+            Speech::Http1 { messages, last } => messages
+                .take(data, last, |answer| seen(0, answer.status == 200))
+                .map_err(|_| io::ErrorKind::InvalidData.into()),
+            Speech::Http2(speech) => {
+                let mut out = Vec::new();
+                speech.take(data, &mut out, seen).map_err(|_| io::ErrorKind::InvalidData)?;
+                if out.is_empty() { Ok(()) } else { self.transport.send(&out) }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 mod cpu;
 mod crowd;
+mod http2;
 mod idle;
 mod load;
 mod message;
@@ -19,6 +20,7 @@ mod report;
 mod scenario;
 mod slice;
 mod target;
+mod transport;
 
 use std::{
     net::SocketAddr,
@@ -171,12 +173,16 @@ impl Bench {
         // A second one of the same, to see how far equals seem apart.
         kinds.extend(kinds.get(baseline).copied());
         let targets = self.start(&kinds, &run.portolan)?;
-        let targets: Vec<_> = targets.iter().collect();
-        let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
-        for scenario in scenario::all().iter().filter(|each| run.rounds.wants(each.name)) {
+        let baseline = targets.get(baseline).map(|target| target.label.clone());
+        for scenario in scenario::all()?.iter().filter(|each| run.rounds.wants(each.name)) {
+            let speaks = |target: &&Target| target.address(scenario.way).is_some();
+            let targets: Vec<_> = targets.iter().filter(speaks).collect();
+            let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
+            let baseline = labels.iter().position(|label| Some(label) == baseline.as_ref());
+            let baseline = baseline.unwrap_or(0);
             let length = run.rounds.length();
             let (rounds, thrown_away) =
-                slice::rounds(&targets, &scenario.work, run.rounds.rounds, length, Threads::All)?;
+                slice::rounds(&targets, scenario, run.rounds.rounds, length, Threads::All)?;
             print!("{}", report::table(scenario.name, &labels, &rounds, baseline, thrown_away));
         }
         Ok(())
@@ -184,10 +190,15 @@ impl Bench {
 
     fn idle(&self, portolan: &PathBuf, peers: &[Kind], count: usize) -> anyhow::Result<()> {
         let targets = self.start(peers, std::slice::from_ref(portolan))?;
-        let small = scenario::all().swap_remove(0).work.request;
-        println!("| {count} idle connections | KiB each |\n| --- | --- |");
-        for target in &targets {
-            println!("| {} | {:.2} |", target.label, idle::cost(target, &small, count)?);
+        let scenarios = scenario::all()?;
+        println!("| {count} idle connections | | KiB each |\n| --- | --- | --- |");
+        for name in ["small", "TLS"] {
+            for scenario in scenarios.iter().filter(|scenario| scenario.name == name) {
+                for target in targets.iter().filter(|each| each.address(scenario.way).is_some()) {
+                    let cost = idle::cost(target, scenario, count)?;
+                    println!("| {} | {name} | {cost:.2} |", target.label);
+                }
+            }
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ pub(crate) enum Interest {
     Read,
     /// Room to write; an end is told too.
     Write,
+    /// Either.
+    Both,
 }
 
 impl Interest {
@@ -27,6 +29,7 @@ impl Interest {
         match self {
             Self::Read => EventFlags::IN,
             Self::Write => EventFlags::OUT,
+            Self::Both => EventFlags::IN.union(EventFlags::OUT),
         }
     }
 }

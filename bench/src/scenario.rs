@@ -1,11 +1,24 @@
 //! What is asked of the proxies.
 
-use crate::load::Work;
+use crate::{
+    load::{Protocol, Work},
+    transport,
+};
+
+/// Which of a target's addresses is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Plain,
+    Tls,
+    /// HTTP/2 without TLS, known beforehand.
+    H2c,
+}
 
 /// A kind of work with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    pub(crate) way: Way,
     pub(crate) work: Work,
 }
 
@@ -23,38 +36,52 @@ fn get(path: &str, fields: &str) -> Vec<u8> {
     format!("GET /api{path} HTTP/1.1\r\nhost: bench.test\r\n{fields}\r\n").into_bytes()
 }
 
+fn body(head: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("POST {head}\r\nhost: bench.test\r\ncontent-type: text/plain\r\n");
+    [head.as_bytes(), body].concat()
+}
+
 /// Every scenario, in the order of the report.
-pub(crate) fn all() -> Vec<Scenario> {
-    let steady = |request| Work { request, connections: 64, reconnect: false, rate: None };
-    let mut post = b"POST /api/b200 HTTP/1.1\r\nhost: bench.test\r\ncontent-type: text/plain\r\ncontent-length: 16384\r\n\r\n".to_vec();
-    post.extend(std::iter::repeat_n(b'y', 16 << 10));
-    let mut chunked = b"POST /api/chunks HTTP/1.1\r\nhost: bench.test\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-    for _ in 0..4 {
-        chunked.extend_from_slice(b"1000\r\n");
-        chunked.extend(std::iter::repeat_n(b'y', 4096));
-        chunked.extend_from_slice(b"\r\n");
+pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
+    let steady = |request| Work {
+        protocol: Protocol::Http1,
+        tls: None,
+        request,
+        connections: 64,
+        reconnect: false,
+        rate: None,
+    };
+    let plain = |name, work| Scenario { name, way: Way::Plain, work };
+    let small = get("/b200", "");
+    let close = get("/b200", "connection: close\r\n");
+    let block = vec![b'y'; 16 << 10];
+    let post = body("/api/b200 HTTP/1.1", &[b"content-length: 16384\r\n\r\n", &*block].concat());
+    let mut chunked = body("/api/chunks HTTP/1.1", b"transfer-encoding: chunked\r\n\r\n");
+    for part in block.chunks(1 << 12) {
+        chunked.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        chunked.extend_from_slice(&[part, b"\r\n"].concat());
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
-    let small = get("/b200", "");
-    vec![
-        Scenario { name: "small", work: steady(small.clone()) },
-        Scenario { name: "heads", work: steady(get("/b200", BROWSER)) },
-        Scenario { name: "16 KiB", work: steady(get("/b16k", "")) },
-        Scenario { name: "1 MiB", work: Work { connections: 16, ..steady(get("/b1m", "")) } },
-        Scenario { name: "POST 16 KiB", work: steady(post) },
-        Scenario { name: "chunked both ways", work: steady(chunked) },
-        Scenario {
-            name: "1,000 connections",
-            work: Work { connections: 1000, ..steady(small.clone()) },
-        },
-        Scenario {
-            name: "a connection each",
-            work: Work {
-                reconnect: true,
-                connections: 32,
-                ..steady(get("/b200", "connection: close\r\n"))
-            },
-        },
-        Scenario { name: "6,000 a second", work: Work { rate: Some(6000), ..steady(small) } },
-    ]
+    let tls = transport::config("http/1.1")?;
+    let keep_alive = Work { tls: Some(tls.clone()), ..steady(small.clone()) };
+    let handshakes =
+        Work { tls: Some(tls), reconnect: true, connections: 16, ..steady(close.clone()) };
+    let h2c =
+        Work { protocol: Protocol::Http2(8), connections: 16, ..steady(b"/api/b200".to_vec()) };
+    let h2 = Work { tls: Some(transport::config("h2")?), ..h2c.clone() };
+    Ok(vec![
+        plain("small", steady(small.clone())),
+        plain("heads", steady(get("/b200", BROWSER))),
+        plain("16 KiB", steady(get("/b16k", ""))),
+        plain("1 MiB", Work { connections: 16, ..steady(get("/b1m", "")) }),
+        plain("POST 16 KiB", steady(post)),
+        plain("chunked both ways", steady(chunked)),
+        plain("1,000 connections", Work { connections: 1000, ..steady(small.clone()) }),
+        plain("a connection each", Work { reconnect: true, connections: 32, ..steady(close) }),
+        plain("6,000 a second", Work { rate: Some(6000), ..steady(small) }),
+        Scenario { name: "TLS", way: Way::Tls, work: keep_alive },
+        Scenario { name: "TLS, a handshake each", way: Way::Tls, work: handshakes },
+        Scenario { name: "h2 over TLS", way: Way::Tls, work: h2 },
+        Scenario { name: "h2c", way: Way::H2c, work: h2c },
+    ])
 }

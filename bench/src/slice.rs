@@ -6,8 +6,9 @@ use anyhow::Context;
 
 use crate::{
     cpu::{self, Busy},
-    load::{Clients, Work},
+    load::Clients,
     report::Slice,
+    scenario::Scenario,
     target::Target,
 };
 
@@ -36,12 +37,13 @@ impl Threads {
 /// somebody else was busy, which is told on standard error.
 pub(crate) fn take(
     target: &Target,
-    work: &Work,
+    scenario: &Scenario,
     length: Duration,
     threads: Threads,
 ) -> anyhow::Result<Option<Slice>> {
     let label = &target.label;
-    let mut clients = Clients::open(target.address, work.clone())
+    let address = target.address(scenario.way).context("it does not speak that")?;
+    let mut clients = Clients::open(address, scenario.work.clone())
         .with_context(|| format!("{label} takes no connections"))?;
     clients.run(length / 4)?;
     let counted = || cpu::ran_by(target.pid(), |name| threads.wanted(name));
@@ -75,7 +77,7 @@ pub(crate) fn take(
 /// many were.
 pub(crate) fn rounds(
     targets: &[&Target],
-    work: &Work,
+    scenario: &Scenario,
     count: usize,
     length: Duration,
     threads: Threads,
@@ -86,7 +88,7 @@ pub(crate) fn rounds(
         let mut slices = vec![None; targets.len()];
         for step in 0..targets.len() {
             let index = (step + number) % targets.len();
-            slices[index] = take(targets[index], work, length, threads)?;
+            slices[index] = take(targets[index], scenario, length, threads)?;
             if slices[index].is_none() {
                 break;
             }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::cpu;
+use crate::{cpu, scenario::Way};
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,13 +39,23 @@ impl Kind {
     }
 }
 
+impl Kind {
+    const fn speaks_tls(self) -> bool {
+        matches!(self, Self::Portolan | Self::Nginx | Self::Haproxy)
+    }
+}
+
 /// A running proxy. Ends with this.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) label: String,
-    pub(crate) address: SocketAddr,
+    /// Where it listens, plain, with TLS, and for HTTP/2 without.
+    plain: SocketAddr,
+    tls: SocketAddr,
+    h2c: SocketAddr,
     /// Where it takes registrations, if it is one that does.
     pub(crate) admin: SocketAddr,
+    kind: Kind,
     child: Child,
 }
 
@@ -76,9 +86,15 @@ impl Target {
         place: &Place<'_>,
     ) -> anyhow::Result<Self> {
         let Place { folder, origins, core, load_core } = *place;
-        let (address, admin) = (free_address()?, free_address()?);
+        let (plain, admin) = (free_address()?, free_address()?);
+        let (tls, h2c) = (free_address()?, free_address()?);
         let folder = folder.join(label.replace(' ', "-"));
         fs::create_dir_all(&folder)?;
+        let key = rcgen::generate_simple_self_signed(["bench.test".to_owned()])?;
+        let (certificate, key) = (key.cert.pem(), key.signing_key.serialize_pem());
+        fs::write(folder.join("cert.pem"), &certificate)?;
+        fs::write(folder.join("key.pem"), &key)?;
+        fs::write(folder.join("both.pem"), certificate + &key)?;
         let template = |text: &str| {
             let list = |each: &dyn Fn(usize, &SocketAddr) -> String| {
                 origins
@@ -87,7 +103,9 @@ impl Target {
                     .map(|(index, origin)| each(index, origin))
                     .collect::<String>()
             };
-            text.replace("{port}", &address.port().to_string())
+            text.replace("{port}", &plain.port().to_string())
+                .replace("{tls_port}", &tls.port().to_string())
+                .replace("{h2c_port}", &h2c.port().to_string())
                 .replace("{admin}", &admin.port().to_string())
                 .replace("{dir}", &folder.display().to_string())
                 .replace(
@@ -126,7 +144,7 @@ impl Target {
         let mut command = match kind {
             Kind::Relay => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("relay").arg(address.to_string());
+                command.arg("relay").arg(plain.to_string());
                 command.args(origins.iter().map(ToString::to_string));
                 command
             }
@@ -180,15 +198,26 @@ impl Target {
         let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()));
         cpu::stay_on(load_core)?;
         let child = child?;
-        let target = Self { label: label.to_owned(), address, admin, child };
+        let target = Self { label: label.to_owned(), plain, tls, h2c, admin, kind, child };
         let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(plain).is_err() {
             if begun.elapsed() > Duration::from_secs(20) {
                 bail!("{label} does not listen; see {}", folder.join("log").display());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(target)
+    }
+
+    /// Where it is to be asked; none if it does not speak that, or is not set
+    /// up for it here.
+    pub(crate) fn address(&self, way: Way) -> Option<SocketAddr> {
+        match way {
+            Way::Plain => Some(self.plain),
+            Way::Tls if self.kind.speaks_tls() => Some(self.tls),
+            Way::H2c if self.kind.speaks_tls() => Some(self.h2c),
+            Way::Tls | Way::H2c => None,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -16,10 +16,10 @@ use tokio::sync::Semaphore;
 use super::{Error, inherited::InheritedSockets};
 use crate::{
     admin::AdminSettings,
-    listener::{ListenerSettings, bind_set, complete_set, http1::Moved},
+    listener::{ListenerSettings, bind_set, complete_set},
     model::{AlpnProtocol, ServerTlsSettings},
     tls::{Facts, ServerTls, TlsError},
-    worker::{Command, Listening, Worker},
+    worker::{Command, Listening, MovedClient, Worker},
 };
 
 /// What a listener can speak above TLS.
@@ -70,12 +70,12 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Has one of `workers` serve a client that was accepted at `address`. One
-    /// whose listener is gone is closed.
-    pub(super) fn adopt(&self, address: SocketAddr, moved: Moved, workers: &[Worker]) {
+    /// Has one of `workers` serve a client that another process has accepted.
+    /// One whose listener is gone is closed.
+    pub(super) fn adopt(&self, moved: MovedClient, workers: &[Worker]) {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        if let Some(listening) = open.get(&address) {
+        if let Some(listening) = open.get(&moved.listener) {
             workers[turn % workers.len()].tell(Command::Adopt(Arc::clone(listening), moved));
         }
     }

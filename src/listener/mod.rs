@@ -5,6 +5,7 @@ mod accept;
 mod activity;
 mod farewell;
 pub mod http1;
+pub mod proxy_protocol;
 mod settings;
 mod socket;
 mod stream;
@@ -12,6 +13,6 @@ pub mod tls;
 
 pub use accept::accept;
 pub use farewell::Farewell;
-pub use settings::ListenerSettings;
+pub use settings::{ListenerSettings, ProxyProtocolSettings};
 pub use socket::{bind_set, complete_set};
 pub use stream::ClientStream;

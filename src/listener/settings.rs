@@ -1,7 +1,7 @@
 //! `[[listener]]`: where clients are accepted, and what one of them may cost.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU16, NonZeroU32},
 };
 
@@ -44,6 +44,30 @@ pub struct ListenerSettings {
     pub redirect_to_https: bool,
     /// The port that `redirect_to_https` leads to.
     pub https_port: NonZeroU16,
+    /// Load balancers in front that say in a PROXY protocol header whose
+    /// connection they pass on. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
+}
+
+/// Who begins connections with a PROXY protocol header, version 1 or 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSettings {
+    /// Networks that have to send it, within `head_timeout`, and are believed.
+    /// A connection from elsewhere is an ordinary one, and is refused if it
+    /// begins with such a header.
+    #[schemars(with = "Vec<Network>")]
+    pub from: Vec<IpNet>,
+}
+
+impl ProxyProtocolSettings {
+    /// Whether a connection from `peer` has to begin with a header.
+    #[must_use]
+    pub fn lists(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.from.iter().any(|network| network.contains(&peer))
+    }
 }
 
 impl Default for ListenerSettings {
@@ -60,6 +84,7 @@ impl Default for ListenerSettings {
             tls: None,
             redirect_to_https: false,
             https_port: const { NonZeroU16::new(443).unwrap() },
+            proxy_protocol: None,
         }
     }
 }

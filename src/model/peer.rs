@@ -1,6 +1,9 @@
 //! Who is at the other end of a client connection.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use super::HostRules;
 
@@ -11,6 +14,9 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The address that it connected to.
     pub local: SocketAddr,
+    /// The client that a load balancer at `address` speaks for, if it has
+    /// named one.
+    pub announced: Option<SocketAddr>,
     /// What the handshake agreed on, if the connection is encrypted.
     pub tls: Option<TlsSession>,
 }
@@ -19,7 +25,13 @@ impl Peer {
     /// A peer that speaks in the clear.
     #[must_use]
     pub const fn plain(address: SocketAddr, local: SocketAddr) -> Self {
-        Self { address, local, tls: None }
+        Self { address, local, announced: None, tls: None }
+    }
+
+    /// The address of the client itself.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.announced.unwrap_or(self.address).ip().to_canonical()
     }
 
     /// The scheme of what it asks for.

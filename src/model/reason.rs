@@ -47,6 +47,9 @@ reasons! {
     TunnelIdleTimeout = "tunnel_idle_timeout", None;
     /// The client left before its response was complete.
     ClientGone = "client_gone", None;
+    /// A connection from a load balancer does not begin with a PROXY protocol
+    /// header that can be read.
+    ProxyHeaderInvalid = "proxy_header_invalid", None;
     /// The request breaks a rule of HTTP or of this proxy.
     RequestInvalid = "request_invalid", Some(400);
     /// No route matches.
@@ -137,7 +140,8 @@ impl Reason {
                 Ending::Completed
             }
             Self::ClientGone => Ending::ClientGone,
-            Self::RequestInvalid
+            Self::ProxyHeaderInvalid
+            | Self::RequestInvalid
             | Self::NoRoute
             | Self::MethodRefused
             | Self::RequestBodyTimeout

@@ -11,15 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-
-use super::{RequestConnection, headers, record::Record};
+use super::{headers, record::Record};
 use crate::{
     deadline::{Elapsed, Tagged},
     model::Reason,
+    upstream::Incoming,
 };
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 
 /// A body broke off. The reason is in the record of its request.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -39,8 +38,11 @@ enum Kind {
 struct Forwarded {
     incoming: Incoming,
     record: Option<Box<Record>>,
-    connection: Option<RequestConnection>,
     idle: Duration,
+    /// Something was handed on, and may not have left yet.
+    leaving: bool,
+    /// It broke off; not told yet.
+    broken: Option<Reason>,
 }
 
 impl ResponseBody {
@@ -49,19 +51,14 @@ impl ResponseBody {
         Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
     }
 
-    /// `incoming`, which came over `connection`; `record` ends with it.
-    pub(super) fn forwarded(
-        incoming: Incoming,
-        record: Box<Record>,
-        connection: RequestConnection,
-        idle: Duration,
-    ) -> Self {
+    /// `incoming`; `record` ends with it.
+    pub(super) fn forwarded(incoming: Incoming, record: Box<Record>, idle: Duration) -> Self {
         record.deadline.set(idle);
         if let Some(upload) = &record.upload {
             upload.answered.set(true);
         }
-        let connection = Some(connection);
-        let mut body = Forwarded { incoming, record: Some(record), connection, idle };
+        let record = Some(record);
+        let mut body = Forwarded { incoming, record, idle, leaving: true, broken: None };
         if body.incoming.is_end_stream() {
             body.end(Reason::Ok);
         }
@@ -72,17 +69,11 @@ impl ResponseBody {
 impl Forwarded {
     fn end(&mut self, reason: Reason) {
         let Some(record) = self.record.take() else { return };
-        let connection = self.connection.take();
         let now = Instant::now();
-        match &record.upload {
-            // An exchange that is half done leaves no connection behind.
-            Some(upload) if !upload.complete.get() => upload.abandoned.set(true),
-            _ if reason == Reason::Ok => {
-                if let Some(connection) = connection {
-                    record.keep(connection, now);
-                }
-            }
-            _ => {}
+        if reason != Reason::Ok {
+            self.incoming.close();
+        } else if let Some(connection) = self.incoming.take_connection() {
+            record.keep(connection, now);
         }
         record.end_at(reason, now);
     }
@@ -91,10 +82,15 @@ impl Forwarded {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        if let Some(reason) = self.broken.take() {
+            self.end(reason);
+            return Poll::Ready(Some(Err(BrokenBody)));
+        }
         let Some(record) = &mut self.record else { return Poll::Ready(None) };
         let frame = match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                self.leaving = false;
                 let over = ready!(record.deadline.poll(context));
                 self.end(ended_by(over));
                 return Poll::Ready(Some(Err(BrokenBody)));
@@ -107,11 +103,19 @@ impl Forwarded {
             }
             Some(Err(_)) => {
                 let reason = record.upload_failure().unwrap_or(Reason::ResponseTruncated);
+                if self.leaving {
+                    // With an error whoever sends this on forgets what it has
+                    // not sent, which may be the head.
+                    self.broken = Some(reason);
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 self.end(reason);
                 Poll::Ready(Some(Err(BrokenBody)))
             }
             Some(Ok(mut frame)) => {
                 record.deadline.set(self.idle);
+                self.leaving = true;
                 if let Some(data) = frame.data_ref() {
                     record.bytes_out += data.len() as u64;
                 } else if let Some(trailers) = frame.trailers_mut() {
@@ -136,10 +140,11 @@ impl Drop for Forwarded {
     fn drop(&mut self) {
         // hyper does not ask again once it has what the length promised.
         let over = self.record.as_ref().and_then(|record| record.over());
-        let reason = match (self.incoming.is_end_stream(), over) {
-            (true, _) => Reason::Ok,
-            (false, Some(over)) => ended_by(over),
-            (false, None) => Reason::ClientGone,
+        let reason = match (self.broken, self.incoming.is_end_stream(), over) {
+            (Some(reason), ..) => reason,
+            (None, true, _) => Reason::Ok,
+            (None, false, Some(over)) => ended_by(over),
+            (None, false, None) => Reason::ClientGone,
         };
         self.end(reason);
     }

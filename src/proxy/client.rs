@@ -27,7 +27,7 @@ impl Client {
     /// The client that is `peer`, accepted under `settings`.
     #[must_use]
     pub fn new(peer: Peer, settings: Arc<ListenerSettings>) -> Self {
-        let ip = peer.address.ip().to_canonical();
+        let ip = peer.ip();
         let trusted = settings.trusted_proxies.iter().any(|network| network.contains(&ip));
         let address = HeaderValue::try_from(ip.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));

@@ -8,14 +8,14 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 
 use super::{
-    Proxy, RequestConnection,
+    Proxy,
     admission::{self, Admitted},
     answer,
     body::ResponseBody,
@@ -25,20 +25,21 @@ use super::{
     hold::Holder,
     record::Record,
     send, tunnel,
-    upload::{Hold, RequestBody, Upload, UploadBounds},
+    upload::{RequestBody, Upload, UploadBounds},
 };
 use crate::{
     balance::{GateQueue, GateRefusal, Pass},
     deadline::Remaining,
     model::{InFlight, Reason, ServicePolicy},
     routing::{Action, Lookup, Route, Service, Table, join},
+    upstream::Incoming,
 };
 
 /// Answers one request of `client`.
 pub(super) async fn handle(
     proxy: Rc<Proxy>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    request: Request<hyper::body::Incoming>,
 ) -> Response<ResponseBody> {
     let mut record = Record::begin(&proxy, &client, &request);
     match forward(&proxy, &client, request, &mut record).await {
@@ -56,7 +57,6 @@ enum Outcome {
 /// The head of an instance's answer, and where the rest comes from.
 struct Answer {
     response: Response<Incoming>,
-    connection: RequestConnection,
     policy: Arc<ServicePolicy>,
     /// The client's half of an upgrade that the instance agreed to.
     upgrade: Option<OnUpgrade>,
@@ -67,22 +67,22 @@ impl Answer {
         let (parts, incoming) = self.response.into_parts();
         let Some(client) = self.upgrade else {
             let idle = self.policy.timeouts.idle;
-            let body = ResponseBody::forwarded(incoming, record, self.connection, idle);
+            let body = ResponseBody::forwarded(incoming, record, idle);
             return Response::from_parts(parts, body);
         };
-        let mut response = Response::from_parts(parts, incoming);
-        let instance = hyper::upgrade::on(&mut response);
-        let idle = self.policy.timeouts.tunnel_idle;
-        let tunnel = tunnel::run(record, client, instance, idle);
-        tokio::task::spawn_local(proxy.tasks.track_future(tunnel));
-        response.map(|_| ResponseBody::own(bytes::Bytes::new()))
+        if let Some(instance) = incoming.into_switched() {
+            let idle = self.policy.timeouts.tunnel_idle;
+            let tunnel = tunnel::run(record, client, instance, idle);
+            tokio::task::spawn_local(proxy.tasks.track_future(tunnel));
+        }
+        Response::from_parts(parts, ResponseBody::own(bytes::Bytes::new()))
     }
 }
 
 async fn forward(
     proxy: &Proxy,
     client: &Client,
-    mut request: Request<Incoming>,
+    mut request: Request<hyper::body::Incoming>,
     record: &mut Record,
 ) -> Result<Outcome, Failure> {
     let mut admitted = admission::admit(&request, client)?;
@@ -111,24 +111,24 @@ async fn forward(
     if !http_body::Body::is_end_stream(&incoming) {
         attach_body(&mut request, incoming, &admitted, &policy, record)?;
     }
-    let (mut response, connection) = send::send(proxy, request, &route, &policy, record).await?;
+    let mut response = send::send(proxy, request, &route, &policy, record).await?;
     record.answered(response.status().as_u16());
     if let Some(total) = total {
         let rest = total.saturating_sub(record.elapsed());
         response.extensions_mut().insert(Remaining(rest));
     }
-    let upgrade = accept_switch(&mut response, &connection, upgrade)?;
+    let upgrade = accept_switch(&mut response, upgrade)?;
     route.response_edits.apply(response.headers_mut());
     if record.upload.as_ref().is_some_and(|upload| upload.held.get()) {
         // The client may or may not send the body that was not asked for.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(Outcome::Answer(Box::new(Answer { response, connection, policy, upgrade })))
+    Ok(Outcome::Answer(Box::new(Answer { response, policy, upgrade })))
 }
 
 /// The redirect of a listener that answers with nothing else.
 fn to_https(
-    request: &Request<Incoming>,
+    request: &Request<impl http_body::Body>,
     admitted: &Admitted,
     client: &Client,
 ) -> Result<Outcome, Failure> {
@@ -295,7 +295,7 @@ fn rewrite(
 /// Lets the client's body follow the head, within its bounds.
 fn attach_body(
     request: &mut Request<RequestBody>,
-    incoming: Incoming,
+    incoming: hyper::body::Incoming,
     admitted: &Admitted,
     policy: &ServicePolicy,
     record: &mut Record,
@@ -306,27 +306,8 @@ fn attach_body(
         let detail = "the request body is longer than the service allows";
         return Err(Failure::new(Reason::RequestTooLarge, detail));
     }
-    let headers = request.headers_mut();
-    match promised {
-        // Written anew: not everybody reads "010" as ten.
-        Some(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
-        None => {
-            // hyper drops a body of unknown length from methods that seldom
-            // have one.
-            headers.remove(CONTENT_LENGTH);
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
-        }
-    };
-    let hold = admitted.fields.expect_continue.then(|| {
-        let hold = Arc::new(Hold::default());
-        let released = Arc::clone(&hold);
-        hyper::ext::on_informational(request, move |head| {
-            if head.status() == StatusCode::CONTINUE {
-                released.release();
-            }
-        });
-        hold
-    });
+    // Written anew by whoever sends it: not everybody reads "010" as ten.
+    request.headers_mut().remove(CONTENT_LENGTH);
     let upload = Rc::new(Upload::default());
     record.upload = Some(Rc::clone(&upload));
     let bounds = UploadBounds {
@@ -334,18 +315,17 @@ fn attach_body(
         idle: policy.timeouts.idle,
         response: policy.timeouts.response,
         limit,
-        hold,
+        hold: admitted.fields.expect_continue,
     };
     *request.body_mut() = RequestBody::new(incoming, upload, bounds);
     Ok(())
 }
 
-/// Cleans the head of an answer that came over `connection`. A switch of protocols counts only if the
+/// Cleans the head of an answer. A switch of protocols counts only if the
 /// client asked for it and the instance names the same one (RFC 9110 section
 /// 7.8); any other 101 is a breach.
 fn accept_switch(
     response: &mut Response<Incoming>,
-    connection: &RequestConnection,
     asked: Option<OnUpgrade>,
 ) -> Result<Option<OnUpgrade>, Failure> {
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -353,9 +333,7 @@ fn accept_switch(
         .headers()
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if let Some(timeout) = headers::to_client(response.headers_mut())? {
-        connection.announced(timeout);
-    }
+    headers::to_client(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     if !switching {
         return Ok(None);

@@ -4,8 +4,6 @@
 //! removed, then ours is added. A client that lists `X-Forwarded-For` in its
 //! `Connection` would otherwise remove what the proxy says of it.
 
-use std::time::Duration;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -17,9 +15,7 @@ use http::{
 use super::{
     admission::{Fields, tokens},
     client::Client,
-    failure::Failure,
 };
-use crate::{model::Reason, upstream};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -183,46 +179,17 @@ fn extended_chain(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderVa
     (chain.len() <= LONGEST_CHAIN).then(|| HeaderValue::from_bytes(&chain).ok()).flatten()
 }
 
-/// Makes the fields of an instance those of an answer to a client. Answers
-/// with how long the instance keeps an idle connection, if it says so.
-///
-/// # Errors
-///
-/// When the framing can be read in two ways (RFC 9112 section 6.3).
-pub(super) fn to_client(headers: &mut HeaderMap) -> Result<Option<Duration>, Failure> {
-    let mut keep_alive = None;
+/// Makes the fields of an instance those of an answer to a client.
+pub(super) fn to_client(headers: &mut HeaderMap) {
     let mut connection = false;
     let mut hop_by_hop = false;
-    let mut coding = false;
-    let mut length = false;
-    for (name, value) in &*headers {
+    for name in headers.keys() {
         match name.as_str() {
             "connection" => connection = true,
-            "transfer-encoding" => {
-                let chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-                if coding || !chunked {
-                    return Err(ambiguous());
-                }
-                coding = true;
-                hop_by_hop = true;
-            }
-            "content-length" => {
-                // One length, and nothing but digits.
-                if length || !value.as_bytes().iter().all(u8::is_ascii_digit) {
-                    return Err(ambiguous());
-                }
-                length = true;
-            }
-            "keep-alive" => {
-                keep_alive = upstream::announced(value);
-                hop_by_hop = true;
-            }
-            "proxy-connection" | "proxy-authenticate" | "te" | "upgrade" => hop_by_hop = true,
+            "transfer-encoding" | "keep-alive" | "proxy-connection" | "proxy-authenticate"
+            | "te" | "upgrade" => hop_by_hop = true,
             _ => {}
         }
-    }
-    if coding && length {
-        return Err(ambiguous());
     }
     if connection {
         remove_listed(headers);
@@ -234,12 +201,6 @@ pub(super) fn to_client(headers: &mut HeaderMap) -> Result<Option<Duration>, Fai
             headers.remove(name);
         }
     }
-    Ok(keep_alive)
-}
-
-fn ambiguous() -> Failure {
-    let detail = "the length of the instance's answer can be read in more than one way";
-    Failure::new(Reason::UpstreamProtocolError, detail)
 }
 
 /// Removes from trailers what only a head may hold (RFC 9110 section 6.5.1).
@@ -366,21 +327,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_whose_length_is_doubtful_is_refused() {
-        let answer = |fields: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in fields {
-                headers.append(*name, HeaderValue::from_static(value));
-            }
-            to_client(&mut headers).map(|_| headers)
-        };
-        assert!(answer(&[("content-length", "1"), ("transfer-encoding", "chunked")]).is_err());
-        assert!(answer(&[("content-length", "1"), ("content-length", "1")]).is_err());
-        assert!(answer(&[("content-length", "1, 1")]).is_err());
-        assert!(answer(&[("content-length", "+1")]).is_err());
-        assert!(answer(&[("transfer-encoding", "gzip, chunked")]).is_err());
-        let fields = [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "1")];
-        let headers = answer(&fields).expect("plain");
+    fn an_answer_loses_what_is_of_the_connection() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "1")]
+        {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        to_client(&mut headers);
+        assert_eq!(all(&headers, "x-b"), ["1"]);
         assert_eq!(headers.len(), 1);
     }
 }

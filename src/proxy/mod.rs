@@ -16,6 +16,7 @@ mod replay;
 mod request_id;
 mod send;
 mod tunnel;
+mod unread;
 mod upload;
 
 use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
@@ -28,14 +29,12 @@ use crate::{
     model::SharedGuard,
     routing::Reader,
     telemetry::{AccessLog, Metrics},
-    upstream::{Connection, Pools},
+    upstream::Pools,
 };
 
 pub use body::{BrokenBody, ResponseBody};
 pub use client::Client;
 pub use upload::RequestBody;
-
-type RequestConnection = Connection<RequestBody>;
 
 /// The proxy of one worker.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ pub struct Proxy {
     /// Where requests go.
     pub tables: Reader,
     /// Idle connections to instances.
-    pub pools: Pools<RequestBody>,
+    pub pools: Pools,
     /// Counters of the process.
     pub metrics: Arc<Metrics>,
     /// The access log of the process.

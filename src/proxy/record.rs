@@ -12,13 +12,14 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Proxy, RequestConnection, client::Client, upload::Upload};
+use super::{Proxy, client::Client, upload::Upload};
 use crate::{
     balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
     model::{Ending, Endpoint, InFlight, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
+    upstream::Connection,
 };
 
 /// The record of one request.
@@ -198,7 +199,7 @@ impl Record {
 
     /// Keeps `connection`, idle from `now` on, for the next request to the
     /// same endpoint.
-    pub(super) fn keep(&self, connection: RequestConnection, now: Instant) {
+    pub(super) fn keep(&self, connection: Connection, now: Instant) {
         if let Some(endpoint) = self.endpoint() {
             self.proxy.pools.put(endpoint, connection, now);
         }
@@ -255,7 +256,7 @@ impl Record {
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
-            client: self.client.peer.address.ip(),
+            client: self.client.peer.ip(),
             peer: self.client.peer.address,
             method: self.method.clone(),
             scheme: self.client.peer.scheme(),

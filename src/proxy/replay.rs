@@ -11,11 +11,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Uri, Version, header::EXPECT};
+use http::Method;
 use http_body::Body;
 
 use super::upload::RequestBody;
-use crate::{model::RetryPolicy, telemetry::RetryCause};
+use crate::{model::RetryPolicy, telemetry::RetryCause, upstream::Outgoing};
 
 /// What an instance may do with a request twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,42 +48,44 @@ impl Nature {
     }
 }
 
-/// A request that may be sent once more.
+/// Whether a request may be sent once more, and its body if so. Its head is
+/// never given away.
 pub(super) struct Replay {
     nature: Nature,
     copy: Option<Copy>,
 }
 
+/// The body of a request that may be sent twice.
 struct Copy {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Option<Rc<Kept>>,
+    /// None if it has none.
+    kept: Option<Rc<Kept>>,
+    /// Whether its length was unknown when it was sent first.
+    chunked: bool,
+}
+
+/// A body to be sent once more.
+pub(super) struct Again {
+    pub(super) body: Outgoing<RequestBody>,
+    /// All of it is here: no instance has to be asked whether it wants it.
+    pub(super) is_copy: bool,
 }
 
 impl Replay {
-    /// What `request` may be put through under `policy`. Its body is kept from
-    /// here on, if it is short enough and of use.
-    pub(super) fn of(request: &mut Request<RequestBody>, policy: &RetryPolicy) -> Self {
-        let has_body = !request.body().is_end_stream();
-        let nature = Nature::of(request.method(), has_body, policy);
-        if nature == Nature::Once {
+    /// What a request with `body` may be put through under `policy`. The body
+    /// is kept from here on, if it is short enough and of use.
+    pub(super) fn of(method: &Method, body: &mut RequestBody, policy: &RetryPolicy) -> Self {
+        let has_body = !body.is_end_stream();
+        let nature = Nature::of(method, has_body, policy);
+        let length = body.size_hint();
+        if nature == Nature::Once || length.lower() > policy.buffer as u64 {
             return Self { nature, copy: None };
         }
-        let length = request.body().size_hint().lower();
-        if length > policy.buffer as u64 {
-            return Self { nature, copy: None };
-        }
-        let mut headers = request.headers().clone();
-        let body = has_body.then(|| {
-            // There is nothing to wait for: the body is here.
-            headers.remove(EXPECT);
+        let kept = has_body.then(|| {
             let kept = Rc::new(Kept::new(policy.buffer));
-            request.body_mut().keep(Rc::downgrade(&kept));
+            body.keep(Rc::downgrade(&kept));
             kept
         });
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        Self { nature, copy: Some(Copy { method, uri, headers, body }) }
+        Self { nature, copy: Some(Copy { kept, chunked: length.exact().is_none() }) }
     }
 
     /// What may be sent after `cause`, if anything: `unsent`, of which no byte
@@ -91,28 +93,18 @@ impl Replay {
     pub(super) fn after(
         &self,
         cause: RetryCause,
-        unsent: Option<Request<RequestBody>>,
+        unsent: Option<Outgoing<RequestBody>>,
         policy: &RetryPolicy,
-    ) -> Option<Request<RequestBody>> {
-        if unsent.is_some() {
-            return unsent;
+    ) -> Option<Again> {
+        if let Some(body) = unsent {
+            return Some(Again { body, is_copy: false });
         }
-        self.nature.allows(cause, policy).then(|| self.copy.as_ref()?.request()).flatten()
-    }
-}
-
-impl Copy {
-    fn request(&self) -> Option<Request<RequestBody>> {
-        let body = match &self.body {
-            Some(kept) => RequestBody::own(kept.whole()?),
+        let copy = self.copy.as_ref().filter(|_| self.nature.allows(cause, policy))?;
+        let body = match &copy.kept {
+            Some(kept) => RequestBody::own(kept.whole()?, copy.chunked),
             None => RequestBody::empty(),
         };
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.headers.clone();
-        Some(request)
+        Some(Again { body: Outgoing::new(body), is_copy: true })
     }
 }
 

@@ -6,16 +6,18 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, header::HOST};
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{EXPECT, HOST},
+};
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::{
-    Proxy, RequestConnection,
+    Proxy,
     failure::{Failure, elapsed},
     hold::Holder,
     record::Record,
-    replay::Replay,
+    replay::{Again, Replay},
     upload::{RequestBody, Upload},
 };
 use crate::{
@@ -23,19 +25,17 @@ use crate::{
     model::{Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy},
     routing::{Action, Route, Service},
     telemetry::RetryCause,
-    upstream::{self, ConnectError, Connection},
+    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
 };
-
-type Answered = (Response<Incoming>, RequestConnection);
 
 /// A try that may not be the last.
 struct Lost {
     /// How the request ends if it is.
-    end: Result<Answered, Failure>,
+    end: Result<Response<Incoming>, Failure>,
     /// Why it may not be; none if it has to be.
     cause: Option<RetryCause>,
-    /// The request, if no byte of it was written.
-    unsent: Option<Request<RequestBody>>,
+    /// The body, if no byte of the request was written.
+    unsent: Option<Outgoing<RequestBody>>,
 }
 
 impl Lost {
@@ -48,23 +48,39 @@ impl Lost {
 /// Sends `request` to the endpoint in `record`, then to others.
 pub(super) async fn send(
     proxy: &Proxy,
-    mut request: Request<RequestBody>,
+    request: Request<RequestBody>,
     route: &Route,
     policy: &ServicePolicy,
     record: &mut Record,
-) -> Result<Answered, Failure> {
+) -> Result<Response<Incoming>, Failure> {
+    let (parts, mut body) = request.into_parts();
+    let replay = Replay::of(&parts.method, &mut body, &policy.retry);
+    let mut head = Request::from_parts(parts, ());
+    let outcome = send_any(proxy, &mut head, body, &replay, (route, policy), record).await;
+    upstream::recycle(std::mem::take(head.headers_mut()));
+    outcome
+}
+
+async fn send_any(
+    proxy: &Proxy,
+    head: &mut Request<()>,
+    body: RequestBody,
+    replay: &Replay,
+    (route, policy): (&Route, &ServicePolicy),
+    record: &mut Record,
+) -> Result<Response<Incoming>, Failure> {
     if let Some(service) = &record.service {
         service.budget.count(proxy.worker, record.begun);
     }
-    let replay = Replay::of(&mut request, &policy.retry);
-    let client_host = request.headers().get(HOST).cloned();
+    let mut replaced = None;
+    let mut body = Outgoing::new(body);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
     let mut holder = Holder::default();
     loop {
         let Lost { end, cause, unsent } =
-            match attempt(proxy, request, policy, &client_host, fresh, record).await {
-                Ok(answered) if policy.retry.retries_status(answered.0.status().as_u16()) => {
+            match attempt(proxy, (&mut *head, body), policy, &mut replaced, fresh, record).await {
+                Ok(answered) if policy.retry.retries_status(answered.status().as_u16()) => {
                     Lost { end: Ok(answered), cause: Some(RetryCause::Status), unsent: None }
                 }
                 Ok(answered) => return Ok(answered),
@@ -72,6 +88,7 @@ pub(super) async fn send(
             };
         let Some(cause) = cause else { return end };
         let Some(again) = replay.after(cause, unsent, &policy.retry) else { return end };
+        let Again { body: again, is_copy } = again;
         // That an idle connection ended says nothing about the instance, and
         // costs nobody more than the request would have: whatever the budget,
         // it is asked once more, over a new connection.
@@ -88,7 +105,11 @@ pub(super) async fn send(
             }
             record.take_place(other);
         }
-        request = again;
+        body = again;
+        if is_copy && !body.is_end_stream() {
+            // There is nothing to wait for: the body is here.
+            head.headers_mut().remove(EXPECT);
+        }
         proxy.metrics.worker(proxy.worker).retried();
         if let Some(service) = &record.service {
             service.metrics.retried(proxy.worker, cause);
@@ -149,36 +170,31 @@ pub(super) fn pick(
 
 /// Lets go of an answer that the client will not get. Its connection is of use
 /// if nothing is left to be read.
-fn discard((response, connection): Answered, record: &Record) {
+fn discard(mut response: Response<Incoming>, record: &Record) {
     record.count_answer(response.status().as_u16());
-    if response.body().is_end_stream() {
+    if let Some(connection) = response.body_mut().take_connection() {
         record.keep(connection, Instant::now());
     }
 }
 
 async fn attempt(
     proxy: &Proxy,
-    mut request: Request<RequestBody>,
+    (head, body): (&mut Request<()>, Outgoing<RequestBody>),
     policy: &ServicePolicy,
-    client_host: &Option<HeaderValue>,
+    replaced: &mut Option<HeaderValue>,
     fresh: bool,
     record: &mut Record,
-) -> Result<Answered, Lost> {
+) -> Result<Response<Incoming>, Lost> {
     let Some(endpoint) = record.endpoint().cloned() else {
         let failure = Failure::new(Reason::InternalError, "no endpoint was picked");
         return Err(Lost::for_good(failure));
     };
     record.attempts = record.attempts.saturating_add(1);
-    let preserve = policy.preserve_host.unwrap_or_else(|| keeps_host(&endpoint));
-    match client_host.as_ref().filter(|_| preserve) {
-        // What an attempt before this one may have replaced.
-        Some(host) => request.headers_mut().insert(HOST, host.clone()),
-        None => host_of(&endpoint).and_then(|host| request.headers_mut().insert(HOST, host)),
-    };
+    address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
     let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
     record.reused = idle.is_some();
-    let mut connection = match idle {
+    let connection = match idle {
         Some(connection) => connection,
         None => match connect(proxy, &endpoint, policy, record).await {
             Ok(connection) => {
@@ -186,7 +202,7 @@ async fn attempt(
                 connection
             }
             Err((failure, cause)) => {
-                return Err(Lost { end: Err(failure), cause, unsent: Some(request) });
+                return Err(Lost { end: Err(failure), cause, unsent: Some(body) });
             }
         },
     };
@@ -195,49 +211,68 @@ async fn attempt(
     let timeouts = &policy.timeouts;
     record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
     record.sent = Some(now);
-    let sent = record.deadline.limit(connection.send(request)).await;
-    let mut error = match sent {
-        Ok(Ok(response)) => return Ok((response, connection)),
-        Ok(Err(error)) => error,
-        Err(over) => {
-            let end = Err(elapsed(over, stalled(record)));
-            let cause = (over == Elapsed::Phase).then_some(RetryCause::Timeout);
-            return Err(Lost { end, cause, unsent: None });
+    let rested = connection.rested();
+    let upload = record.upload.clone();
+    let interim = |status, _: &_| {
+        if let Some(upload) = upload.as_ref().filter(|_| status == StatusCode::CONTINUE) {
+            upload.held.set(false);
         }
     };
-    let unsent = error.take_message();
-    let error = error.into_error();
-    let failed = unsent.is_none() && (error.is_parse() || record.upload_failure().is_some());
-    let cause = if failed {
-        None
-    } else if record.reused {
-        proxy.pools.had_ended(endpoint.id, &connection, now);
-        Some(RetryCause::Stale)
-    } else if unsent.is_some() {
-        Some(RetryCause::Unsent)
-    } else {
-        Some(RetryCause::Reset)
+    let SendError { fault, unsent } =
+        match record.deadline.limit(connection.send(head, body, interim)).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => error,
+            Err(over) => {
+                let end = Err(elapsed(over, stalled(record)));
+                let cause = (over == Elapsed::Phase).then_some(RetryCause::Timeout);
+                return Err(Lost { end, cause, unsent: None });
+            }
+        };
+    let cause = match fault {
+        Fault::Malformed(_) | Fault::Request => None,
+        Fault::Ended { .. } if unsent.is_none() && record.upload_failure().is_some() => None,
+        Fault::Ended { midway: false } if record.reused => {
+            proxy.pools.had_ended(endpoint.id, rested, now);
+            Some(RetryCause::Stale)
+        }
+        Fault::Ended { .. } if unsent.is_some() => Some(RetryCause::Unsent),
+        Fault::Ended { .. } => Some(RetryCause::Reset),
     };
-    Err(Lost { end: Err(broken(&error, record)), cause, unsent })
+    Err(Lost { end: Err(broken(fault, record)), cause, unsent })
 }
 
-/// Whether `endpoint` is told the client's `Host`, where nothing is said of it:
-/// a server that the config file names by `https://` and a DNS name serves that
-/// name.
-fn keeps_host(endpoint: &Endpoint) -> bool {
-    let named = !endpoint.checked && matches!(endpoint.address.host, Host::Name(_));
-    !(named && endpoint.scheme == Scheme::Https)
-}
-
-/// The `Host` that is an endpoint's own.
-fn host_of(endpoint: &Endpoint) -> Option<HeaderValue> {
+/// Gives the request the `Host` that `endpoint` is to be told; `replaced` keeps
+/// the client's where it is not that, for an endpoint after this one.
+fn address_to(
+    head: &mut Request<()>,
+    endpoint: &Endpoint,
+    policy: &ServicePolicy,
+    replaced: &mut Option<HeaderValue>,
+) {
+    // A server that the config file names by `https://` and a DNS name serves
+    // that name, if nothing else is said.
+    let preserve = policy.preserve_host.unwrap_or_else(|| {
+        let named = !endpoint.checked && matches!(endpoint.address.host, Host::Name(_));
+        !(named && endpoint.scheme == Scheme::Https)
+    });
+    let headers = head.headers_mut();
+    if preserve && let Some(host) = replaced.take() {
+        headers.insert(HOST, host);
+    }
+    if preserve && headers.contains_key(HOST) {
+        return;
+    }
     let address = &endpoint.address;
-    let text = if address.port == endpoint.scheme.port() {
+    let host = if address.port == endpoint.scheme.port() {
         address.host.to_string()
     } else {
         address.to_string()
     };
-    HeaderValue::try_from(text).ok()
+    if let Ok(host) = HeaderValue::try_from(host)
+        && let Some(own) = headers.insert(HOST, host)
+    {
+        replaced.get_or_insert(own);
+    }
 }
 
 /// Who was waited for when the time was over.
@@ -249,19 +284,21 @@ fn stalled(record: &Record) -> Failure {
     Failure::new(Reason::ResponseTimeout, "the instance did not answer in time")
 }
 
-fn broken(error: &hyper::Error, record: &Record) -> Failure {
-    match record.upload_failure() {
-        Some(reason @ Reason::RequestTooLarge) => {
+fn broken(fault: Fault, record: &Record) -> Failure {
+    match (record.upload_failure(), fault) {
+        (Some(reason @ Reason::RequestTooLarge), _) => {
             Failure::new(reason, "the request body is longer than the service allows")
         }
-        Some(reason) => Failure::new(reason, "the request body broke off"),
-        None if error.is_parse() => {
-            let detail = "the instance's answer is not HTTP";
-            Failure::new(Reason::UpstreamProtocolError, detail)
+        (Some(reason), _) => Failure::new(reason, "the request body broke off"),
+        (None, Fault::Malformed(malformed)) => {
+            Failure::new(Reason::UpstreamProtocolError, malformed.detail())
         }
-        None => {
+        (None, Fault::Ended { .. }) => {
             let detail = "the instance closed the connection without an answer";
             Failure::new(Reason::UpstreamReset, detail)
+        }
+        (None, Fault::Request) => {
+            Failure::new(Reason::InternalError, "the request body was not as long as it said")
         }
     }
 }
@@ -271,19 +308,14 @@ async fn connect(
     endpoint: &Endpoint,
     policy: &ServicePolicy,
     record: &mut Record,
-) -> Result<RequestConnection, (Failure, Option<RetryCause>)> {
+) -> Result<Connection, (Failure, Option<RetryCause>)> {
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
     let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
     let tls = state.and_then(|state| state.connector());
-    let opened = record
-        .deadline
-        .limit(async {
-            let connector = tls.as_deref();
-            Connection::open(upstream::connect(endpoint, &guard, connector).await?).await
-        })
-        .await;
+    let connecting = upstream::connect(endpoint, &guard, tls.as_deref());
+    let opened = record.deadline.limit(connecting).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -291,7 +323,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(connection)) => Ok(connection),
+        Ok(Ok(stream)) => Ok(Connection::open(stream)),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
@@ -25,7 +25,7 @@ const BUFFER: usize = 16 * 1024;
 pub(super) async fn run(
     mut record: Box<Record>,
     client: OnUpgrade,
-    instance: OnUpgrade,
+    instance: impl AsyncRead + AsyncWrite + Unpin,
     idle: Duration,
 ) {
     // What was needed to route is not needed to carry bytes.
@@ -36,9 +36,8 @@ pub(super) async fn run(
     if let Some(endpoint) = record.endpoint() {
         deadline.tag(endpoint.id.value());
     }
-    let upgraded = async { tokio::try_join!(client, instance) };
-    let (client, instance) = match deadline.limit(upgraded).await {
-        Ok(Ok(both)) => both,
+    let client = match deadline.limit(client).await {
+        Ok(Ok(client)) => TokioIo::new(client),
         Err(Elapsed::Expired) => return record.end(Reason::DrainTimeout),
         _ => return record.end(Reason::ClientGone),
     };
@@ -55,20 +54,20 @@ pub(super) async fn run(
 }
 
 /// Moves the deadline on with each byte read.
-struct Watched {
-    io: TokioIo<Upgraded>,
+struct Watched<S> {
+    io: S,
     deadline: Rc<Deadline>,
     idle: Duration,
     read: u64,
 }
 
-impl Watched {
-    fn new(io: Upgraded, deadline: &Rc<Deadline>, idle: Duration) -> Self {
-        Self { io: TokioIo::new(io), deadline: Rc::clone(deadline), idle, read: 0 }
+impl<S> Watched<S> {
+    fn new(io: S, deadline: &Rc<Deadline>, idle: Duration) -> Self {
+        Self { io, deadline: Rc::clone(deadline), idle, read: 0 }
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -84,7 +83,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,16 +9,11 @@ use std::{
     io::ErrorKind,
     pin::Pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -43,24 +38,10 @@ pub(super) struct Upload {
     pub(super) failure: Cell<Option<Reason>>,
     /// The head of the answer has come.
     pub(super) answered: Cell<bool>,
-    /// The instance was asked whether it wants the body, and has not said yet.
+    /// The instance was asked whether it wants the body, and has not said yet
+    /// (RFC 9110 section 10.1.1). Whoever sends the body asks again for it
+    /// after this has changed.
     pub(super) held: Cell<bool>,
-    /// The answer is complete: the rest of the body is of no use to anybody.
-    pub(super) abandoned: Cell<bool>,
-}
-
-/// Holds an upload back until the instance wants it (RFC 9110 section 10.1.1).
-#[derive(Debug, Default)]
-pub(super) struct Hold {
-    released: AtomicBool,
-    waker: AtomicWaker,
-}
-
-impl Hold {
-    pub(super) fn release(&self) {
-        self.released.store(true, Ordering::Release);
-        self.waker.wake();
-    }
 }
 
 /// How long an instance that says nothing to `Expect: 100-continue` is waited
@@ -77,6 +58,8 @@ enum Source {
     Client(Box<Uploading>),
     /// Our own copy.
     Own(Option<Bytes>),
+    /// Our own copy of one whose length was not known before.
+    OwnChunked(Option<Bytes>),
 }
 
 #[derive(Debug)]
@@ -88,7 +71,8 @@ struct Uploading {
     idle: Duration,
     response: Duration,
     limit: u64,
-    hold: Option<(Arc<Hold>, Deadline)>,
+    /// Until when the instance may say that it wants the body.
+    patience: Option<Deadline>,
     keeping: Option<Keeping>,
 }
 
@@ -99,7 +83,8 @@ pub(super) struct UploadBounds {
     pub(super) idle: Duration,
     pub(super) response: Duration,
     pub(super) limit: u64,
-    pub(super) hold: Option<Arc<Hold>>,
+    /// Whether the instance is asked first.
+    pub(super) hold: bool,
 }
 
 impl RequestBody {
@@ -108,18 +93,19 @@ impl RequestBody {
         Self(Source::Own(None))
     }
 
-    /// `bytes` as a body.
-    pub(super) fn own(bytes: Bytes) -> Self {
-        Self(Source::Own((!bytes.is_empty()).then_some(bytes)))
+    /// `bytes` as a body, sent in chunks if it is `chunked`.
+    pub(super) fn own(bytes: Bytes, chunked: bool) -> Self {
+        let bytes = (!bytes.is_empty()).then_some(bytes);
+        Self(if chunked { Source::OwnChunked(bytes) } else { Source::Own(bytes) })
     }
 
     /// `incoming`, held to `bounds`.
     pub(super) fn new(incoming: Incoming, upload: Rc<Upload>, bounds: UploadBounds) -> Self {
-        let hold = bounds.hold.map(|hold| {
+        let patience = bounds.hold.then(|| {
             let patience = Deadline::new();
             patience.set(HOLD);
             upload.held.set(true);
-            (hold, patience)
+            patience
         });
         Self(Source::Client(Box::new(Uploading {
             incoming,
@@ -128,7 +114,7 @@ impl RequestBody {
             idle: bounds.idle,
             response: bounds.response,
             limit: bounds.limit,
-            hold,
+            patience,
             keeping: None,
         })))
     }
@@ -143,12 +129,11 @@ impl RequestBody {
 
 impl Uploading {
     fn poll_hold(&mut self, context: &Context<'_>) -> Poll<()> {
-        if let Some((hold, patience)) = &self.hold {
-            hold.waker.register(context.waker());
-            if !hold.released.load(Ordering::Acquire) && patience.poll(context).is_pending() {
+        if let Some(patience) = &self.patience {
+            if self.upload.held.get() && patience.poll(context).is_pending() {
                 return Poll::Pending;
             }
-            self.hold = None;
+            self.patience = None;
             self.upload.held.set(false);
         }
         Poll::Ready(())
@@ -189,13 +174,10 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let body = match &mut self.0 {
             Source::Client(body) => body,
-            Source::Own(bytes) => {
+            Source::Own(bytes) | Source::OwnChunked(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
         };
-        if body.upload.abandoned.get() {
-            return Poll::Ready(Some(Err(BrokenBody)));
-        }
         ready!(body.poll_hold(context));
         body.upload.starved.set(true);
         let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
@@ -230,7 +212,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Client(body) => body.incoming.is_end_stream(),
-            Source::Own(bytes) => bytes.is_none(),
+            Source::Own(bytes) | Source::OwnChunked(bytes) => bytes.is_none(),
         }
     }
 
@@ -238,6 +220,7 @@ impl Body for RequestBody {
         match &self.0 {
             Source::Client(body) => body.incoming.size_hint(),
             Source::Own(bytes) => length(bytes.as_ref()),
+            Source::OwnChunked(_) => SizeHint::new(),
         }
     }
 }

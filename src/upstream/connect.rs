@@ -50,9 +50,6 @@ pub enum ConnectError {
         /// For a person.
         why: String,
     },
-    /// The connection broke before the first request.
-    #[error("cannot use the connection: {0}")]
-    Handshake(hyper::Error),
 }
 
 /// Opens a connection to `endpoint`. A name is resolved anew each time and

@@ -1,108 +1,80 @@
 //! One connection to an endpoint, and what is known of its life.
 
-use std::{
-    cell::Cell,
-    fmt,
-    future::Future,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{ConnectError, Stream};
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
-use hyper_util::rt::TokioIo;
 
-/// A connection that can be sent a request once it is ready.
-pub struct Connection<B> {
-    sender: http1::SendRequest<B>,
-    life: Rc<Life>,
+use super::{
+    Incoming, Stream,
+    http1::{self, Outgoing, SendError},
+};
+
+/// A connection over which a request can be sent.
+#[derive(Debug)]
+pub struct Connection {
+    http1: http1::Connection<Stream>,
     /// How long it was idle before it was used last.
     pub(super) rested: Duration,
 }
 
-#[derive(Debug, Default)]
-struct Life {
-    ended: Cell<Option<Instant>>,
-    announced: Cell<Option<Duration>>,
-}
-
-impl<B> Connection<B>
-where
-    B: Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    /// Speaks HTTP/1.1 over `stream`, in a task of its own on this worker.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is already broken.
-    pub async fn open(stream: Stream) -> Result<Self, ConnectError> {
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(256)
-            .max_buf_size(256 * 1024)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(ConnectError::Handshake)?;
-        let life = Rc::new(Life::default());
-        let noted = Rc::clone(&life);
-        tokio::task::spawn_local(async move {
-            // Whoever waits for an answer is told what went wrong.
-            let _ = connection.with_upgrades().await;
-            noted.ended.set(Some(Instant::now()));
-        });
-        Ok(Self { sender, life, rested: Duration::ZERO })
+impl From<http1::Connection<Stream>> for Connection {
+    fn from(http1: http1::Connection<Stream>) -> Self {
+        Self { http1, rested: Duration::ZERO }
     }
 }
 
-impl<B: Body + 'static> Connection<B> {
-    /// Sends `request`, and waits for the head of the answer.
+impl Connection {
+    /// Speaks HTTP/1.1 over `stream`.
+    #[must_use]
+    pub fn open(stream: Stream) -> Self {
+        http1::Connection::new(stream).into()
+    }
+
+    /// Sends `head` with `body`, and waits for the head of the answer. Those
+    /// that come before it, 100 and 103, are told to `interim`.
     ///
     /// # Errors
     ///
-    /// When there is none. The error holds the request if no byte of it was
-    /// written.
-    pub fn send(
-        &mut self,
-        request: Request<B>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<B>>>> {
-        self.sender.try_send_request(request)
+    /// When there is none. The error holds the body if no byte of the request
+    /// was written.
+    pub async fn send<B>(
+        self,
+        head: &Request<()>,
+        body: Outgoing<B>,
+        interim: impl FnMut(StatusCode, &HeaderMap),
+    ) -> Result<Response<Incoming>, SendError<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+    {
+        let response = self.http1.send(head, body, interim).await?;
+        Ok(response.map(Incoming::Http1))
     }
 
-    /// Notes that the endpoint closes the connection when it has been idle for
-    /// `timeout`.
-    pub fn announced(&self, timeout: Duration) {
-        self.life.announced.set(Some(timeout));
+    /// How long it was idle before it was taken out of its pool.
+    #[must_use]
+    pub const fn rested(&self) -> Duration {
+        self.rested
     }
 
-    /// What was noted last.
+    /// For how long the endpoint said last that it keeps it when idle.
     pub(super) fn announcement(&self) -> Option<Duration> {
-        self.life.announced.get()
+        self.http1.announced()
     }
 
-    /// Whether it has ended.
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Lets it be idle. False if it has ended.
+    pub(super) fn rest(&mut self) -> bool {
+        self.http1.rest()
     }
 
-    /// Whether a request would be written at once.
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+    /// Whether it can be used after it was idle.
+    pub(super) fn is_open(&mut self) -> bool {
+        self.http1.is_open()
     }
 
-    /// When it ended.
+    /// When it ended while it was idle.
     pub(super) fn ended(&self) -> Option<Instant> {
-        self.life.ended.get()
-    }
-}
-
-impl<B> fmt::Debug for Connection<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("life", &self.life).finish_non_exhaustive()
+        self.http1.ended()
     }
 }

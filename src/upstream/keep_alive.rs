@@ -60,8 +60,7 @@ fn trusted(timeout: Duration) -> Duration {
 }
 
 /// The time in a `Keep-Alive` field (RFC 2068 section 19.7.1.1).
-#[must_use]
-pub fn announced(field: &HeaderValue) -> Option<Duration> {
+pub(super) fn announced(field: &HeaderValue) -> Option<Duration> {
     field.as_bytes().split(|byte| *byte == b',').find_map(|parameter| {
         let (name, value) = parameter.trim_ascii().split_at_checked(b"timeout=".len())?;
         let seconds: u32 = str::from_utf8(value).ok()?.trim().parse().ok()?;

@@ -1,13 +1,17 @@
-//! Connections to endpoints: opening them, and keeping the idle ones.
+//! Connections to endpoints: opening them, speaking over them, and keeping the
+//! idle ones.
 
 mod connect;
 mod connection;
+mod http1;
+mod incoming;
 mod keep_alive;
 mod pool;
 mod tls;
 
 pub use connect::{ConnectError, connect};
 pub use connection::Connection;
-pub use keep_alive::announced;
+pub use http1::{Answer, AnswerError, Fault, Malformed, Outgoing, SendError, Switched, recycle};
+pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
 pub use tls::Stream;

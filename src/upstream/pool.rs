@@ -14,7 +14,6 @@ use std::{
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use http_body::Body;
 
 use super::{Connection, keep_alive::KeepAlive};
 use crate::model::{Endpoint, EndpointId};
@@ -23,25 +22,26 @@ use crate::model::{Endpoint, EndpointId};
 const MOST_IDLE: usize = 256;
 
 /// The idle connections of one worker.
-pub struct Pools<B> {
-    idle: RefCell<HashMap<EndpointId, Pool<B>, FixedState>>,
+#[derive(Default)]
+pub struct Pools {
+    idle: RefCell<HashMap<EndpointId, Pool, FixedState>>,
 }
 
-struct Pool<B> {
+struct Pool {
     endpoint: Arc<Endpoint>,
-    connections: Vec<Idle<B>>,
+    connections: Vec<Idle>,
     keep_alive: KeepAlive,
 }
 
-struct Idle<B> {
-    connection: Connection<B>,
+struct Idle {
+    connection: Connection,
     since: Instant,
 }
 
-impl<B: Body + 'static> Idle<B> {
+impl Idle {
     /// Whether it can be relied on. Learns from its end if not.
-    fn is_good(&self, keep_alive: &mut KeepAlive, now: Instant) -> bool {
-        if self.connection.is_closed() {
+    fn is_good(&mut self, keep_alive: &mut KeepAlive, now: Instant) -> bool {
+        if !self.connection.is_open() {
             if let Some(ended) = self.connection.ended() {
                 keep_alive.ended(ended.saturating_duration_since(self.since), now);
             }
@@ -55,32 +55,25 @@ impl<B: Body + 'static> Idle<B> {
     }
 }
 
-impl<B: Body + 'static> Pools<B> {
+impl Pools {
     /// The idle connection to `endpoint` that was used last.
     #[must_use]
-    pub fn take(&self, endpoint: EndpointId, now: Instant) -> Option<Connection<B>> {
+    pub fn take(&self, endpoint: EndpointId, now: Instant) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let Pool { connections, keep_alive, .. } = idle.get_mut(&endpoint)?;
-        // One whose last body has just ended may need another turn to be
-        // ready; it is left for the next request.
-        let mut index = connections.len();
-        while index > 0 {
-            index -= 1;
-            if !connections[index].is_good(keep_alive, now) {
-                connections.remove(index);
-            } else if connections[index].connection.is_ready() {
-                let mut taken = connections.remove(index);
-                taken.connection.rested = taken.rested(now);
-                return Some(taken.connection);
+        while let Some(mut last) = connections.pop() {
+            if last.is_good(keep_alive, now) {
+                last.connection.rested = last.rested(now);
+                return Some(last.connection);
             }
         }
         None
     }
 
-    /// Keeps `connection` for the next request to `endpoint`, unless it is
-    /// closed, or its endpoint gone.
-    pub fn put(&self, endpoint: &Arc<Endpoint>, connection: Connection<B>, now: Instant) {
-        if connection.is_closed() || endpoint.is_retired() {
+    /// Keeps `connection` for the next request to `endpoint`, unless it has
+    /// ended, or its endpoint is gone.
+    pub fn put(&self, endpoint: &Arc<Endpoint>, mut connection: Connection, now: Instant) {
+        if endpoint.is_retired() || !connection.rest() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -94,11 +87,11 @@ impl<B: Body + 'static> Pools<B> {
         }
     }
 
-    /// Learns that `connection`, taken from here, had ended before it was
-    /// used.
-    pub fn had_ended(&self, endpoint: EndpointId, connection: &Connection<B>, now: Instant) {
+    /// Learns that a connection, taken from here after it was idle for
+    /// `rested`, had ended before it was used.
+    pub fn had_ended(&self, endpoint: EndpointId, rested: Duration, now: Instant) {
         if let Some(pool) = self.idle.borrow_mut().get_mut(&endpoint) {
-            pool.keep_alive.ended(connection.rested, now);
+            pool.keep_alive.ended(rested, now);
         }
     }
 
@@ -108,7 +101,7 @@ impl<B: Body + 'static> Pools<B> {
         let now = Instant::now();
         self.idle.borrow_mut().retain(|_, pool| {
             let Pool { endpoint, connections, keep_alive } = pool;
-            connections.retain(|idle| idle.is_good(keep_alive, now));
+            connections.retain_mut(|idle| idle.is_good(keep_alive, now));
             !endpoint.is_retired() && (!connections.is_empty() || keep_alive.has_learned(now))
         });
     }
@@ -131,13 +124,7 @@ impl<B: Body + 'static> Pools<B> {
     }
 }
 
-impl<B> Default for Pools<B> {
-    fn default() -> Self {
-        Self { idle: RefCell::default() }
-    }
-}
-
-impl<B> fmt::Debug for Pools<B> {
+impl fmt::Debug for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pools").field("endpoints", &self.idle.borrow().len()).finish()
     }

@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod misbehaving;
 mod outliers;
+mod proxy_protocol;
 mod reasons;
 mod responses_without_body;
 mod retries;

@@ -96,6 +96,14 @@ fn provoke(reason: Reason) -> Option<Scene> {
             drop(client);
             scene
         }
+        Reason::ProxyHeaderInvalid => {
+            let listener = "[[listener]]\nproxy_protocol = { from = ['127.0.0.0/8'] }";
+            let scene = alone(listener);
+            let mut client = scene.portolan.connect();
+            client.send(GET);
+            client.wait_for_end();
+            scene
+        }
         Reason::RequestInvalid => before(OK, "").asked("GET / HTTP/1.1\r\n\r\n"),
         Reason::NoRoute => alone("").asked(GET),
         Reason::MethodRefused => before(OK, "").asked("TRACE / HTTP/1.1\r\nhost: test\r\n\r\n"),

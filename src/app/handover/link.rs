@@ -73,8 +73,8 @@ async fn pass_on(
     loop {
         tokio::select! {
             client = clients.recv(), if moved.is_some() => match client {
-                Some(MovedClient { listener, connection: Moved { stream, ahead } }) => {
-                    let message = FromOld::Client { listener, ahead: ahead.into() };
+                Some(MovedClient { listener, announced, connection: Moved { stream, ahead } }) => {
+                    let message = FromOld::Client { listener, announced, ahead: ahead.into() };
                     wire.send(&message, Some(stream.as_fd())).await?;
                 }
                 // The workers have ended: that is the last word.
@@ -129,9 +129,9 @@ pub(in crate::app) async fn follow(
         while let Ok(Some((message, descriptor))) = wire.receive::<FromOld>().await {
             match (message, descriptor) {
                 (FromOld::InFlight(report), _) => feed.report(report),
-                (FromOld::Client { listener, ahead }, Some(descriptor)) => {
-                    let moved = Moved { stream: descriptor.into(), ahead: ahead.into() };
-                    listeners.adopt(listener, moved, &workers);
+                (FromOld::Client { listener, announced, ahead }, Some(descriptor)) => {
+                    let connection = Moved { stream: descriptor.into(), ahead: ahead.into() };
+                    listeners.adopt(MovedClient { listener, announced, connection }, &workers);
                 }
                 (FromOld::Call { peer, local }, Some(descriptor)) => {
                     let stream = UnixStream::from(descriptor);

@@ -42,8 +42,9 @@ enum FromOld {
     Serve,
     /// What is in flight in the old process.
     InFlight(InFlightReport),
-    /// A client connection, which comes with it, and what was read of it.
-    Client { listener: SocketAddr, ahead: Vec<u8> },
+    /// A client connection, which comes with it, whom a load balancer has
+    /// named as its client, and what was read of it.
+    Client { listener: SocketAddr, announced: Option<SocketAddr>, ahead: Vec<u8> },
     /// A call of the admin API; the socket to answer it on comes with it.
     Call { peer: SocketAddr, local: SocketAddr },
 }

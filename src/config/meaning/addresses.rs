@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
     for (index, listener) in config.listener.iter().enumerate() {
         let place = place.item(index);
         limits(listener, place, found);
+        balancers(listener, place, found);
         let address = place.key("address");
         let clash = |other: SocketAddr| overlap(listener.address.0, other);
         if clash(config.admin.address.0) && !place.is_damaged() && !top.key("admin").is_damaged() {
@@ -69,6 +70,16 @@ fn limits(listener: &ListenerSettings, place: Place<'_>, found: &mut Vec<Diagnos
         if is_zero {
             found.push(zero(place.key(key), &format!("a `{key}`")));
         }
+    }
+}
+
+fn balancers(listener: &ListenerSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+    let Some(balancers) = &listener.proxy_protocol else { return };
+    let place = place.key("proxy_protocol");
+    if balancers.from.is_empty() && !place.is_damaged() {
+        let message = "`proxy_protocol` lists no network";
+        let none = Diagnostic::new(Code::NoEffect, place.key("from").span(), message);
+        found.push(none.label("nobody is asked for a header"));
     }
 }
 

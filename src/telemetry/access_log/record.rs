@@ -20,7 +20,7 @@ pub struct AccessRecord {
     pub time: SystemTime,
     /// Its `X-Request-Id`; empty if it has none.
     pub request_id: String,
-    /// The client, as far as trusted proxies tell.
+    /// The client: whom a load balancer has named, or the peer.
     pub client: IpAddr,
     /// The other end of the connection.
     pub peer: SocketAddr,

@@ -82,6 +82,31 @@ fn connections_move_between_two_requests() {
 }
 
 #[test]
+fn whom_a_balancer_has_named_is_still_the_client() {
+    let told = "[[listener]]\nproxy_protocol = { from = ['127.0.0.0/8'] }\n";
+    let backend =
+        crate::support::Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let mut proxy = spawned(&format!(
+        "{told}[service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'\n",
+        backend.address
+    ));
+    let mut client = proxy.connect();
+    client.send("PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n");
+    assert_eq!(client.exchange(GET).status(), 200);
+    for _ in 0..2 {
+        // What is read ahead moves as well, and no header is asked for again.
+        client.send("GET / HT");
+        proxy.upgrade();
+        client.send("TP/1.1\r\nhost: test\r\n\r\n");
+        assert_eq!(client.read_response().status(), 200);
+    }
+    let named =
+        |request: &crate::support::Message| request.field("x-forwarded-for") == Some("192.0.2.7");
+    assert!(backend.requests().iter().all(named), "{:?}", backend.requests());
+    assert_eq!(proxy.exit().code(), Some(0));
+}
+
+#[test]
 fn an_upload_that_goes_on_after_its_answer_does_not_move() {
     let early = crate::support::Backend::start(|mut accepted| {
         accepted.head();
