@@ -4,6 +4,8 @@
 //! room of a listener. It is told what to do by [`Command`]s, and ends when it
 //! is told to stop and its last connection has ended.
 
+mod connection;
+
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
@@ -16,26 +18,21 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
 use tokio::{
     runtime::LocalRuntime,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::spawn_local,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     deadline::{self, TickerHandle},
-    listener::{
-        self, Farewell, ListenerSettings,
-        http1::{self, Moved},
-        proxy_protocol::{HeaderError, introduction},
-        tls::{self, HandshakeError},
-    },
-    model::{Peer, Reason},
-    proxy::{Client, ClientService, Proxy},
+    listener::{self, Farewell, ListenerSettings, http1::Moved, proxy_protocol::HeaderError},
+    model::Peer,
+    proxy::Proxy,
     tls::ServerTls,
 };
+use connection::{Before, adopt, serve};
 
 /// Time between two complaints in the log.
 const COMPLAINTS: Duration = Duration::from_secs(10);
@@ -285,154 +282,4 @@ async fn listen(work: Work, shared: Arc<Listening>, socket: TcpListener, stop: S
         spawn_local(tasks.track_future(served));
     })
     .await;
-}
-
-/// What has been done with a connection before it is served here.
-enum Before {
-    /// It has been accepted, and nothing has been read.
-    Accepted,
-    /// Another process has served it.
-    Served { announced: Option<SocketAddr>, ahead: Bytes },
-}
-
-/// Serves a connection that another process has accepted.
-async fn adopt(work: Work, shared: Arc<Listening>, moved: MovedClient, stop: Stop) {
-    let MovedClient { announced, connection: Moved { stream, ahead }, .. } = moved;
-    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
-    // A client that has gone meanwhile has no address.
-    let Ok(peer) = stream.peer_addr() else { return };
-    let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else { return };
-    serve(work, shared, stream, peer, Before::Served { announced, ahead }, stop, permit).await;
-}
-
-async fn serve(
-    work: Work,
-    shared: Arc<Listening>,
-    mut stream: tokio::net::TcpStream,
-    peer: SocketAddr,
-    before: Before,
-    stop: Stop,
-    permit: OwnedSemaphorePermit,
-) {
-    let settings = shared.settings.load_full();
-    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
-    let mut peer = Peer::plain(peer, shared.address);
-    // What another process served was in the clear, whatever is asked for now.
-    let encrypted = settings.tls.is_some() && matches!(before, Before::Accepted);
-    let ahead = match before {
-        Before::Served { announced, ahead } => {
-            peer.announced = announced;
-            ahead
-        }
-        Before::Accepted => match introduction(&mut stream, peer.address, &settings).await {
-            Ok(announced) => {
-                peer.announced = announced;
-                Bytes::new()
-            }
-            Err(HeaderError::Silent) => return,
-            Err(error) => {
-                work.complain(&error, &peer);
-                let client = Client::new(peer, settings);
-                return work.proxy.refused_unread(&client, Reason::ProxyHeaderInvalid);
-            }
-        },
-    };
-    if encrypted {
-        // In a place of its own: connections in the clear are smaller.
-        Box::pin(serve_tls(&work, &shared, stream, peer, settings, stop, &open)).await;
-        drop(permit);
-        return;
-    }
-    let announced = peer.announced;
-    let client = Client::new(peer, Arc::clone(&settings));
-    let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let answer = |request| service.answer(request);
-    match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
-        http1::End::Broken(error) => open.refused(&error),
-        http1::End::Moved(connection) => {
-            let listener = shared.address;
-            if let Some(movers) = &*work.movers.borrow() {
-                let _ = movers.send(MovedClient { listener, announced, connection });
-            }
-        }
-        http1::End::Closed | http1::End::TimedOut => {}
-    }
-    drop(permit);
-}
-
-/// Serves a connection that begins with a TLS handshake. It does not move to
-/// another process, but ends here in its own time.
-async fn serve_tls(
-    work: &Work,
-    shared: &Listening,
-    stream: tokio::net::TcpStream,
-    mut peer: Peer,
-    settings: Arc<ListenerSettings>,
-    stop: Stop,
-    open: &Open,
-) {
-    let (Some(wanted), Some(tls)) = (&settings.tls, shared.tls.load_full()) else { return };
-    let most = wanted.max_handshakes.get() as usize;
-    let room = stop.handshakes.get_or_init(|| Semaphore::new(most));
-    let metrics = work.proxy.metrics.worker(work.proxy.worker);
-    let within = settings.head_timeout.into();
-    let (stream, session) = match tls::accept(stream, &tls, room, within).await {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            metrics.handshake_failed(error.kind);
-            not_accepted(&error, &peer);
-            return;
-        }
-    };
-    // Not kept for as long as the connection is open.
-    drop(tls);
-    metrics.handshake_done(session.resumed);
-    peer.tls = Some(session);
-    let client = Client::new(peer, Arc::clone(&settings));
-    let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let answer = |request| service.answer(request);
-    let end = http1::serve(stream, Bytes::new(), &settings, answer, stop.told()).await;
-    if let http1::End::Broken(error) = end {
-        open.refused(&error);
-    }
-}
-
-/// Tells of a handshake that failed. Whoever scans ports makes many of them,
-/// so it is not for the log unless it is asked for.
-#[cold]
-fn not_accepted(error: &HandshakeError, peer: &Peer) {
-    tracing::debug!(client = %peer.address, listener = %peer.local, "TLS handshake: {error}");
-}
-
-/// Counts an open connection.
-struct Open {
-    proxy: Rc<Proxy>,
-    listener: usize,
-}
-
-impl Open {
-    fn begin(proxy: Rc<Proxy>, listener: usize) -> Self {
-        proxy.metrics.worker(proxy.worker).connection_opened(listener);
-        Self { proxy, listener }
-    }
-
-    /// Counts what hyper refused by itself before it was a request.
-    fn refused(&self, error: &hyper::Error) {
-        let reason = if error.is_parse_too_large() {
-            Reason::HeadTooLarge
-        } else if error.is_parse() {
-            Reason::RequestInvalid
-        } else {
-            return;
-        };
-        let metrics = self.proxy.metrics.worker(self.proxy.worker);
-        metrics.request_begun();
-        metrics.request_ended(reason, true);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.proxy.metrics.worker(self.proxy.worker).connection_closed(self.listener);
-    }
 }

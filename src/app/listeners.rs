@@ -22,9 +22,6 @@ use crate::{
     worker::{Command, Listening, MovedClient, Worker},
 };
 
-/// What a listener can speak above TLS.
-const SPOKEN: &[AlpnProtocol] = &[AlpnProtocol::Http1];
-
 /// Sockets that are bound but not yet accepted on, and what those that are
 /// open already are to speak TLS with from here on.
 #[derive(Debug)]
@@ -97,6 +94,11 @@ impl Listeners {
         let open = self.open.iter().map(|open| open.listening.address);
         let numbered = self.numbered.iter().copied().filter(|_| self.open.is_empty());
         open.chain(numbered)
+    }
+
+    /// The addresses that are accepted on, and whether TLS is spoken there.
+    pub(super) fn spoken(&self) -> impl Iterator<Item = (bool, SocketAddr)> {
+        self.open.iter().map(|open| (open.settings.tls.is_some(), open.listening.address))
     }
 
     /// Every address there ever was, by number.
@@ -254,7 +256,8 @@ pub(super) fn load_admin(
     before: Option<&ServerTls>,
 ) -> Result<Option<Arc<ServerTls>>, Error> {
     let failed = |error| Error::Tls { address: settings.address.0, error };
-    let load = |tls| ServerTls::load(&ServerTlsSettings::from(tls), SPOKEN, before).map(Arc::new);
+    let speaks = &[AlpnProtocol::Http1];
+    let load = |tls| ServerTls::load(&ServerTlsSettings::from(tls), speaks, before).map(Arc::new);
     settings.tls.as_ref().map(load).transpose().map_err(failed)
 }
 
@@ -263,7 +266,8 @@ fn load(
     settings: &ListenerSettings,
     before: Option<&ServerTls>,
 ) -> Result<Option<Arc<ServerTls>>, TlsError> {
-    let load = |tls| ServerTls::load(tls, SPOKEN, before).map(Arc::new);
+    let speaks = settings.spoken_over_tls();
+    let load = |tls| ServerTls::load(tls, speaks, before).map(Arc::new);
     settings.tls.as_ref().map(load).transpose()
 }
 

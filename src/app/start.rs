@@ -129,7 +129,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         admin::serve(admin_socket, Arc::clone(&admin_tls), admin_state.clone(), relayed, stopped);
     let admin_task = runtime.spawn(served);
 
-    greeting::print(&loaded, listeners.addresses(), admin);
+    greeting::print(&loaded, listeners.spoken(), admin);
     let addresses = listeners.addresses().collect();
     let reloader = Reloader {
         control: control.clone(),

@@ -1,5 +1,7 @@
 //! `[[listener]]`: where clients are accepted, and what one of them may cost.
 
+mod http2;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU16, NonZeroU32},
@@ -9,7 +11,11 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ByteSize, HumanDuration, ListenAddress, Network, ServerTlsSettings};
+use crate::model::{
+    AlpnProtocol, ByteSize, HumanDuration, ListenAddress, Network, ServerTlsSettings,
+};
+
+pub use http2::Http2Settings;
 
 /// One address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +42,8 @@ pub struct ListenerSettings {
     pub max_head_fields: NonZeroU32,
     /// Bytes of a request target. More gets 414.
     pub max_target_size: ByteSize,
+    /// HTTP/2.
+    pub http2: Http2Settings,
     /// Speak TLS. Default: no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerTlsSettings>,
@@ -70,6 +78,18 @@ impl ProxyProtocolSettings {
     }
 }
 
+impl ListenerSettings {
+    /// What is spoken to clients over TLS, the best first.
+    #[must_use]
+    pub const fn spoken_over_tls(&self) -> &'static [AlpnProtocol] {
+        if self.http2.enabled {
+            &[AlpnProtocol::Http2, AlpnProtocol::Http1]
+        } else {
+            &[AlpnProtocol::Http1]
+        }
+    }
+}
+
 impl Default for ListenerSettings {
     fn default() -> Self {
         Self {
@@ -81,6 +101,7 @@ impl Default for ListenerSettings {
             max_head_size: ByteSize::kib(64),
             max_head_fields: const { NonZeroU32::new(100).unwrap() },
             max_target_size: ByteSize::kib(16),
+            http2: Http2Settings::default(),
             tls: None,
             redirect_to_https: false,
             https_port: const { NonZeroU16::new(443).unwrap() },

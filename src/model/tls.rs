@@ -54,8 +54,8 @@ pub struct ServerTlsSettings {
     /// The oldest version that is spoken.
     #[serde(default)]
     pub min_version: TlsVersion,
-    /// Protocols that are offered, the best one first. Default: all that the
-    /// listener speaks.
+    /// Protocols that are offered, the best one first, of those that the
+    /// listener speaks. Default: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alpn: Vec<AlpnProtocol>,
     /// A file with the certificates of the CAs that may vouch for clients
@@ -137,6 +137,9 @@ impl From<&AdminTlsSettings> for ServerTlsSettings {
 /// A protocol above TLS (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AlpnProtocol {
+    /// HTTP/2.
+    #[serde(rename = "h2")]
+    Http2,
     /// HTTP/1.1.
     #[serde(rename = "http/1.1")]
     Http1,
@@ -147,6 +150,7 @@ impl AlpnProtocol {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Http2 => "h2",
             Self::Http1 => "http/1.1",
         }
     }

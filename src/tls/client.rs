@@ -203,9 +203,10 @@ pub fn is_about_certificate(error: &std::io::Error) -> bool {
 pub fn words(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "no CA that is trusted vouches for its certificate".to_owned()
-        }
+        Some(Error::InvalidCertificate(
+            // The latter from another CA of the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "no CA that is trusted vouches for its certificate".to_owned(),
         Some(Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
         )) => "its certificate has expired".to_owned(),

@@ -66,7 +66,9 @@ impl ServerTls {
         let names = Arc::new(Names::new(&identities, settings.strict_names));
         let own = (settings.client_ca.as_deref(), settings.client_auth);
         let hosts = settings.host.iter().map(|host| (host.client_ca.as_deref(), host.client_auth));
-        let alpn = if settings.alpn.is_empty() { speaks } else { &settings.alpn };
+        let wanted = if settings.alpn.is_empty() { speaks } else { &settings.alpn };
+        let alpn: Vec<_> = wanted.iter().copied().filter(|it| speaks.contains(it)).collect();
+        let alpn = &*alpn;
         let parts = Parts { provider, names: &names, version: settings.min_version, alpn, before };
         let policies = [own].into_iter().chain(hosts).enumerate().map(|rule| parts.policy(rule));
         let policies = policies.collect::<Result<_, _>>()?;

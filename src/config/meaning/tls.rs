@@ -28,10 +28,10 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
             let circle = Diagnostic::new(Code::RedirectCircle, span, message);
             found.push(circle.label("clients would go in circles"));
         }
-        server(tls, place.key("tls"), found);
+        server(tls, listener.spoken_over_tls(), place.key("tls"), found);
     }
     if let Some(tls) = &config.admin.tls {
-        server(&tls.into(), top.key("admin").key("tls"), found);
+        server(&tls.into(), &[AlpnProtocol::Http1], top.key("admin").key("tls"), found);
     }
     let defaults = &config.defaults.tls;
     client(defaults, &Default::default(), false, top.key("defaults").key("tls"), found);
@@ -42,7 +42,12 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
     }
 }
 
-fn server(tls: &ServerTlsSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+fn server(
+    tls: &ServerTlsSettings,
+    speaks: &[AlpnProtocol],
+    place: Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
     if place.is_damaged() {
         return;
     }
@@ -61,7 +66,7 @@ fn server(tls: &ServerTlsSettings, place: Place<'_>, found: &mut Vec<Diagnostic>
             found.push(missing);
         }
     }
-    match ServerTls::load(tls, &[AlpnProtocol::Http1], None) {
+    match ServerTls::load(tls, speaks, None) {
         Err(error) => found.push(unusable(&error, place)),
         Ok(loaded) => {
             for (index, facts) in loaded.facts().iter().enumerate() {

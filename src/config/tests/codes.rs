@@ -165,7 +165,8 @@ fn certificates() -> Vec<Code> {
     let permissions = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(path("a.key"), permissions).expect("set");
     let (cert, key) = (path("a.pem"), path("a.key"));
-    let text = format!("[[listener]]\ntls = {{ certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}");
+    let text =
+        format!("[[listener]]\ntls = {{ certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}");
     let loaded = crate::config::parse(&text, "proxy.toml", &|_| None).expect("warnings only");
     let codes: Vec<_> = loaded.warnings.iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [Code::CertificateTime, Code::CertificateNames, Code::KeyForAll]);

@@ -49,6 +49,7 @@ fn a_websocket_passes() {
         assert_eq!(socket.read().expect("a message").into_text().expect("text"), text);
     }
     socket.close(None).expect("closed");
+    drop(socket);
     portolan.logged_reason("tunnel_closed");
     eventually(|| portolan.in_flight("app") == 0);
 }

@@ -26,8 +26,10 @@ fn an_instance_that_a_ca_vouches_for_is_spoken_to() {
     let address = authority.server("app", backend.address, false);
     let endpoint = format!("https://localhost:{}", address.port());
     let portolan = before(&[endpoint], &format!("tls = {{ ca = '{}' }}", authority.ca()));
+    let mut client = portolan.connect();
     for _ in 0..3 {
-        assert_eq!(portolan.get("/").status(), 200);
+        let answer = client.exchange("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+        assert_eq!(answer.status(), 200);
     }
     assert_eq!(backend.connections(), 1, "it is kept");
     // A server that is called by its name serves that name.
@@ -96,7 +98,10 @@ fn the_proxy_shows_a_certificate_of_its_own() {
 fn what_does_not_speak_tls_is_told_apart_and_another_is_asked() {
     let (authority, backend) = (Authority::new(), Backend::answering(OK));
     authority.issue("app", &["127.0.0.1"]);
-    let plain = Backend::answering(OK);
+    let plain = Backend::start(|mut accepted| {
+        let _ = accepted.connection.read();
+        accepted.send(OK);
+    });
     let ca = format!("tls = {{ ca = '{}' }}", authority.ca());
     let broken = format!("https://{}", plain.address);
     let portolan = before(std::slice::from_ref(&broken), &ca);
