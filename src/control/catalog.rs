@@ -192,7 +192,7 @@ impl Catalog {
         let defaults_health = self.defaults.health.clone();
         let service = self.service(&name);
         let layers = [&instance.health, &service.settings.health, &defaults_health];
-        let check = HealthCheck::resolve(&layers);
+        let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
         let Origin { address, scheme } = instance.origin.clone();
         let checked = source != Source::File;
         let endpoint = Endpoint::new(instance.key(), generation, address, checked);

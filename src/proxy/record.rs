@@ -5,6 +5,7 @@
 //! permit, its deadline), so that all of it ends together, however it ends.
 
 use std::{
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -16,7 +17,7 @@ use super::{Proxy, client::Client, upload::Upload};
 use crate::{
     balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
-    model::{Ending, Endpoint, InFlight, Reason},
+    model::{Ending, Endpoint, InFlight, ProxyProtocol, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
     upstream::Connection,
@@ -197,6 +198,19 @@ impl Record {
     /// Why the upload broke off, if it did.
     pub(super) fn upload_failure(&self) -> Option<Reason> {
         self.upload.as_ref().and_then(|upload| upload.failure.get())
+    }
+
+    /// The client that a connection is made for, if the instance is told.
+    pub(super) fn announced_as(&self, protocol: ProxyProtocol) -> Option<SocketAddr> {
+        let peer = &self.client.peer;
+        (protocol != ProxyProtocol::Off).then(|| peer.announced.unwrap_or(peer.address))
+    }
+
+    /// How the instance is told.
+    pub(super) fn announcement(&self, protocol: ProxyProtocol) -> Vec<u8> {
+        let local = self.client.peer.local;
+        let header = |client| protocol.header(client, local);
+        self.announced_as(protocol).map(header).unwrap_or_default()
     }
 
     /// Keeps `connection`, idle from `now` on, for the next request to the

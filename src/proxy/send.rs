@@ -192,7 +192,8 @@ async fn attempt(
     record.attempts = record.attempts.saturating_add(1);
     address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
+    let client = record.announced_as(policy.proxy_protocol);
+    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, client, now) };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
@@ -312,9 +313,11 @@ async fn connect(
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
+    let client = record.announced_as(policy.proxy_protocol);
+    let header = record.announcement(policy.proxy_protocol);
     let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
     let tls = state.and_then(|state| state.connector());
-    let connecting = upstream::connect(endpoint, &guard, tls.as_deref());
+    let connecting = upstream::connect(endpoint, &guard, &header, tls.as_deref());
     let opened = record.deadline.limit(connecting).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
@@ -323,7 +326,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(stream)) => Ok(Connection::open(stream)),
+        Ok(Ok(stream)) => Ok(Connection::open(stream, client)),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {
