@@ -5,6 +5,7 @@
 //! is told to stop and its last connection has ended.
 
 mod connection;
+mod serving;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},

@@ -1,14 +1,18 @@
 //! One client connection: who it is, what it is encrypted with, what it speaks.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{Listening, MovedClient, Stop, Work};
+use super::{
+    Listening, MovedClient, Stop, Work,
+    serving::{Open, Serving},
+};
 use crate::{
     listener::{
         self, ClientStream, ListenerSettings, Protocol,
@@ -18,7 +22,7 @@ use crate::{
         tls::{self, HandshakeError, TlsStream},
     },
     model::{Peer, Reason},
-    proxy::{Client, ClientService, Proxy},
+    proxy::{Client, ClientService},
 };
 
 /// What has been done with a connection before it is served here.
@@ -49,7 +53,7 @@ pub(super) async fn serve(
     permit: OwnedSemaphorePermit,
 ) {
     let settings = shared.settings.load_full();
-    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
+    let _open = Open::begin(Rc::clone(&work.proxy), shared.number);
     let mut peer = Peer::plain(peer, shared.address);
     // What another process served was in the clear, whatever is asked for now.
     let encrypted = settings.tls.is_some() && matches!(before, Before::Accepted);
@@ -73,7 +77,7 @@ pub(super) async fn serve(
     };
     if encrypted {
         // In a place of its own: connections in the clear are smaller.
-        Box::pin(serve_encrypted(&work, &shared, stream, peer, settings, stop, &open)).await;
+        Box::pin(serve_encrypted(&work, &shared, stream, peer, settings, stop)).await;
         drop(permit);
         return;
     }
@@ -85,7 +89,7 @@ pub(super) async fn serve(
         Some((Protocol::Http1, ahead))
     };
     let Some(recognised) = recognised else { return };
-    let moved = speak(&work, stream, recognised, peer, settings, stop, &open).await;
+    let moved = speak(&work, stream, recognised, peer, settings, stop).await;
     if let Some(connection) = moved
         && let Some(movers) = &*work.movers.borrow()
     {
@@ -103,14 +107,13 @@ async fn serve_encrypted(
     mut peer: Peer,
     settings: Arc<ListenerSettings>,
     stop: Stop,
-    open: &Open,
 ) {
     let Some(stream) = encrypt(work, shared, stream, &mut peer, &settings, &stop).await else {
         return;
     };
     let agreed = peer.tls.as_ref().and_then(|session| session.alpn.as_deref());
     let spoken = (Protocol::agreed(agreed), Bytes::new());
-    speak(work, stream, spoken, peer, settings, stop, open).await;
+    speak(work, stream, spoken, peer, settings, stop).await;
 }
 
 /// Shakes hands. What was agreed on is noted in `peer`.
@@ -155,52 +158,19 @@ async fn speak(
     peer: Peer,
     settings: Arc<ListenerSettings>,
     stop: Stop,
-    open: &Open,
 ) -> Option<Moved> {
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let answer = |request| service.answer(request);
     if protocol == Protocol::Http2 {
+        let answer = |request| service.answer(request).map(Ok::<_, Infallible>);
         http2::serve(stream, ahead, &settings, answer, stop.told()).await;
         return None;
     }
-    match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
-        http1::End::Broken(error) => open.refused(&error),
+    let service = Serving(service);
+    match http1::serve(stream, ahead, &settings, &service, stop.told()).await {
+        http1::End::Broken(error) => service.note_breach(&error),
         http1::End::Moved(connection) => return Some(connection),
         http1::End::Closed | http1::End::TimedOut => {}
     }
     None
-}
-
-/// Counts an open connection.
-struct Open {
-    proxy: Rc<Proxy>,
-    listener: usize,
-}
-
-impl Open {
-    fn begin(proxy: Rc<Proxy>, listener: usize) -> Self {
-        proxy.metrics.worker(proxy.worker).connection_opened(listener);
-        Self { proxy, listener }
-    }
-
-    /// Counts what hyper refused by itself before it was a request.
-    fn refused(&self, error: &hyper::Error) {
-        let reason = if error.is_parse_too_large() {
-            Reason::HeadTooLarge
-        } else if error.is_parse() {
-            Reason::RequestInvalid
-        } else {
-            return;
-        };
-        let metrics = self.proxy.metrics.worker(self.proxy.worker);
-        metrics.request_begun();
-        metrics.request_ended(reason, true);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.proxy.metrics.worker(self.proxy.worker).connection_closed(self.listener);
-    }
 }
