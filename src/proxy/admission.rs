@@ -165,6 +165,8 @@ fn refuse_disguise(name: &str) -> Result<(), Failure> {
     let plain = name.replace('_', "-");
     let disguise = is_told_by(&plain)
         || plain.starts_with("x-portolan-")
+        || plain.starts_with("client-cert")
+        || plain.starts_with("x-client-cert-")
         || matches!(
             plain.as_str(),
             "connection"
