@@ -73,7 +73,8 @@ impl Process {
     fn addresses(&self, mark: &str) -> Vec<SocketAddr> {
         let log = self.log.lock().expect("no panic");
         let said = log.iter().filter_map(|line| line.split_once(mark)?.1.split_once("://"));
-        said.map(|(_, text)| text.trim_end_matches("/api/v1").parse().expect("an address")).collect()
+        said.map(|(_, text)| text.trim_end_matches("/api/v1").parse().expect("an address"))
+            .collect()
     }
 
     #[allow(clippy::print_stdout, reason = "shown beside the test that fails")]
