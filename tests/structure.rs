@@ -24,7 +24,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("telemetry", &["model"], "is told numbers, and does not ask for them"),
     ("routing", &["balance", "model", "telemetry"], "routes and services carry their own counters"),
     // The data plane.
-    ("upstream", &["model"], ""),
+    ("upstream", &["deadline", "model"], "pings of shared connections"),
     ("listener settings", &["model"], ""),
     ("listener", &["deadline"], "generic over the service that it feeds"),
     (

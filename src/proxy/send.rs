@@ -22,10 +22,12 @@ use super::{
 };
 use crate::{
     deadline::Elapsed,
-    model::{Endpoint, EndpointId, InFlight, Reason, RetryPolicy, ServicePolicy},
+    model::{
+        AddressGuard, Endpoint, EndpointId, InFlight, Protocol, Reason, RetryPolicy, ServicePolicy,
+    },
     routing::{Action, Route, Service},
     telemetry::RetryCause,
-    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
+    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError, Shared},
 };
 
 /// A try that may not be the last.
@@ -194,7 +196,12 @@ async fn attempt(
         head.headers_mut().insert(HOST, host);
     }
     let mut now = Instant::now();
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
+    let shares = policy.protocol == Protocol::H2;
+    let idle = match (shares, fresh) {
+        (true, _) => proxy.pools.share(endpoint.id, now),
+        (false, true) => None,
+        (false, false) => proxy.pools.take(endpoint.id, now),
+    };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
@@ -214,6 +221,8 @@ async fn attempt(
     record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
     record.sent = Some(now);
     let rested = connection.rested();
+    // One that others use too has not ended for having been idle.
+    let stale = record.reused && !fresh && (!shares || !rested.is_zero());
     let upload = record.upload.clone();
     let interim = |status, _: &_| {
         if let Some(upload) = upload.as_ref().filter(|_| status == StatusCode::CONTINUE) {
@@ -233,7 +242,10 @@ async fn attempt(
     let cause = match fault {
         Fault::Malformed(_) | Fault::Request => None,
         Fault::Ended { .. } if unsent.is_none() && record.upload_failure().is_some() => None,
-        Fault::Ended { midway: false } if record.reused => {
+        // Nobody has looked at it, and the next connection is as good.
+        Fault::Refused { goes_away: true } if !fresh => Some(RetryCause::Stale),
+        Fault::Refused { .. } => Some(RetryCause::Unsent),
+        Fault::Ended { midway: false } if stale => {
             proxy.pools.had_ended(endpoint.id, rested, now);
             Some(RetryCause::Stale)
         }
@@ -261,6 +273,9 @@ fn broken(fault: Fault, record: &Record) -> Failure {
         (None, Fault::Malformed(malformed)) => {
             Failure::new(Reason::UpstreamProtocolError, malformed.detail())
         }
+        (None, Fault::Refused { .. }) => {
+            Failure::new(Reason::UpstreamReset, "the instance refused the request")
+        }
         (None, Fault::Ended { .. }) => {
             let detail = "the instance closed the connection without an answer";
             Failure::new(Reason::UpstreamReset, detail)
@@ -273,14 +288,14 @@ fn broken(fault: Fault, record: &Record) -> Failure {
 
 async fn connect(
     proxy: &Proxy,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     policy: &ServicePolicy,
     record: &mut Record,
 ) -> Result<Connection, (Failure, Option<RetryCause>)> {
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
-    let opened = record.deadline.limit(upstream::connect(endpoint, &guard)).await;
+    let opened = record.deadline.limit(open(proxy, endpoint, policy, &guard)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -288,7 +303,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(stream)) => Ok(Connection::open(stream)),
+        Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {
@@ -298,4 +313,26 @@ async fn connect(
             Err((failure, (over != Elapsed::Total).then_some(RetryCause::Connect)))
         }
     }
+}
+
+/// Opens a connection to `endpoint`. One that is to be shared is opened by one
+/// request while others wait for it.
+async fn open(
+    proxy: &Proxy,
+    endpoint: &Arc<Endpoint>,
+    policy: &ServicePolicy,
+    guard: &AddressGuard,
+) -> Result<Connection, ConnectError> {
+    if policy.protocol == Protocol::Http1 {
+        return Ok(Connection::open(upstream::connect(endpoint, guard).await?));
+    }
+    let opening = proxy.pools.opening(endpoint);
+    let _held = opening.lock().await;
+    if let Some(connection) = proxy.pools.share(endpoint.id, Instant::now()) {
+        return Ok(connection);
+    }
+    let stream = upstream::connect(endpoint, guard).await?;
+    let shared = Shared::open(stream).await.map_err(ConnectError::Http2)?;
+    let place = proxy.pools.put_shared(endpoint, shared, Instant::now());
+    place.ok_or_else(|| ConnectError::Http2(h2::Reason::REFUSED_STREAM.into()))
 }

@@ -12,6 +12,7 @@ use super::{
     Connection,
     connection::Stream,
     http1::{Answer, AnswerError, Switched},
+    http2::{Http2Answer, Http2Error},
 };
 
 /// The body of an instance's answer.
@@ -20,7 +21,7 @@ pub enum Incoming {
     /// By HTTP/1.1. The connection rides in it.
     Http1(Answer<Stream>),
     /// By HTTP/2.
-    Http2(hyper::body::Incoming),
+    Http2(Http2Answer),
 }
 
 /// Why a body broke off.
@@ -31,7 +32,7 @@ pub enum IncomingError {
     Http1(AnswerError),
     /// By HTTP/2.
     #[error(transparent)]
-    Http2(hyper::Error),
+    Http2(Http2Error),
 }
 
 impl Incoming {
@@ -49,8 +50,7 @@ impl Incoming {
     pub fn close(&mut self) {
         match self {
             Self::Http1(answer) => answer.close(),
-            // Its stream ends when it is dropped.
-            Self::Http2(_) => {}
+            Self::Http2(answer) => answer.close(),
         }
     }
 

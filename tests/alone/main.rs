@@ -21,6 +21,7 @@ mod expect_continue;
 mod header_rules;
 mod hold;
 mod http2;
+mod http2_instances;
 mod keep_alive;
 mod lifecycle;
 mod limits;
