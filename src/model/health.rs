@@ -16,6 +16,8 @@ pub enum ProbeKind {
     Http,
     /// A TCP connection can be opened.
     Tcp,
+    /// The instance says by gRPC that it serves (`grpc.health.v1`).
+    Grpc,
     /// The instance reports by heartbeats; it is healthy from the first one
     /// until its lease expires.
     Ttl,
@@ -112,6 +114,9 @@ pub struct HealthSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "host"))]
     pub host: Option<String>,
+    /// The service that a gRPC probe asks for. Default: the server as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_service: Option<String>,
     /// A port of its own for the probe. Default: the port of the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<std::num::NonZeroU16>,
@@ -152,6 +157,11 @@ pub enum Probe {
     },
     /// Open a TCP connection and close it.
     Tcp,
+    /// `grpc.health.v1.Health/Check` over HTTP/2.
+    Grpc {
+        /// What is asked for; the server as a whole if empty.
+        service: String,
+    },
     /// Nothing: heartbeats are the answer.
     Ttl,
     /// Nothing: the answer is always yes.
@@ -199,6 +209,9 @@ impl HealthCheck {
                 expect_body: first(layers, |layer| layer.expect_body.clone()),
             },
             ProbeKind::Tcp => Probe::Tcp,
+            ProbeKind::Grpc => Probe::Grpc {
+                service: first(layers, |layer| layer.grpc_service.clone()).unwrap_or_default(),
+            },
             ProbeKind::Ttl => Probe::Ttl,
             ProbeKind::None => Probe::None,
         };
@@ -285,7 +298,7 @@ impl InstanceState {
     }
 
     /// The state that follows from what is known. `suspect_for` bounds how
-    /// long passing HTTP probes outweigh an expired lease; that a TCP port is
+    /// long passing HTTP and gRPC probes outweigh an expired lease; that a TCP port is
     /// open earns nothing, since it may be anybody's by now.
     #[must_use]
     pub fn of(
@@ -299,8 +312,16 @@ impl InstanceState {
             return Self::Draining;
         }
         match (probe, verdict, lease) {
-            (Probe::Http { .. }, Verdict::Passing, LeaseStatus::Expired(since)) => {
-                if since < suspect_for { Self::Suspect } else { Self::Unhealthy }
+            (
+                Probe::Http { .. } | Probe::Grpc { .. },
+                Verdict::Passing,
+                LeaseStatus::Expired(since),
+            ) => {
+                if since < suspect_for {
+                    Self::Suspect
+                } else {
+                    Self::Unhealthy
+                }
             }
             (_, _, LeaseStatus::Expired(_)) => Self::Unhealthy,
             (Probe::None, _, _) => Self::Healthy,

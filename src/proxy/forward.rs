@@ -21,6 +21,7 @@ use super::{
     body::ResponseBody,
     client::Client,
     failure::{Failure, elapsed},
+    grpc,
     headers::{self, X_REQUEST_ID},
     hold::Holder,
     pseudo,
@@ -109,6 +110,7 @@ async fn forward(
         }
     };
     let total = route.timeout.or(policy.timeouts.request).filter(|total| !total.is_zero());
+    let total = total.into_iter().chain(grpc::timeout(&parts.headers)).min();
     if let Some(total) = total {
         record.bound(total);
     }

@@ -9,6 +9,7 @@ mod body;
 mod client;
 mod failure;
 mod forward;
+mod grpc;
 mod headers;
 mod hold;
 mod pseudo;
