@@ -18,6 +18,7 @@ mod control;
 mod durability;
 mod exec;
 mod expect_continue;
+mod grpc;
 mod header_rules;
 mod hold;
 mod http2;

@@ -81,7 +81,9 @@ impl Life {
 }
 
 impl Shared {
-    /// Speaks HTTP/2 over `stream`, with prior knowledge or as was agreed.
+    /// Speaks HTTP/2 over `stream`, with prior knowledge or as was agreed. The
+    /// instance is asked whether it does too before anything is sent that it
+    /// may refuse: its settings come before its answer (RFC 9113 section 3.4).
     ///
     /// # Errors
     ///
@@ -91,7 +93,7 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let most_streams = u32::try_from(MOST_STREAMS).unwrap_or(u32::MAX);
-        let (sender, connection) = h2::client::Builder::new()
+        let (sender, mut connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_max_send_streams(MOST_STREAMS)
             .initial_window_size(STREAM_WINDOW)
@@ -104,7 +106,8 @@ impl Shared {
             .handshake::<_, Bytes>(stream)
             .await?;
         let life = Rc::<Life>::default();
-        tokio::task::spawn_local(task::run(connection, Rc::clone(&life)));
+        let pings = task::meet(&mut connection).await?;
+        tokio::task::spawn_local(task::run(connection, pings, Rc::clone(&life)));
         Ok(Self(Rc::new(State {
             sender: RefCell::new(sender),
             streams: Cell::new(0),

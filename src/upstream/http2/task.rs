@@ -3,14 +3,14 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use h2::{Ping, PingPong, client::Connection};
+use h2::{Ping, PingPong, Reason, client::Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Life;
@@ -22,12 +22,38 @@ const EVERY: Duration = Duration::from_secs(20);
 /// How long it has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Serves `connection` until it ends, or the instance does not answer any more.
-pub(super) async fn run<S>(mut connection: Connection<S, Bytes>, life: Rc<Life>)
+/// Waits until the instance at the other end of `connection` has answered.
+///
+/// # Errors
+///
+/// When it ends first.
+pub(super) async fn meet<S>(
+    connection: &mut Connection<S, Bytes>,
+) -> Result<Option<PingPong>, h2::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut pings = connection.ping_pong().map(Pings::new);
+    let Some(mut pings) = connection.ping_pong() else { return Ok(None) };
+    pings.send_ping(Ping::opaque())?;
+    poll_fn(|context| {
+        if let Poll::Ready(ended) = Pin::new(&mut *connection).poll(context) {
+            return Poll::Ready(ended.and(Err(Reason::NO_ERROR.into())));
+        }
+        pings.poll_pong(context).map_ok(|_| ())
+    })
+    .await?;
+    Ok(Some(pings))
+}
+
+/// Serves `connection` until it ends, or the instance does not answer any more.
+pub(super) async fn run<S>(
+    connection: Connection<S, Bytes>,
+    pings: Option<PingPong>,
+    life: Rc<Life>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut pings = pings.map(Pings::new);
     let mut connection = pin!(connection);
     poll_fn(|context| {
         if connection.as_mut().poll(context).is_ready() {
