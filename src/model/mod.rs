@@ -16,12 +16,13 @@ mod peer;
 mod policy;
 mod quantity;
 mod reason;
+mod status_set;
 
 pub use address::{Address, Host, Origin, ParseAddressError};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
-    HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
+    HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, Verdict,
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
@@ -35,3 +36,4 @@ pub use policy::{
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
+pub use status_set::StatusSet;

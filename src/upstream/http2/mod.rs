@@ -126,10 +126,8 @@ impl Shared {
         {
             return None;
         }
+        let idle_for = self.idle_for(now);
         state.streams.set(streams + 1);
-        let idle_for = (streams == 0)
-            .then(|| now.saturating_duration_since(state.idle_since.get()))
-            .unwrap_or_default();
         state.life.set_busy(true);
         Some(Place { shared: self.clone(), idle_for })
     }
