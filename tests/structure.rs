@@ -26,7 +26,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     // The data plane.
     ("upstream", &["deadline", "model"], "pings of shared connections"),
     ("listener settings", &["model"], ""),
-    ("listener", &["deadline"], "generic over the service that it feeds"),
+    ("listener", &["deadline", "model"], "generic over the service that it feeds"),
     (
         "proxy",
         &["balance", "deadline", "listener settings", "model", "routing", "telemetry", "upstream"],

@@ -4,7 +4,7 @@
 //! Whether it is safe says `replay`; whether there is room for it, the budget
 //! of the service. The last failure is that of the request.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
@@ -196,11 +196,14 @@ async fn attempt(
         head.headers_mut().insert(HOST, host);
     }
     let mut now = Instant::now();
+    // One that says whose connection it is is nobody else's.
     let shares = policy.protocol == Protocol::H2;
+    let client = record.announced_as(policy.proxy_protocol);
     let idle = match (shares, fresh) {
+        (true, _) if client.is_some() => None,
         (true, _) => proxy.pools.share(endpoint.id, now),
         (false, true) => None,
-        (false, false) => proxy.pools.take(endpoint.id, now),
+        (false, false) => proxy.pools.take(endpoint.id, client, now),
     };
     record.reused = idle.is_some();
     let connection = match idle {
@@ -295,7 +298,10 @@ async fn connect(
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
-    let opened = record.deadline.limit(open(proxy, endpoint, policy, &guard)).await;
+    let client = record.announced_as(policy.proxy_protocol);
+    let header = record.announcement(policy.proxy_protocol);
+    let opening = open(proxy, endpoint, policy, &guard, (client, &header));
+    let opened = record.deadline.limit(opening).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -315,24 +321,31 @@ async fn connect(
     }
 }
 
-/// Opens a connection to `endpoint`. One that is to be shared is opened by one
-/// request while others wait for it.
+/// Opens a connection to `endpoint`, for `client` alone if it is one, with
+/// `header` first. One that is to be shared is opened by one request while
+/// others wait for it.
 async fn open(
     proxy: &Proxy,
     endpoint: &Arc<Endpoint>,
     policy: &ServicePolicy,
     guard: &AddressGuard,
+    (client, header): (Option<SocketAddr>, &[u8]),
 ) -> Result<Connection, ConnectError> {
     if policy.protocol == Protocol::Http1 {
-        return Ok(Connection::open(upstream::connect(endpoint, guard).await?));
+        return Ok(Connection::open(upstream::connect(endpoint, guard, header).await?, client));
+    }
+    let full = || ConnectError::Http2(h2::Reason::REFUSED_STREAM.into());
+    if client.is_some() {
+        let stream = upstream::connect(endpoint, guard, header).await?;
+        let own = Shared::open(stream).await.map_err(ConnectError::Http2)?;
+        return own.place(Instant::now()).map(Connection::from).ok_or_else(full);
     }
     let opening = proxy.pools.opening(endpoint);
     let _held = opening.lock().await;
     if let Some(connection) = proxy.pools.share(endpoint.id, Instant::now()) {
         return Ok(connection);
     }
-    let stream = upstream::connect(endpoint, guard).await?;
+    let stream = upstream::connect(endpoint, guard, header).await?;
     let shared = Shared::open(stream).await.map_err(ConnectError::Http2)?;
-    let place = proxy.pools.put_shared(endpoint, shared, Instant::now());
-    place.ok_or_else(|| ConnectError::Http2(h2::Reason::REFUSED_STREAM.into()))
+    proxy.pools.put_shared(endpoint, shared, Instant::now()).ok_or_else(full)
 }

@@ -10,12 +10,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod announced_clients;
+mod answers;
 mod body_limits;
 mod breaker;
 mod broken_responses;
 mod clients_leave;
 mod control;
 mod durability;
+mod error_answers;
 mod exec;
 mod expect_continue;
 mod grpc;
@@ -23,6 +26,7 @@ mod header_rules;
 mod hold;
 mod http2;
 mod http2_instances;
+mod http_rules;
 mod keep_alive;
 mod lifecycle;
 mod limits;
