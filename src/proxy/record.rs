@@ -159,14 +159,20 @@ impl Record {
         if let Some(last) = &mut last {
             last.moves();
         }
-        if (before.is_some() || last.is_some()) && self.deadline.is_expired() {
-            // The time of the one that left is not that of the request.
+        if before.is_some() || last.is_some() {
+            self.outlive();
+        }
+        self.deadline.tag(tag);
+    }
+
+    /// The time of an endpoint that has left is not that of the request.
+    fn outlive(&self) {
+        if self.deadline.is_expired() {
             self.deadline.clear_total();
             if let Some(total) = self.total {
                 self.deadline.set_total(total.saturating_sub(self.elapsed()));
             }
         }
-        self.deadline.tag(tag);
     }
 
     /// Gives up the place on an endpoint that is done with it, to take one on
@@ -174,6 +180,7 @@ impl Record {
     pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
         let mut last = self.in_flight.take()?;
         last.moves();
+        self.outlive();
         self.deadline.tag(0);
         self.before = Some(Arc::clone(last.endpoint()));
         self.before.clone()

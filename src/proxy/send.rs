@@ -25,7 +25,7 @@ use crate::{
     model::{
         AddressGuard, Endpoint, EndpointId, InFlight, Protocol, Reason, RetryPolicy, ServicePolicy,
     },
-    routing::{Action, Route, Service},
+    routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
     upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError, Shared},
 };
@@ -97,9 +97,11 @@ async fn send_any(
         fresh = cause == RetryCause::Stale;
         if !fresh {
             let how = (cause, end.as_ref().err().map(|failure| failure.reason));
+            let is_last = tried.len() >= usize::from(policy.retry.attempts);
             let mut other = pick_other(proxy, route, &policy.retry, how, &mut tried, record);
             if other.is_none() {
-                other = holder.another(proxy, (route, policy), &mut tried, how, record).await;
+                let others = (route, policy, is_last);
+                other = holder.another(proxy, others, &mut tried, how, record).await;
             }
             let Some(other) = other else { return end };
             if let Ok(answered) = end {
@@ -134,23 +136,32 @@ fn pick_other(
     }
     let last = Arc::clone(record.endpoint()?);
     tried.push(last.id);
-    let other = pick(proxy, route, tried, |service| {
-        // Where there was no connection nobody had any work.
-        let free = cause == RetryCause::Connect;
-        let (percent, floor) = (policy.budget_percent, policy.budget_floor);
-        let allowed = free || service.state.budget.take(percent, floor, Instant::now());
-        if !allowed {
-            service.state.metrics.retry_refused(proxy.worker);
-            record.retry_refused = true;
-        }
-        allowed
-    })?;
+    // Where there was no connection nobody had any work.
+    let free = cause == RetryCause::Connect;
+    let allowed = |service: &Service| free || afford(proxy, &service.state, policy, record);
+    let other = pick(proxy, route, tried, allowed)?;
     // If there is no other, its failure is that of the request.
     match reason {
         Some(reason) => last.record_failure(reason == Reason::ConnectRefused),
         None => last.record_unwanted_answer(),
     }
     Some(other)
+}
+
+/// Whether the budget of the service lets a request be sent once more.
+pub(super) fn afford(
+    proxy: &Proxy,
+    service: &ServiceState,
+    policy: &RetryPolicy,
+    record: &mut Record,
+) -> bool {
+    let (percent, floor) = (policy.budget_percent, policy.budget_floor);
+    let allowed = service.budget.take(percent, floor, Instant::now());
+    if !allowed {
+        service.metrics.retry_refused(proxy.worker);
+        record.retry_refused = true;
+    }
+    allowed
 }
 
 /// Takes a place on an endpoint that was not tried, from the current table, if

@@ -237,7 +237,10 @@ fn five_thousand_cancels_do_not_cost_a_neighbour_its_connection() {
          [service.app]\nendpoints = ['{}']\n{H2}\n[[route]]\nservice = 'app'\n",
         backend.address
     ));
-    let client = Http2::open(portolan.address());
+    // Its own library would give up first.
+    let mut builder = h2::client::Builder::new();
+    builder.max_concurrent_reset_streams(10_000).max_local_error_reset_streams(None);
+    let client = Http2::with(portolan.address(), &builder);
     let (neighbour, mut upload) = client.begin(post("/neighbour"), false);
     let neighbour = client.wait(neighbour).expect("a head");
     for _ in 0..100 {
