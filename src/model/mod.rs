@@ -17,8 +17,9 @@ mod policy;
 mod quantity;
 mod reason;
 mod status_set;
+mod tls;
 
-pub use address::{Address, Host, Origin, ParseAddressError};
+pub use address::{Address, Host, Origin, ParseAddressError, Scheme};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
@@ -37,3 +38,7 @@ pub use policy::{
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
 pub use status_set::StatusSet;
+pub use tls::{
+    AdminTlsSettings, AlpnProtocol, CertificateFiles, ClientAuth, ClientTlsSettings,
+    HandshakeFailure, HostRules, HostTlsSettings, ServerTlsSettings, TlsVersion,
+};

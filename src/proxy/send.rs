@@ -23,11 +23,14 @@ use super::{
 use crate::{
     deadline::Elapsed,
     model::{
-        AddressGuard, Endpoint, EndpointId, InFlight, Protocol, Reason, RetryPolicy, ServicePolicy,
+        AddressGuard, Endpoint, EndpointId, Host, InFlight, Protocol, Reason, RetryPolicy, Scheme,
+        ServicePolicy,
     },
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
-    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError, Shared},
+    upstream::{
+        self, ConnectError, Connection, Connector, Fault, Incoming, Outgoing, SendError, Shared,
+    },
 };
 
 /// A try that may not be the last.
@@ -74,14 +77,14 @@ async fn send_any(
     if let Some(service) = &record.service {
         service.budget.count(proxy.worker, record.begun);
     }
-    let own_host = policy.preserve_host && head.headers().contains_key(HOST);
+    let mut replaced = None;
     let mut body = Outgoing::new(body);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
     let mut holder = Holder::default();
     loop {
         let Lost { end, cause, unsent } =
-            match attempt(proxy, (&mut *head, body), policy, own_host, fresh, record).await {
+            match attempt(proxy, (&mut *head, body), policy, &mut replaced, fresh, record).await {
                 Ok(answered) if policy.retry.retries_status(answered.status().as_u16()) => {
                     Lost { end: Ok(answered), cause: Some(RetryCause::Status), unsent: None }
                 }
@@ -194,7 +197,7 @@ async fn attempt(
     proxy: &Proxy,
     (head, body): (&mut Request<()>, Outgoing<RequestBody>),
     policy: &ServicePolicy,
-    own_host: bool,
+    replaced: &mut Option<HeaderValue>,
     fresh: bool,
     record: &mut Record,
 ) -> Result<Response<Incoming>, Lost> {
@@ -203,9 +206,7 @@ async fn attempt(
         return Err(Lost::for_good(failure));
     };
     record.attempts = record.attempts.saturating_add(1);
-    if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
-        head.headers_mut().insert(HOST, host);
-    }
+    address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
     // One that says whose connection it is is nobody else's.
     let shares = policy.protocol == Protocol::H2;
@@ -269,6 +270,40 @@ async fn attempt(
     Err(Lost { end: Err(broken(fault, record)), cause, unsent })
 }
 
+/// Gives the request the `Host` that `endpoint` is to be told; `replaced` keeps
+/// the client's where it is not that, for an endpoint after this one.
+fn address_to(
+    head: &mut Request<()>,
+    endpoint: &Endpoint,
+    policy: &ServicePolicy,
+    replaced: &mut Option<HeaderValue>,
+) {
+    // A server that the config file names by `https://` and a DNS name serves
+    // that name, if nothing else is said.
+    let preserve = policy.preserve_host.unwrap_or_else(|| {
+        let named = !endpoint.checked && matches!(endpoint.address.host, Host::Name(_));
+        !(named && endpoint.scheme == Scheme::Https)
+    });
+    let headers = head.headers_mut();
+    if preserve && let Some(host) = replaced.take() {
+        headers.insert(HOST, host);
+    }
+    if preserve && headers.contains_key(HOST) {
+        return;
+    }
+    let address = &endpoint.address;
+    let host = if address.port == endpoint.scheme.port() {
+        address.host.to_string()
+    } else {
+        address.to_string()
+    };
+    if let Ok(host) = HeaderValue::try_from(host)
+        && let Some(own) = headers.insert(HOST, host)
+    {
+        replaced.get_or_insert(own);
+    }
+}
+
 /// Who was waited for when the time was over.
 fn stalled(record: &Record) -> Failure {
     let starved = |upload: &Rc<Upload>| !upload.complete.get() && upload.starved.get();
@@ -311,8 +346,10 @@ async fn connect(
     let guard = proxy.guard.load_full();
     let client = record.announced_as(policy.proxy_protocol);
     let header = record.announcement(policy.proxy_protocol);
-    let opening = open(proxy, endpoint, policy, &guard, (client, &header));
-    let opened = record.deadline.limit(opening).await;
+    let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
+    let tls = state.and_then(|state| state.connector());
+    let way = Way { client, header: &header, tls: tls.as_deref() };
+    let opened = record.deadline.limit(open(proxy, endpoint, policy, &guard, way)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -332,22 +369,35 @@ async fn connect(
     }
 }
 
-/// Opens a connection to `endpoint`, for `client` alone if it is one, with
-/// `header` first. One that is to be shared is opened by one request while
-/// others wait for it.
+/// How a connection is opened.
+struct Way<'a> {
+    /// The only client that it is for, if there is one.
+    client: Option<SocketAddr>,
+    /// What is sent first.
+    header: &'a [u8],
+    /// How TLS is spoken.
+    tls: Option<&'a Connector>,
+}
+
+/// Opens a connection to `endpoint`. One that is to be shared is opened by one
+/// request while others wait for it.
 async fn open(
     proxy: &Proxy,
     endpoint: &Arc<Endpoint>,
     policy: &ServicePolicy,
     guard: &AddressGuard,
-    (client, header): (Option<SocketAddr>, &[u8]),
+    way: Way<'_>,
 ) -> Result<Connection, ConnectError> {
+    let Way { client, header, tls } = way;
     if policy.protocol == Protocol::Http1 {
-        return Ok(Connection::open(upstream::connect(endpoint, guard, header).await?, client));
+        return Ok(Connection::open(
+            upstream::connect(endpoint, guard, header, tls).await?,
+            client,
+        ));
     }
     let full = || ConnectError::Http2(h2::Reason::REFUSED_STREAM.into());
     if client.is_some() {
-        let stream = upstream::connect(endpoint, guard, header).await?;
+        let stream = upstream::connect(endpoint, guard, header, tls).await?;
         let own = Shared::open(stream).await.map_err(ConnectError::Http2)?;
         return own.place(Instant::now()).map(Connection::from).ok_or_else(full);
     }
@@ -356,7 +406,7 @@ async fn open(
     if let Some(connection) = proxy.pools.share(endpoint.id, Instant::now()) {
         return Ok(connection);
     }
-    let stream = upstream::connect(endpoint, guard, header).await?;
+    let stream = upstream::connect(endpoint, guard, header, tls).await?;
     let shared = Shared::open(stream).await.map_err(ConnectError::Http2)?;
     proxy.pools.put_shared(endpoint, shared, Instant::now()).ok_or_else(full)
 }

@@ -44,5 +44,6 @@ mod slow_start;
 mod streaming;
 mod systemd;
 mod timeouts;
+mod tls;
 mod trailers;
 mod tunnels;
