@@ -7,6 +7,9 @@ pub mod host;
 pub mod path;
 pub mod proxy_header;
 pub mod registration;
+pub mod request;
+pub mod response;
+mod wire;
 
 /// What is done with the bytes of a target.
 pub type Check = fn(&[u8]);
@@ -18,4 +21,6 @@ pub const ALL: &[(&str, Check)] = &[
     ("path", path::check),
     ("proxy_header", proxy_header::check),
     ("registration", registration::check),
+    ("request", request::check),
+    ("response", response::check),
 ];

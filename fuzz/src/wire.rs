@@ -1,0 +1,104 @@
+//! A connection that brings some bytes, in pieces, and then ends.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use portolan::listener::ClientStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    runtime::{Builder, Runtime},
+};
+
+thread_local! {
+    static RUNTIME: Runtime =
+        Builder::new_current_thread().enable_io().build().expect("a runtime");
+    /// Stands for the socket below, of which nobody reads.
+    static SOCKET: Arc<TcpStream> = RUNTIME.with(|runtime| {
+        let _inside = runtime.enter();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = std::net::TcpStream::connect(address).expect("a connection");
+        stream.set_nonblocking(true).expect("a socket");
+        Arc::new(TcpStream::from_std(stream).expect("a socket"))
+    });
+}
+
+/// Runs `future` on the runtime of this thread.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}
+
+/// The connection. What is written to it is gone.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    rest: Vec<u8>,
+    /// Chooses the length of the pieces; 0 for one piece.
+    seed: u8,
+    ready: bool,
+    socket: Arc<TcpStream>,
+}
+
+impl Wire {
+    pub(crate) fn new(bytes: &[u8], seed: u8) -> Self {
+        let socket = SOCKET.with(Arc::clone);
+        Self { rest: bytes.to_vec(), seed, ready: true, socket }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ready {
+            // What comes after a piece comes later.
+            self.ready = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut length = self.rest.len();
+        if self.seed != 0 {
+            self.seed = self.seed.wrapping_mul(37).wrapping_add(11) | 1;
+            length = length.min(usize::from(self.seed % 24) + 1);
+            self.ready = false;
+        }
+        let length = length.min(buffer.remaining());
+        buffer.put_slice(&self.rest[..length]);
+        self.rest.drain(..length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl ClientStream for Wire {
+    fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    fn moves(&self) -> bool {
+        false
+    }
+}
