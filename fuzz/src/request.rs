@@ -23,7 +23,7 @@ use portolan::{
     },
 };
 
-use crate::wire::{Wire, run};
+use super::wire::{Wire, run};
 
 /// One request as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

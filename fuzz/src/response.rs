@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use portolan::upstream::{Http1, Outgoing};
 
-use crate::wire::{Wire, run};
+use super::wire::{Wire, run};
 
 /// An answer as it was read.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,6 +10,9 @@ mod pool;
 
 pub use connect::{ConnectError, connect};
 pub use connection::{Connection, Stream};
-pub use http1::{Answer, AnswerError, Fault, Malformed, Outgoing, SendError, Switched, recycle};
+pub use http1::{
+    Answer, AnswerError, Connection as Http1, Fault, Malformed, Outgoing, SendError, Switched,
+    recycle,
+};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
