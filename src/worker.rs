@@ -27,8 +27,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     deadline::{self, TickerHandle},
     listener::{
-        self, Farewell, ListenerSettings,
+        self, ClientStream, Farewell, ListenerSettings, Protocol,
         http1::{self, Moved},
+        http2,
         proxy_protocol::{HeaderError, introduction},
     },
     model::{Peer, Reason},
@@ -329,9 +330,23 @@ async fn serve(
         },
     };
     let announced = peer.announced;
+    let session = peer.tls.clone();
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     let answer = |request| service.answer(request);
+    let recognised = if let Some(session) = &session {
+        Some((Protocol::agreed(session.alpn.as_deref()), ahead))
+    } else if settings.http2.enabled {
+        let patience = settings.head_timeout.into();
+        listener::recognise(stream.socket(), ahead, patience, stop.told()).await
+    } else {
+        Some((Protocol::Http1, ahead))
+    };
+    let Some((protocol, ahead)) = recognised else { return };
+    if protocol == Protocol::Http2 {
+        http2::serve(stream, ahead, &settings, answer, stop.told()).await;
+        return;
+    }
     match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
         http1::End::Broken(error) => open.refused(&error),
         http1::End::Moved(connection) => {

@@ -247,7 +247,7 @@ fn imports() -> BTreeMap<Edge, PathBuf> {
         let Some(top) = module.first() else { continue };
         let root = if top == "main" { "portolan" } else { "crate" };
         let own = format!("{top} settings");
-        let is_settings = module[1..] == ["settings"] && is_listed(&own);
+        let is_settings = module.get(1).is_some_and(|name| name == "settings") && is_listed(&own);
         let from = if is_settings { &own } else { top };
         for (_, path) in paths(&code, root) {
             let to = match path.get(2) {

@@ -1,10 +1,12 @@
-//! Sockets to requests: bind, accept, then HTTP/1.1 for whatever service it is
-//! given. TLS and HTTP/2 will stand beside `http1` as files of their own.
+//! Sockets to requests: bind, accept, find out what the client speaks, then
+//! HTTP/1.1 or HTTP/2 for whatever service it is given.
 
 mod accept;
 mod activity;
 mod farewell;
 pub mod http1;
+pub mod http2;
+mod protocol;
 pub mod proxy_protocol;
 mod settings;
 mod socket;
@@ -12,6 +14,7 @@ mod stream;
 
 pub use accept::accept;
 pub use farewell::Farewell;
-pub use settings::{ListenerSettings, ProxyProtocolSettings};
+pub use protocol::{Protocol, recognise};
+pub use settings::{Http2Settings, ListenerSettings, ProxyProtocolSettings};
 pub use socket::{bind_set, complete_set};
 pub use stream::ClientStream;

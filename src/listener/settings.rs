@@ -1,5 +1,7 @@
 //! `[[listener]]`: where clients are accepted, and what one of them may cost.
 
+mod http2;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
@@ -10,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ByteSize, HumanDuration, ListenAddress, Network};
+
+pub use http2::Http2Settings;
 
 /// One address that clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +40,8 @@ pub struct ListenerSettings {
     pub max_head_fields: NonZeroU32,
     /// Bytes of a request target. More gets 414.
     pub max_target_size: ByteSize,
+    /// HTTP/2.
+    pub http2: Http2Settings,
     /// Load balancers in front that say in a PROXY protocol header whose
     /// connection they pass on. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +79,7 @@ impl Default for ListenerSettings {
             max_head_size: ByteSize::kib(64),
             max_head_fields: const { NonZeroU32::new(100).unwrap() },
             max_target_size: ByteSize::kib(16),
+            http2: Http2Settings::default(),
             proxy_protocol: None,
         }
     }

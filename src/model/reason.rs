@@ -71,6 +71,8 @@ reasons! {
     InternalError = "internal_error", Some(500);
     /// A transfer coding other than chunked.
     CodingRefused = "coding_refused", Some(501);
+    /// An extended CONNECT to a protocol other than WebSocket.
+    ProtocolRefused = "protocol_refused", Some(501);
     /// The instance refused the connection.
     ConnectRefused = "connect_refused", Some(502);
     /// The connection could not be opened for another reason.
@@ -143,6 +145,7 @@ impl Reason {
             | Self::ExpectationRefused
             | Self::HeadTooLarge
             | Self::CodingRefused
+            | Self::ProtocolRefused
             | Self::LoopDetected => Ending::Refused,
             Self::InternalError
             | Self::ConnectRefused

@@ -8,7 +8,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -23,9 +23,11 @@ use super::{
     failure::{Failure, elapsed},
     headers::{self, X_REQUEST_ID},
     hold::Holder,
+    pseudo,
     record::Record,
     send, tunnel,
     upload::{RequestBody, Upload, UploadBounds},
+    websocket::Asked,
 };
 use crate::{
     balance::{GateQueue, GateRefusal, Pass},
@@ -39,10 +41,16 @@ use crate::{
 pub(super) async fn handle(
     proxy: Rc<Proxy>,
     client: Rc<Client>,
-    request: Request<hyper::body::Incoming>,
+    mut request: Request<hyper::body::Incoming>,
 ) -> Response<ResponseBody> {
-    let mut record = Record::begin(&proxy, &client, &request);
-    match forward(&proxy, &client, request, &mut record).await {
+    let version = request.version();
+    let flat = pseudo::flatten(&mut request, &client);
+    let mut record = Record::begin(&proxy, &client, &request, version);
+    let outcome = match flat {
+        Ok(()) => forward(&proxy, &client, request, &mut record).await,
+        Err(failure) => Err(failure),
+    };
+    match outcome {
         Ok(Outcome::Answer(answer)) => answer.into_response(&proxy, record),
         Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
         Err(failure) => answer::failure(record, &failure),
@@ -89,6 +97,7 @@ async fn forward(
     // RFC 6455 section 4.1. An upgrade with a body would be two messages in one.
     admitted.fields.websocket &=
         request.method() == Method::GET && http_body::Body::is_end_stream(request.body());
+    let asked = request.extensions_mut().remove::<Asked>();
     let upgrade = admitted.fields.websocket.then(|| hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
@@ -114,7 +123,7 @@ async fn forward(
         let rest = total.saturating_sub(record.elapsed());
         response.extensions_mut().insert(Remaining(rest));
     }
-    let upgrade = accept_switch(&mut response, upgrade)?;
+    let upgrade = accept_switch(&mut response, upgrade, asked)?;
     route.response_edits.apply(response.headers_mut());
     if record.upload.as_ref().is_some_and(|upload| upload.held.get()) {
         // The client may or may not send the body that was not asked for.
@@ -261,7 +270,11 @@ fn rewrite(
     {
         record.request_id = id.clone();
     }
-    headers::to_instance(&mut headers, admitted.fields, client, &record.request_id);
+    let via = HeaderValue::from_static(match record.version {
+        Version::HTTP_2 => "2 portolan",
+        _ => "1.1 portolan",
+    });
+    headers::to_instance(&mut headers, via, admitted.fields, client, &record.request_id);
     route.request_edits.apply(&mut headers);
     let mut request = Request::new(());
     *request.method_mut() = parts.method;
@@ -305,7 +318,8 @@ fn attach_body(
 /// 7.8); any other 101 is a breach.
 fn accept_switch(
     response: &mut Response<Incoming>,
-    asked: Option<OnUpgrade>,
+    client: Option<OnUpgrade>,
+    asked: Option<Asked>,
 ) -> Result<Option<OnUpgrade>, Failure> {
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let to_websocket = response
@@ -315,13 +329,27 @@ fn accept_switch(
     headers::to_client(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     if !switching {
+        // By CONNECT it would be an agreement (RFC 9110 section 9.3.6).
+        if asked.is_some() && response.status().is_success() {
+            let detail = "the instance answered, and did not switch protocols";
+            return Err(Failure::new(Reason::UpstreamProtocolError, detail));
+        }
         return Ok(None);
     }
-    if asked.is_none() || !to_websocket {
+    if client.is_none() || !to_websocket {
         let detail = "the instance switched to a protocol that was not asked for";
         return Err(Failure::new(Reason::UpstreamProtocolError, detail));
     }
+    if let Some(asked) = asked {
+        if !asked.is_answered(response.headers()) {
+            let detail = "the instance does not speak the protocol that it switched to";
+            return Err(Failure::new(Reason::UpstreamProtocolError, detail));
+        }
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        *response.status_mut() = StatusCode::OK;
+        return Ok(client);
+    }
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    Ok(asked)
+    Ok(client)
 }

@@ -73,10 +73,11 @@ fn remove_listed(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
 }
 
-/// Makes the fields of a client those of a request to an instance. `host` is
-/// the `Host` that was routed by.
+/// Makes the fields of a client those of a request to an instance. `via` is
+/// this passage, with the protocol that it came by.
 pub(super) fn to_instance(
     headers: &mut HeaderMap,
+    via: HeaderValue,
     fields: Fields,
     client: &Client,
     request_id: &HeaderValue,
@@ -109,7 +110,6 @@ pub(super) fn to_instance(
     if !(client.trusted && fields.request_id) {
         headers.insert(X_REQUEST_ID, request_id.clone());
     }
-    let via = HeaderValue::from_static("1.1 portolan");
     if fields.via {
         headers.append(VIA, via);
     } else {
@@ -215,7 +215,8 @@ mod tests {
         let mut request = request.body(()).expect("a request");
         let admitted = admit(&request, &client).expect("let in");
         let id = HeaderValue::from_static("id");
-        to_instance(request.headers_mut(), admitted.fields, &client, &id);
+        let via = HeaderValue::from_static("1.1 portolan");
+        to_instance(request.headers_mut(), via, admitted.fields, &client, &id);
         request.headers().clone()
     }
 

@@ -11,6 +11,7 @@ mod failure;
 mod forward;
 mod headers;
 mod hold;
+mod pseudo;
 mod record;
 mod replay;
 mod request_id;
@@ -18,6 +19,7 @@ mod send;
 mod tunnel;
 mod unread;
 mod upload;
+mod websocket;
 
 use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
 

@@ -31,7 +31,8 @@ pub(super) struct Record {
     pub(super) begun: Instant,
     method: Method,
     target: Uri,
-    version: Version,
+    /// What it came by.
+    pub(super) version: Version,
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
@@ -75,11 +76,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Begins the record of `request`.
+    /// Begins the record of `request`, which came by `version`.
     pub(super) fn begin<B>(
         proxy: &Rc<Proxy>,
         client: &Rc<Client>,
         request: &Request<B>,
+        version: Version,
     ) -> Box<Self> {
         proxy.metrics.worker(proxy.worker).request_begun();
         let field = |name| request.headers().get(name).cloned();
@@ -89,7 +91,7 @@ impl Record {
             begun: Instant::now(),
             method: request.method().clone(),
             target: request.uri().clone(),
-            version: request.version(),
+            version,
             host: field(header::HOST),
             user_agent: field(header::USER_AGENT),
             referer: field(header::REFERER),

@@ -227,7 +227,12 @@ impl Body for RequestBody {
 
 /// Why a client's body broke off: it left, or what it sent is not a body.
 fn blame(error: &hyper::Error) -> Reason {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    let source = std::error::Error::source(error);
+    if let Some(error) = source.and_then(|cause| cause.downcast_ref::<h2::Error>()) {
+        // What is not a body was found out here, not told by the client.
+        return if error.is_library() { Reason::RequestInvalid } else { Reason::ClientGone };
+    }
+    let cause = source.and_then(|cause| cause.downcast_ref());
     match cause.map(std::io::Error::kind) {
         Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) => Reason::RequestInvalid,
         _ => Reason::ClientGone,

@@ -20,6 +20,7 @@ mod exec;
 mod expect_continue;
 mod header_rules;
 mod hold;
+mod http2;
 mod keep_alive;
 mod lifecycle;
 mod limits;

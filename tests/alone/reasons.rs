@@ -6,9 +6,10 @@
 
 use std::{thread, time::Duration};
 
+use http::Request;
 use portolan::model::Reason;
 
-use crate::support::{Backend, Connection, Message, Portolan, Silence, eventually};
+use crate::support::{Backend, Connection, Message, Portolan, Silence, eventually, http2::Http2};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -129,6 +130,15 @@ fn provoke(reason: Reason) -> Option<Scene> {
         Reason::CodingRefused => before(OK, "").asked(
             "POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         ),
+        Reason::ProtocolRefused => {
+            let scene = before(OK, "");
+            let client = Http2::open(scene.portolan.address());
+            eventually(|| client.extends_connect());
+            let mut request = Request::connect("http://test/").body(()).expect("a request");
+            request.extensions_mut().insert(h2::ext::Protocol::from_static("connect-udp"));
+            let answer = client.exchange(request, b"").expect("an answer");
+            scene.answered(answer.message())
+        }
         Reason::ConnectRefused => at(&Backend::refusing().to_string(), "").asked(GET),
         // The broadcast address: nothing can be connected to it.
         Reason::ConnectFailed => at("255.255.255.255:9", "").asked(GET),

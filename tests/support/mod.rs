@@ -10,6 +10,8 @@
 mod backend;
 mod connection;
 mod echo;
+pub(crate) mod frames;
+pub(crate) mod http2;
 mod message;
 mod portolan;
 mod process;
