@@ -44,7 +44,7 @@ fn fields(headers: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
 
 fn ours(bytes: &[u8], method: &Method, seed: u8) -> Option<Read> {
     run(async {
-        let connection = Http1::new(Wire::new(bytes, seed));
+        let connection = Http1::new(Wire::answering(bytes, seed));
         let body = Outgoing::new(Empty::<Bytes>::new());
         let answer = connection.send(&request(method), body, |_, _| {}).await.ok()?;
         Some(read(answer).await)
@@ -53,7 +53,7 @@ fn ours(bytes: &[u8], method: &Method, seed: u8) -> Option<Read> {
 
 fn theirs(bytes: &[u8], method: &Method) -> Option<Read> {
     run(async {
-        let io = TokioIo::new(Wire::new(bytes, 0));
+        let io = TokioIo::new(Wire::answering(bytes, 0));
         let mut builder = hyper::client::conn::http1::Builder::new();
         builder.max_headers(300).max_buf_size(1 << 20);
         let (mut sender, connection) = builder.handshake(io).await.ok()?;
@@ -76,7 +76,8 @@ where
         match frame.into_data() {
             Ok(data) => body.extend_from_slice(&data),
             Err(frame) => {
-                trailers = frame.into_trailers().map_or_else(|_| Vec::new(), |it| self::fields(&it));
+                trailers =
+                    frame.into_trailers().map_or_else(|_| Vec::new(), |it| self::fields(&it));
             }
         }
     }

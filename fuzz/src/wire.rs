@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use portolan::listener::ClientStream;
@@ -40,13 +40,20 @@ pub(crate) struct Wire {
     /// Chooses the length of the pieces; 0 for one piece.
     seed: u8,
     ready: bool,
+    /// Whoever waits for the other side to be asked.
+    unasked: Option<Option<Waker>>,
     socket: Arc<TcpStream>,
 }
 
 impl Wire {
     pub(crate) fn new(bytes: &[u8], seed: u8) -> Self {
         let socket = SOCKET.with(Arc::clone);
-        Self { rest: bytes.to_vec(), seed, ready: true, socket }
+        Self { rest: bytes.to_vec(), seed, ready: true, unasked: None, socket }
+    }
+
+    /// One that brings nothing before something was written to it.
+    pub(crate) fn answering(bytes: &[u8], seed: u8) -> Self {
+        Self { unasked: Some(None), ..Self::new(bytes, seed) }
     }
 }
 
@@ -56,6 +63,10 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(waiting) = &mut self.unasked {
+            *waiting = Some(context.waker().clone());
+            return Poll::Pending;
+        }
         if !self.ready {
             // What comes after a piece comes later.
             self.ready = true;
@@ -77,10 +88,13 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(Some(waiting)) = self.unasked.take() {
+            waiting.wake();
+        }
         Poll::Ready(Ok(data.len()))
     }
 

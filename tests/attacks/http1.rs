@@ -52,13 +52,18 @@ pub(crate) fn attacks() -> Vec<Attack> {
             stream.write_all(b"\r\n").await?;
             read_out(stream).await
         }),
-        attack!("heads of as many fields as there may be", 200, 300 * KIB, |mut stream| async move {
-            let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "a:\r\n".repeat(95));
-            loop {
-                stream.write_all(head.as_bytes()).await?;
-                read_some(&mut stream).await?;
+        attack!(
+            "heads of as many fields as there may be",
+            200,
+            300 * KIB,
+            |mut stream| async move {
+                let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "a:\r\n".repeat(95));
+                loop {
+                    stream.write_all(head.as_bytes()).await?;
+                    read_some(&mut stream).await?;
+                }
             }
-        }),
+        ),
         attack!("slow body", 2000, 100 * KIB, |mut stream| async move {
             let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n";
             stream.write_all(head).await?;

@@ -13,6 +13,11 @@ use crate::pressure::Attack;
 
 const KIB: u64 = 1 << 10;
 
+/// Streams that a client may have open at once, unless the listener says
+/// otherwise. Each holds what is bounded for a stream: `send_buffer`, a piece
+/// of the answer, and what was read of the instance.
+const STREAMS: u64 = 100;
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames (RFC 9113 section 6).
@@ -48,7 +53,8 @@ fn get(stream: u32, path: &str) -> Vec<u8> {
 
 /// The preface, with settings as pairs of a number and a value.
 async fn greet(stream: &mut TcpStream, settings: &[(u16, u32)]) -> std::io::Result<()> {
-    let pair = |(name, value): &(u16, u32)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat();
+    let pair =
+        |(name, value): &(u16, u32)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat();
     let settings: Vec<u8> = settings.iter().flat_map(pair).collect();
     stream.write_all(PREFACE).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &settings)).await
@@ -124,50 +130,70 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 stream.write_all(&frame(PING, 0, 0, &[0; 8]).repeat(100)).await?;
             }
         }),
-        attack!("h2: streams that are never ended", 500, 4000 * KIB, |mut stream| async move {
-            greet(&mut stream, &[]).await?;
-            for number in 0..100 {
-                let post = frame(HEADERS, END_HEADERS, number * 2 + 1, &head(POST, "/"));
-                stream.write_all(&post).await?;
-            }
-            read_out(stream).await
-        }),
-        attack!("h2: a megabyte each, no window", 100, 9000 * KIB, |mut stream| async move {
-            // SETTINGS_INITIAL_WINDOW_SIZE
-            greet(&mut stream, &[(4, 0)]).await?;
-            for number in 0..100 {
-                stream.write_all(&get(number * 2 + 1, "/big")).await?;
-            }
-            read_out(stream).await
-        }),
-        attack!("h2: a megabyte each, a byte at a time", 100, 9000 * KIB, |mut stream| async move {
-            greet(&mut stream, &[(4, 0)]).await?;
-            for number in 0..100 {
-                stream.write_all(&get(number * 2 + 1, "/big")).await?;
-            }
-            let (mut from, mut to) = stream.into_split();
-            tokio::spawn(async move {
-                let mut taken = [0; 4096];
-                while from.read(&mut taken).await.is_ok_and(|count| count > 0) {}
-            });
-            loop {
+        attack!(
+            "h2: streams that are never ended",
+            500,
+            STREAMS * 40 * KIB,
+            |mut stream| async move {
+                greet(&mut stream, &[]).await?;
                 for number in 0..100 {
-                    let more = 1_u32.to_be_bytes();
-                    to.write_all(&frame(WINDOW_UPDATE, 0, number * 2 + 1, &more)).await?;
+                    let post = frame(HEADERS, END_HEADERS, number * 2 + 1, &head(POST, "/"));
+                    stream.write_all(&post).await?;
                 }
-                sleep(Duration::from_millis(50)).await;
+                read_out(stream).await
             }
-        }),
-        attack!("h2: a field of 4 KB, a hundred times by its index", 100, 9000 * KIB, |mut stream| async move {
-            greet(&mut stream, &[]).await?;
-            // Into the dynamic table with it: 3968 bytes, as a number of 7 bits
-            // and more.
-            let field = [&[0x40, 3][..], b"x-a", &[0x7f, 0x81, 0x1e], &[b'a'; 3968]].concat();
-            let first = [head(POST, "/"), field].concat();
-            stream.write_all(&frame(HEADERS, END_HEADERS, 1, &first)).await?;
-            let more = [head(POST, "/"), vec![0xbe; 95]].concat();
-            pour(stream, move |turn| frame(HEADERS, END_HEADERS, turn * 2 + 3, &more)).await
-        }),
+        ),
+        attack!(
+            "h2: a megabyte each, no window",
+            40,
+            STREAMS * 100 * KIB,
+            |mut stream| async move {
+                // SETTINGS_INITIAL_WINDOW_SIZE
+                greet(&mut stream, &[(4, 0)]).await?;
+                for number in 0..100 {
+                    stream.write_all(&get(number * 2 + 1, "/big")).await?;
+                }
+                read_out(stream).await
+            }
+        ),
+        attack!(
+            "h2: a megabyte each, a byte at a time",
+            40,
+            STREAMS * 250 * KIB,
+            |mut stream| async move {
+                greet(&mut stream, &[(4, 0)]).await?;
+                for number in 0..100 {
+                    stream.write_all(&get(number * 2 + 1, "/big")).await?;
+                }
+                let (mut from, mut to) = stream.into_split();
+                tokio::spawn(async move {
+                    let mut taken = [0; 4096];
+                    while from.read(&mut taken).await.is_ok_and(|count| count > 0) {}
+                });
+                loop {
+                    for number in 0..100 {
+                        let more = 1_u32.to_be_bytes();
+                        to.write_all(&frame(WINDOW_UPDATE, 0, number * 2 + 1, &more)).await?;
+                    }
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        ),
+        attack!(
+            "h2: a field of 4 KB, a hundred times by its index",
+            100,
+            9000 * KIB,
+            |mut stream| async move {
+                greet(&mut stream, &[]).await?;
+                // Into the dynamic table with it: 3968 bytes, as a number of 7 bits
+                // and more.
+                let field = [&[0x40, 3][..], b"x-a", &[0x7f, 0x81, 0x1e], &[b'a'; 3968]].concat();
+                let first = [head(POST, "/"), field].concat();
+                stream.write_all(&frame(HEADERS, END_HEADERS, 1, &first)).await?;
+                let more = [head(POST, "/"), vec![0xbe; 95]].concat();
+                pour(stream, move |turn| frame(HEADERS, END_HEADERS, turn * 2 + 3, &more)).await
+            }
+        ),
     ]
 }
 

@@ -14,6 +14,7 @@
 
 mod bystanders;
 mod http1;
+mod http2;
 mod memory;
 mod origin;
 mod pressure;
@@ -34,7 +35,7 @@ use self::{
 
 /// Every attack.
 fn attacks() -> Vec<Attack> {
-    http1::attacks()
+    [http1::attacks(), http2::attacks()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
@@ -49,7 +50,9 @@ fn main() -> ExitCode {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits });
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
-    println!("| attack | clients | turned away | before | peak | after | bound | others: p99 before | during | failed |");
+    println!(
+        "| attack | clients | turned away | before | peak | after | bound | others: p99 before | during | failed |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut failed = Vec::new();
     let chosen = attacks()
