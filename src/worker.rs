@@ -4,9 +4,12 @@
 //! room of a listener. It is told what to do by [`Command`]s, and ends when it
 //! is told to stop and its last connection has ended.
 
+mod serving;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -17,6 +20,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::{
     runtime::LocalRuntime,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -35,6 +39,8 @@ use crate::{
     model::{Peer, Reason},
     proxy::{Client, ClientService, Proxy},
 };
+
+use serving::{Open, Serving};
 
 /// Time between two complaints in the log.
 const COMPLAINTS: Duration = Duration::from_secs(10);
@@ -309,7 +315,7 @@ async fn serve(
     permit: OwnedSemaphorePermit,
 ) {
     let settings = shared.settings.load_full();
-    let open = Open::begin(Rc::clone(&work.proxy), shared.number);
+    let _open = Open::begin(Rc::clone(&work.proxy), shared.number);
     let mut peer = Peer::plain(peer, shared.address);
     let ahead = match before {
         Before::Served { announced, ahead } => {
@@ -333,7 +339,6 @@ async fn serve(
     let session = peer.tls.clone();
     let client = Client::new(peer, Arc::clone(&settings));
     let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let answer = |request| service.answer(request);
     let recognised = if let Some(session) = &session {
         Some((Protocol::agreed(session.alpn.as_deref()), ahead))
     } else if settings.http2.enabled {
@@ -344,11 +349,13 @@ async fn serve(
     };
     let Some((protocol, ahead)) = recognised else { return };
     if protocol == Protocol::Http2 {
+        let answer = |request| service.answer(request).map(Ok::<_, Infallible>);
         http2::serve(stream, ahead, &settings, answer, stop.told()).await;
         return;
     }
-    match http1::serve(stream, ahead, &settings, answer, stop.told()).await {
-        http1::End::Broken(error) => open.refused(&error),
+    let service = Serving(service);
+    match http1::serve(stream, ahead, &settings, &service, stop.told()).await {
+        http1::End::Broken(error) => service.note_breach(&error),
         http1::End::Moved(connection) => {
             let listener = shared.address;
             if let Some(movers) = &*work.movers.borrow() {
@@ -358,37 +365,4 @@ async fn serve(
         http1::End::Closed | http1::End::TimedOut => {}
     }
     drop(permit);
-}
-
-/// Counts an open connection.
-struct Open {
-    proxy: Rc<Proxy>,
-    listener: usize,
-}
-
-impl Open {
-    fn begin(proxy: Rc<Proxy>, listener: usize) -> Self {
-        proxy.metrics.worker(proxy.worker).connection_opened(listener);
-        Self { proxy, listener }
-    }
-
-    /// Counts what hyper refused by itself before it was a request.
-    fn refused(&self, error: &hyper::Error) {
-        let reason = if error.is_parse_too_large() {
-            Reason::HeadTooLarge
-        } else if error.is_parse() {
-            Reason::RequestInvalid
-        } else {
-            return;
-        };
-        let metrics = self.proxy.metrics.worker(self.proxy.worker);
-        metrics.request_begun();
-        metrics.request_ended(reason, true);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.proxy.metrics.worker(self.proxy.worker).connection_closed(self.listener);
-    }
 }

@@ -26,7 +26,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     // The data plane.
     ("upstream", &["model"], ""),
     ("listener settings", &["model"], ""),
-    ("listener", &["deadline"], "generic over the service that it feeds"),
+    ("listener", &["deadline", "model"], "generic over the service that it feeds"),
     (
         "proxy",
         &["balance", "deadline", "listener settings", "model", "routing", "telemetry", "upstream"],

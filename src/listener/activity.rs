@@ -6,14 +6,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use super::Farewell;
+use super::{Farewell, http1::Refusal};
 use crate::deadline::{Deadline, Remaining};
 
 const IDLE: u8 = 0;
@@ -56,6 +56,12 @@ pub(super) struct Activity {
     farewell: AtomicU8,
     /// A response broke off in a way that only a reset can show.
     broken: AtomicBool,
+    /// Bytes were read that hyper may only see later.
+    held: AtomicBool,
+    /// The time for a head is over.
+    late: AtomicBool,
+    /// Why what comes next is not answered. Nothing comes behind it.
+    refusal: OnceLock<Refusal>,
     deadline: Deadline,
     head: Duration,
     idle: Duration,
@@ -73,6 +79,9 @@ impl Activity {
             unwritten: AtomicBool::new(false),
             farewell: AtomicU8::new(STAYING),
             broken: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+            refusal: OnceLock::new(),
             deadline,
             head,
             idle,
@@ -143,6 +152,55 @@ impl Activity {
     /// The connection is a tunnel from here on.
     pub(super) fn switch(&self) {
         self.phase.store(SWITCHED, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is a tunnel.
+    pub(super) fn is_switched(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == SWITCHED
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.phase.load(Ordering::Relaxed), BUSY | STALLED)
+    }
+
+    /// Bytes were read that hyper may only see once it has answered.
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether bytes were held that hyper may see now. It waits for the socket,
+    /// which has nothing to tell it.
+    pub(super) fn lets_go(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+            && !self.is_serving()
+            && self.held.swap(false, Ordering::Relaxed)
+    }
+
+    /// What comes next is not answered.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        let _ = self.refusal.set(refusal);
+    }
+
+    /// Why what came is not answered, if it is not.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+
+    /// Ends the wait for a head, if that is what was waited for: whoever reads
+    /// it has to do what there is to do.
+    pub(super) fn end_wait(&self) -> bool {
+        let ends =
+            self.phase.load(Ordering::Relaxed) == HEAD && !self.late.swap(true, Ordering::Relaxed);
+        if ends {
+            self.deadline.set(self.head);
+        }
+        ends
+    }
+
+    /// Whether the time for a head is over.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
     }
 
     /// A response has broken off and has no other way to say so.

@@ -15,6 +15,8 @@ mod stream;
 pub use accept::accept;
 pub use farewell::Farewell;
 pub use protocol::{Protocol, recognise};
-pub use settings::{Http2Settings, ListenerSettings, ProxyProtocolSettings};
+pub use settings::{
+    ForwardedStyle, Http2Settings, ListenerSettings, ProxyProtocolSettings, ProxyStatus,
+};
 pub use socket::{bind_set, complete_set};
 pub use stream::ClientStream;

@@ -28,8 +28,7 @@ pub struct ListenerSettings {
     /// Connections at once, over all workers; more wait in the accept queue of
     /// the kernel.
     pub max_connections: NonZeroU32,
-    /// From the first byte of a request head to its last. The connection is
-    /// closed after it.
+    /// From the first byte of a request head to its last. Longer gets 408.
     pub head_timeout: HumanDuration,
     /// Without a request on an open connection, or without the client taking a
     /// byte of its response.
@@ -38,14 +37,47 @@ pub struct ListenerSettings {
     pub max_head_size: ByteSize,
     /// Fields of a request head. More gets 431.
     pub max_head_fields: NonZeroU32,
-    /// Bytes of a request target. More gets 414.
+    /// Bytes of a request target. More gets 414. Never more than 65534.
     pub max_target_size: ByteSize,
+    /// How instances are told of the client. Fields of the other style are
+    /// removed, also those of a trusted proxy.
+    pub forwarded: ForwardedStyle,
+    /// Whom `Proxy-Status` tells why the proxy answered by itself (RFC 9209).
+    pub proxy_status: ProxyStatus,
     /// HTTP/2.
     pub http2: Http2Settings,
     /// Load balancers in front that say in a PROXY protocol header whose
     /// connection they pass on. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolSettings>,
+}
+
+/// The fields in which instances are told of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ForwardedStyle {
+    /// `X-Forwarded-For`, `-Host` and `-Proto`.
+    #[default]
+    #[serde(rename = "x-forwarded")]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    #[serde(rename = "rfc7239")]
+    Rfc7239,
+    /// Both.
+    #[serde(rename = "both")]
+    Both,
+}
+
+/// Whom `Proxy-Status` is sent to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyStatus {
+    /// Nobody.
+    #[default]
+    Off,
+    /// The proxies in `trusted_proxies`.
+    Trusted,
+    /// Everybody.
+    All,
 }
 
 /// Who begins connections with a PROXY protocol header, version 1 or 2.
@@ -79,6 +111,8 @@ impl Default for ListenerSettings {
             max_head_size: ByteSize::kib(64),
             max_head_fields: const { NonZeroU32::new(100).unwrap() },
             max_target_size: ByteSize::kib(16),
+            forwarded: ForwardedStyle::default(),
+            proxy_status: ProxyStatus::default(),
             http2: Http2Settings::default(),
             proxy_protocol: None,
         }

@@ -41,6 +41,8 @@ reasons! {
     Ok = "ok", None;
     /// A route answered with its redirect.
     Redirect = "redirect", None;
+    /// The proxy answered an `OPTIONS` that was for itself.
+    Answered = "answered", None;
     /// An upgraded connection ended; both sides were served until then.
     TunnelClosed = "tunnel_closed", None;
     /// Nothing passed through an upgraded connection for too long.
@@ -56,6 +58,8 @@ reasons! {
     NoRoute = "no_route", Some(404);
     /// CONNECT and TRACE are refused.
     MethodRefused = "method_refused", Some(405);
+    /// The request head did not come to its end in time.
+    HeadTimeout = "head_timeout", Some(408);
     /// The request body stopped coming.
     RequestBodyTimeout = "request_body_timeout", Some(408);
     /// The request body is longer than the service allows.
@@ -71,6 +75,8 @@ reasons! {
     InternalError = "internal_error", Some(500);
     /// A transfer coding other than chunked.
     CodingRefused = "coding_refused", Some(501);
+    /// A version of HTTP that is not spoken here.
+    VersionRefused = "version_refused", Some(505);
     /// An extended CONNECT to a protocol other than WebSocket.
     ProtocolRefused = "protocol_refused", Some(501);
     /// The instance refused the connection.
@@ -131,20 +137,24 @@ impl Reason {
     #[must_use]
     pub const fn ending(self) -> Ending {
         match self {
-            Self::Ok | Self::Redirect | Self::TunnelClosed | Self::TunnelIdleTimeout => {
-                Ending::Completed
-            }
+            Self::Ok
+            | Self::Redirect
+            | Self::Answered
+            | Self::TunnelClosed
+            | Self::TunnelIdleTimeout => Ending::Completed,
             Self::ClientGone => Ending::ClientGone,
             Self::ProxyHeaderInvalid
             | Self::RequestInvalid
             | Self::NoRoute
             | Self::MethodRefused
+            | Self::HeadTimeout
             | Self::RequestBodyTimeout
             | Self::RequestTooLarge
             | Self::TargetTooLong
             | Self::ExpectationRefused
             | Self::HeadTooLarge
             | Self::CodingRefused
+            | Self::VersionRefused
             | Self::ProtocolRefused
             | Self::LoopDetected => Ending::Refused,
             Self::InternalError
@@ -180,7 +190,7 @@ impl Reason {
     /// Whether the request ended as it should: served, or answered by a route.
     #[must_use]
     pub const fn is_success(self) -> bool {
-        matches!(self, Self::Ok | Self::Redirect | Self::TunnelClosed)
+        matches!(self, Self::Ok | Self::Redirect | Self::Answered | Self::TunnelClosed)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Which requests are let in: everything that could be read in two ways is
 //! refused here, once, before routing.
 //!
-//! hyper protects itself; this protects what stands behind the proxy. One pass
-//! over the header fields finds all that the later steps need to know.
+//! What the bytes of HTTP/1 could hide was refused in `listener/http1`; this
+//! is what a request means, in whatever version it came. One pass over the
+//! header fields finds all that the later steps need to know.
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Version, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Version, header::MAX_FORWARDS, uri::PathAndQuery,
+};
 
-use super::{client::Client, failure::Failure};
+use super::{client::Client, failure::Failure, form::Form, forwarded::is_told_by};
 use crate::{
     model::Reason,
     routing::{
@@ -28,6 +31,10 @@ pub(super) struct Admitted {
     pub(super) host: Option<CanonicalHost>,
     /// The path, if its canonical form is another than the one sent.
     pub(super) path: Option<String>,
+    /// It is for the proxy itself (RFC 9110 sections 7.6.2 and 9.3.7).
+    pub(super) for_proxy: bool,
+    /// The `Max-Forwards` that it has left behind the proxy.
+    pub(super) max_forwards: Option<u32>,
     /// What the header fields hold.
     pub(super) fields: Fields,
 }
@@ -57,6 +64,12 @@ pub(super) struct Fields {
     pub(super) hop_by_hop: bool,
     /// A field by which proxies tell each other of the client.
     pub(super) forwarded: bool,
+    /// A field that only the proxy sets.
+    pub(super) own: bool,
+    /// A name with `_`, which some take for `-`.
+    pub(super) underscored: bool,
+    /// How an answer of the proxy is to look.
+    pub(super) form: Form,
     /// `X-Request-Id`.
     pub(super) request_id: bool,
     /// `TE: trailers`.
@@ -112,12 +125,57 @@ pub(super) fn admit<B>(request: &Request<B>, client: &Client) -> Result<Admitted
             host => host,
         },
     };
+    let (mut for_proxy, mut max_forwards) = (false, None);
+    if *request.method() == Method::OPTIONS {
+        max_forwards = forwards_left(request.headers())?;
+        for_proxy = target == "*" || max_forwards == Some(0);
+        max_forwards = max_forwards.map(|left| left.saturating_sub(1));
+    }
     let path = match path::canonical(uri.path()) {
+        _ if for_proxy => None,
         Ok(Cow::Borrowed(_)) => None,
         Ok(Cow::Owned(path)) => Some(path),
         Err(_) => return Err(Failure::invalid("the path can be read in more than one way")),
     };
-    Ok(Admitted { host, path, fields })
+    Ok(Admitted { host, path, for_proxy, max_forwards, fields })
+}
+
+/// RFC 9110 section 7.6.2.
+fn forwards_left(headers: &HeaderMap) -> Result<Option<u32>, Failure> {
+    let mut lines = headers.get_all(MAX_FORWARDS).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    let digits = line.as_bytes().iter().all(u8::is_ascii_digit) && lines.next().is_none();
+    let left = line.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
+    left.map(Some).ok_or(Failure::invalid("Max-Forwards is not one number"))
+}
+
+/// Refuses a field that some servers take for one by which a message is framed
+/// or the proxy speaks: they read `_` as `-` (CVE-2025-64484).
+#[cold]
+fn refuse_disguise(name: &str) -> Result<(), Failure> {
+    let plain = name.replace('_', "-");
+    let disguise = is_told_by(&plain)
+        || plain.starts_with("x-portolan-")
+        || matches!(
+            plain.as_str(),
+            "connection"
+                | "content-length"
+                | "expect"
+                | "host"
+                | "keep-alive"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "via"
+                | "x-request-id"
+        );
+    if disguise {
+        return Err(Failure::invalid("the name of a field can be read as that of another"));
+    }
+    Ok(())
 }
 
 fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
@@ -170,9 +228,15 @@ fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
                 passages += passages_in(value);
             }
             "x-request-id" => fields.request_id = true,
-            "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto"
-            | "x-forwarded-port" | "x-forwarded-prefix" | "x-forwarded-server" | "x-real-ip" => {
-                fields.forwarded = true;
+            "accept" if !matches!(fields.form, Form::Grpc(_)) => {
+                fields.form = Form::accepted(value);
+            }
+            "content-type" => fields.form = Form::of_call(value).unwrap_or(fields.form),
+            name if is_told_by(name) => fields.forwarded = true,
+            name if name.starts_with("x-portolan-") => fields.own = true,
+            name if name.contains('_') => {
+                refuse_disguise(name)?;
+                fields.underscored = true;
             }
             _ => {}
         }
@@ -244,6 +308,10 @@ mod tests {
             ("/", &[("host", "a:99999")], Reason::RequestInvalid),
             ("a:80", &[host], Reason::RequestInvalid),
             ("*", &[host], Reason::RequestInvalid),
+            ("/", &[host, ("x_forwarded_for", "1.2.3.4")], Reason::RequestInvalid),
+            ("/", &[host, ("transfer_encoding", "chunked")], Reason::RequestInvalid),
+            ("/", &[host, ("content_length", "1")], Reason::RequestInvalid),
+            ("/", &[host, ("x-portolan_user", "1")], Reason::RequestInvalid),
             ("ftp://a/x", &[host], Reason::RequestInvalid),
             ("/a%2fb", &[host], Reason::RequestInvalid),
             ("/a%00", &[host], Reason::RequestInvalid),

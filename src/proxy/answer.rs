@@ -3,37 +3,60 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    header::{ALLOW, CONNECTION, LOCATION, RETRY_AFTER},
 };
 
-use super::{body::ResponseBody, failure::Failure, headers::X_REQUEST_ID, record::Record};
+use super::{
+    body::ResponseBody,
+    failure::Failure,
+    headers::X_REQUEST_ID,
+    proxy_status::{self, PROXY_STATUS},
+    record::Record,
+};
 use crate::model::Reason;
 
-/// The answer to a request that failed: the reason in the body, in JSON, and
-/// how to find the request in the log.
+/// Methods that are forwarded, for those who ask (RFC 9110 section 10.2.1).
+const ALLOWED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// The answer to a request that failed: the reason in the body, in a form that
+/// the client can read, and how to find the request in the log.
 pub(super) fn failure(mut record: Box<Record>, failure: &Failure) -> Response<ResponseBody> {
-    let Failure { reason, detail, retry_after } = failure;
+    let Failure { reason, retry_after, .. } = failure;
     // Without a status there is nobody left to read this.
-    let status = reason.status().unwrap_or(400);
-    let id = record.request_id.to_str().unwrap_or_default();
-    let body = format!(
-        "{{\"status\":{status},\"reason\":\"{reason}\",\"detail\":\"{detail}\",\"request_id\":\"{id}\"}}\n"
-    );
-    let mut response = Response::new(ResponseBody::own(Bytes::from(body)));
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(reason.status().unwrap_or(400)).unwrap_or_default();
+    let mut response = Response::new(());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let id = record.request_id.to_str().unwrap_or_default();
+    let body = record.form.body(headers, status, failure, id);
     headers.insert(X_REQUEST_ID, record.request_id.clone());
-    if status == 503 {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         let seconds = retry_after.unwrap_or_else(|| jittered(1));
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if *reason == Reason::MethodRefused {
+        headers.insert(ALLOW, ALLOWED);
     }
     if closes(*reason) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    record.status = reason.status().unwrap_or(0);
+    if let Some(told) = proxy_status::told(record.client(), *reason) {
+        headers.insert(PROXY_STATUS, told);
+    }
+    *response.status_mut() = record.form.status(status);
+    record.status = reason.status().map_or(0, |_| response.status().as_u16());
     record.end(*reason);
+    let body = Bytes::from(body);
+    response.map(|()| ResponseBody::own(body))
+}
+
+/// The answer to an `OPTIONS` that is for the proxy (RFC 9110 section 9.3.7).
+pub(super) fn options(mut record: Box<Record>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::own(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, ALLOWED);
+    record.status = response.status().as_u16();
+    record.end(Reason::Answered);
     response
 }
 
@@ -68,10 +91,12 @@ const fn closes(reason: Reason) -> bool {
         reason,
         Reason::RequestInvalid
             | Reason::MethodRefused
+            | Reason::HeadTimeout
             | Reason::RequestBodyTimeout
             | Reason::RequestTooLarge
             | Reason::TargetTooLong
             | Reason::CodingRefused
+            | Reason::VersionRefused
             | Reason::HeadTooLarge
     )
 }

@@ -8,7 +8,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, UPGRADE},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -21,6 +21,7 @@ use super::{
     body::ResponseBody,
     client::Client,
     failure::{Failure, elapsed},
+    form::Form,
     headers::{self, X_REQUEST_ID},
     hold::Holder,
     pseudo,
@@ -48,18 +49,27 @@ pub(super) async fn handle(
     let mut record = Record::begin(&proxy, &client, &request, version);
     let outcome = match flat {
         Ok(()) => forward(&proxy, &client, request, &mut record).await,
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            record.form = Form::asked_by(request.headers());
+            Err(failure)
+        }
     };
     match outcome {
         Ok(Outcome::Answer(answer)) => answer.into_response(&proxy, record),
         Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
+        Ok(Outcome::Options) => answer::options(record),
         Err(failure) => answer::failure(record, &failure),
     }
 }
 
 enum Outcome {
     Answer(Box<Answer>),
-    Redirect { status: u16, location: String },
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    /// It was for the proxy itself.
+    Options,
 }
 
 /// The head of an instance's answer, and where the rest comes from.
@@ -93,7 +103,12 @@ async fn forward(
     mut request: Request<hyper::body::Incoming>,
     record: &mut Record,
 ) -> Result<Outcome, Failure> {
-    let mut admitted = admission::admit(&request, client)?;
+    let mut admitted = admission::admit(&request, client)
+        .inspect_err(|_| record.form = Form::asked_by(request.headers()))?;
+    record.form = admitted.fields.form;
+    if admitted.for_proxy {
+        return Ok(Outcome::Options);
+    }
     // RFC 6455 section 4.1. An upgrade with a body would be two messages in one.
     admitted.fields.websocket &=
         request.method() == Method::GET && http_body::Body::is_end_stream(request.body());
@@ -275,6 +290,12 @@ fn rewrite(
         _ => "1.1 portolan",
     });
     headers::to_instance(&mut headers, via, admitted.fields, client, &record.request_id);
+    if let Some(left) = admitted.max_forwards {
+        headers.insert(MAX_FORWARDS, HeaderValue::from(left));
+    }
+    if admitted.fields.underscored {
+        route.request_edits.remove_disguises(&mut headers);
+    }
     route.request_edits.apply(&mut headers);
     let mut request = Request::new(());
     *request.method_mut() = parts.method;

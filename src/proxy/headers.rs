@@ -7,7 +7,7 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
@@ -15,6 +15,7 @@ use http::{
 use super::{
     admission::{Fields, tokens},
     client::Client,
+    forwarded,
 };
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,20 +23,6 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-const OTHER_FORWARDED: [HeaderName; 5] = [
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-real-ip"),
-];
-
-/// Longest `X-Forwarded-For` that is taken over from a trusted proxy, in bytes.
-const LONGEST_CHAIN: usize = 2048;
 
 /// Fields that no `Connection` field can remove: they frame the message, carry
 /// its authority, or are the proxy's own word.
@@ -106,7 +93,10 @@ pub(super) fn to_instance(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    forwarded(headers, fields, client);
+    if fields.own {
+        remove_own(headers);
+    }
+    forwarded::tell(headers, fields, client);
     if !(client.trusted && fields.request_id) {
         headers.insert(X_REQUEST_ID, request_id.clone());
     }
@@ -117,36 +107,14 @@ pub(super) fn to_instance(
     }
 }
 
-fn forwarded(headers: &mut HeaderMap, fields: Fields, client: &Client) {
-    let believed = client.trusted && fields.forwarded;
-    if fields.forwarded && !client.trusted {
-        for name in OTHER_FORWARDED {
-            headers.remove(name);
-        }
+/// Removes the fields of the proxy's own that a client has made up.
+#[cold]
+fn remove_own(headers: &mut HeaderMap) {
+    let own = |name: &&HeaderName| name.as_str().starts_with("x-portolan-");
+    let own: Vec<HeaderName> = headers.keys().filter(own).cloned().collect();
+    for name in own {
+        headers.remove(name);
     }
-    let chain = believed.then(|| extended_chain(headers, &client.address)).flatten();
-    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.address.clone()));
-    if !(believed && headers.contains_key(X_FORWARDED_PROTO)) {
-        let scheme = HeaderValue::from_static(client.peer.scheme());
-        headers.insert(X_FORWARDED_PROTO, scheme);
-    }
-    if !(believed && headers.contains_key(X_FORWARDED_HOST)) {
-        match headers.get(HOST).cloned() {
-            Some(host) => headers.insert(X_FORWARDED_HOST, host),
-            None => headers.remove(X_FORWARDED_HOST),
-        };
-    }
-}
-
-/// The chain of a trusted proxy with the proxy itself at its end.
-fn extended_chain(headers: &HeaderMap, address: &HeaderValue) -> Option<HeaderValue> {
-    let mut chain = Vec::new();
-    for value in headers.get_all(X_FORWARDED_FOR) {
-        chain.extend_from_slice(value.as_bytes());
-        chain.extend_from_slice(b", ");
-    }
-    chain.extend_from_slice(address.as_bytes());
-    (chain.len() <= LONGEST_CHAIN).then(|| HeaderValue::from_bytes(&chain).ok()).flatten()
 }
 
 /// Makes the fields of an instance those of an answer to a client.

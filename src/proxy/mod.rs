@@ -8,9 +8,12 @@ mod answer;
 mod body;
 mod client;
 mod failure;
+mod form;
 mod forward;
+mod forwarded;
 mod headers;
 mod hold;
+mod proxy_status;
 mod pseudo;
 mod record;
 mod replay;
@@ -21,18 +24,22 @@ mod unread;
 mod upload;
 mod websocket;
 
-use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
+use std::{future::Future, rc::Rc, sync::Arc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    model::SharedGuard,
+    model::{Reason, SharedGuard},
     routing::Reader,
     telemetry::{AccessLog, Metrics},
     upstream::Pools,
 };
+
+use failure::Failure;
+use form::Form;
+use record::Record;
 
 pub use body::{BrokenBody, ResponseBody};
 pub use client::Client;
@@ -93,8 +100,21 @@ impl ClientService {
     pub fn answer(
         &self,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<> {
+    ) -> impl Future<Output = Response<ResponseBody>> + use<> {
         let (proxy, client) = (Rc::clone(&self.proxy), Rc::clone(&self.client));
-        async move { Ok(forward::handle(proxy, client, request).await) }
+        async move { forward::handle(proxy, client, request).await }
+    }
+
+    /// Answers what was refused before it was a request, of which `request` is
+    /// what could be read.
+    pub fn refuse(
+        &self,
+        request: &Request<()>,
+        reason: Reason,
+        detail: &'static str,
+    ) -> Response<ResponseBody> {
+        let mut record = Record::begin(&self.proxy, &self.client, request, request.version());
+        record.form = Form::asked_by(request.headers());
+        answer::failure(record, &Failure::new(reason, detail))
     }
 }

@@ -5,6 +5,7 @@
 //! permit, its deadline), so that all of it ends together, however it ends.
 
 use std::{
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -12,7 +13,7 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Proxy, client::Client, upload::Upload};
+use super::{Proxy, client::Client, form::Form, forwarded, upload::Upload};
 use crate::{
     balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
@@ -36,6 +37,10 @@ pub(super) struct Record {
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
+    /// Where a trusted proxy says that the request comes from.
+    told_of: Option<HeaderValue>,
+    /// How an answer of the proxy is to look.
+    pub(super) form: Form,
     /// The id of the request, as sent to the instance.
     pub(super) request_id: HeaderValue,
     /// The route that matched.
@@ -95,6 +100,11 @@ impl Record {
             host: field(header::HOST),
             user_agent: field(header::USER_AGENT),
             referer: field(header::REFERER),
+            told_of: client
+                .trusted
+                .then(|| forwarded::told_of(request.headers(), client.settings.forwarded))
+                .flatten(),
+            form: Form::default(),
             request_id: proxy.request_ids.next(),
             route: None,
             service: None,
@@ -252,13 +262,27 @@ impl Record {
         }
     }
 
+    /// Who has asked, as far as trusted proxies tell.
+    fn client_address(&self) -> IpAddr {
+        let told = self
+            .told_of
+            .as_ref()
+            .and_then(|line| forwarded::client_in(line, &self.client.settings.trusted_proxies));
+        told.unwrap_or_else(|| self.client.peer.ip())
+    }
+
+    /// Who has sent the request.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     #[cold]
     fn log(&self, reason: Reason, took: Duration, bytes_in: u64) {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         self.proxy.access_log.write(Box::new(AccessRecord {
             time: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             request_id: text(&self.request_id),
-            client: self.client.peer.ip(),
+            client: self.client_address(),
             peer: self.client.peer.address,
             method: self.method.clone(),
             scheme: self.client.peer.scheme(),

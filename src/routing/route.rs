@@ -45,6 +45,21 @@ impl Edits {
         }
     }
 
+    /// Removes the fields that some would take for one that is edited: they
+    /// read `_` as `-`.
+    #[cold]
+    pub fn remove_disguises(&self, headers: &mut HeaderMap) {
+        let edited = self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
+        let edited: Vec<_> = edited.map(|name| name.as_str().replace('_', "-")).collect();
+        let disguised = |name: &&HeaderName| {
+            name.as_str().contains('_') && edited.contains(&name.as_str().replace('_', "-"))
+        };
+        let disguised: Vec<HeaderName> = headers.keys().filter(disguised).cloned().collect();
+        for name in disguised {
+            headers.remove(name);
+        }
+    }
+
     /// Removes, then sets.
     pub fn apply(&self, headers: &mut HeaderMap) {
         for name in &self.remove {

@@ -38,6 +38,38 @@ fn a_request_whose_client_left_before_the_head_is_cancelled() {
     }
 }
 
+/// hyper looks for the end of a connection only while it has read nothing
+/// ahead.
+#[test]
+fn b11_a_client_that_has_sent_ahead_is_seen_to_leave() {
+    for ahead in ["G", "GET /next HTTP/1.1\r\nhost: test\r\n\r\n", "\r\n"] {
+        let (backend, endings) = watching("");
+        let portolan = Portolan::before(backend.address);
+        let mut client = portolan.connect();
+        client.send(format!("GET / HTTP/1.1\r\nhost: test\r\n\r\n{ahead}"));
+        eventually(|| portolan.in_flight("app") == 1);
+        drop(client);
+        endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+        portolan.logged_reason("client_gone");
+        eventually(|| portolan.in_flight("app") == 0);
+        assert_eq!(backend.requests().len(), 1);
+    }
+}
+
+/// A half-closed connection looks like one that was left.
+#[test]
+fn b12_a_client_that_says_goodbye_is_taken_to_leave() {
+    let (backend, endings) = watching("");
+    let portolan = Portolan::before(backend.address);
+    let mut client = portolan.connect();
+    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
+    eventually(|| portolan.in_flight("app") == 1);
+    client.finish();
+    endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+    portolan.logged_reason("client_gone");
+    assert_eq!(client.wait_for_end(), crate::support::Ending::Closed);
+}
+
 #[test]
 fn a_response_whose_client_left_is_cancelled() {
     let (backend, endings) =

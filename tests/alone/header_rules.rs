@@ -1,6 +1,6 @@
 //! Header fields on their way through, from end to end.
 
-use crate::support::{Backend, Ending, Message, Portolan};
+use crate::support::{Backend, Message, Portolan};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -22,7 +22,8 @@ fn seen(trusted: bool, fields: &str) -> Message {
 const FORWARDED: &str = "x-forwarded-for: 1.2.3.4\r\nx-forwarded-proto: https\r\n\
                          x-forwarded-host: front.test\r\nx-forwarded-port: 443\r\n\
                          x-forwarded-prefix: /p\r\nx-real-ip: 1.2.3.4\r\n\
-                         forwarded: for=1.2.3.4\r\nx-request-id: theirs\r\n";
+                         forwarded: for=1.2.3.4\r\nx-request-id: theirs\r\n\
+                         x-forwarded-ssl: on\r\nx-portolan-user: me\r\n";
 
 #[test]
 fn what_a_stranger_says_of_its_client_is_dropped() {
@@ -32,8 +33,49 @@ fn what_a_stranger_says_of_its_client_is_dropped() {
     assert_eq!(request.field("x-forwarded-host"), Some("shop.test"));
     let id = request.field("x-request-id").expect("an id");
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
-    for gone in ["x-forwarded-port", "x-forwarded-prefix", "x-real-ip", "forwarded"] {
+    for gone in [
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-ssl",
+        "x-portolan-user",
+        "x-real-ip",
+        "forwarded",
+    ] {
         assert_eq!(request.field(gone), None, "{gone}");
+    }
+}
+
+#[test]
+fn h7_instances_are_told_in_the_style_that_is_set() {
+    let backend = Backend::answering(OK);
+    for (style, forwarded, x_forwarded) in
+        [("x-forwarded", false, true), ("rfc7239", true, false), ("both", true, true)]
+    {
+        let portolan = Portolan::start(&format!(
+            "[[listener]]\nforwarded = '{style}'\n\
+             [service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'",
+            backend.address
+        ));
+        assert_eq!(portolan.get("/").status(), 200);
+        let request = backend.requests().pop().expect("a request");
+        let expected = "for=127.0.0.1;host=\"test\";proto=http";
+        assert_eq!(request.field("forwarded"), forwarded.then_some(expected));
+        assert_eq!(request.field("x-forwarded-for"), x_forwarded.then_some("127.0.0.1"));
+    }
+}
+
+#[test]
+fn h6_the_log_names_the_client_that_a_trusted_proxy_names() {
+    let backend = Backend::answering(OK);
+    for (trusted, client) in [("['127.0.0.0/8', '10.0.0.0/8']", "1.2.3.4"), ("[]", "127.0.0.1")] {
+        let portolan = Portolan::start(&format!(
+            "[[listener]]\ntrusted_proxies = {trusted}\n\
+             [service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'",
+            backend.address
+        ));
+        let chain = "x-forwarded-for: 6.6.6.6, 1.2.3.4, 10.0.0.1";
+        portolan.exchange(format!("GET / HTTP/1.1\r\nhost: test\r\n{chain}\r\n\r\n"));
+        assert_eq!(portolan.logged(1)[0]["client"], client);
     }
 }
 
@@ -45,8 +87,11 @@ fn a_trusted_proxy_is_believed() {
     assert_eq!(request.field("x-forwarded-host"), Some("front.test"));
     assert_eq!(request.field("x-forwarded-port"), Some("443"));
     assert_eq!(request.field("x-real-ip"), Some("1.2.3.4"));
-    assert_eq!(request.field("forwarded"), Some("for=1.2.3.4"));
+    assert_eq!(request.field("x-forwarded-ssl"), Some("on"));
     assert_eq!(request.field("x-request-id"), Some("theirs"));
+    // Of the style that is not spoken here, and of what is ours, nothing.
+    assert_eq!(request.field("forwarded"), None);
+    assert_eq!(request.field("x-portolan-user"), None);
 }
 
 #[test]
@@ -164,63 +209,4 @@ fn the_id_of_a_request_is_the_same_in_the_answer_and_the_log() {
     let line = &portolan.logged(1)[0];
     assert_eq!(answer.json()["request_id"], line["request_id"]);
     assert_eq!(answer.field("x-request-id"), line["request_id"].as_str());
-}
-
-#[test]
-fn what_can_be_read_in_two_ways_never_reaches_the_instance() {
-    let backend = Backend::answering(OK);
-    let portolan = Portolan::before(backend.address);
-    for (request, status) in [
-        ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: a\r\nx-a: 1\r\n folded\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nhost: a\r\nx-a : 1\r\n\r\n", 400),
-        ("GET /%2e%2e/a%2fb HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET * HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET shop:80 HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        ("GET / HTTP/3.0\r\nhost: a\r\n\r\n", 400),
-        ("CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n", 405),
-        ("TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405),
-        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na", 400),
-        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\na", 400),
-        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        ("POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nhost: a\r\nexpect: x\r\ncontent-length: 0\r\n\r\n", 417),
-    ] {
-        let mut client = portolan.connect();
-        let answer = client.exchange(request);
-        assert_eq!(answer.status(), status, "{request:?}: {answer:?}");
-        if status != 417 {
-            // What follows could be anything.
-            client.wait_for_end();
-        }
-    }
-    assert_eq!(backend.requests().len(), 0, "{:?}", backend.requests());
-}
-
-/// hyper joins what says the same twice, and drops a length beside a coding,
-/// before a request can be looked at. So such a request cannot be refused; but
-/// the instance sees one framing only, and the connection ends with it.
-#[test]
-fn a_request_framed_twice_is_forwarded_with_one_framing() {
-    let backend = Backend::answering(OK);
-    let portolan = Portolan::before(backend.address);
-    for (fields, body, length, coding) in [
-        ("content-length: 5\r\ntransfer-encoding: chunked", "0\r\n\r\n", None, Some("chunked")),
-        ("transfer-encoding: chunked\r\ncontent-length: 5", "0\r\n\r\n", None, Some("chunked")),
-        ("content-length: 1\r\ncontent-length: 1", "a", Some("1"), None),
-        ("content-length: 0001", "a", Some("1"), None),
-    ] {
-        let mut client = portolan.connect();
-        let answer =
-            client.exchange(format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}"));
-        assert_eq!(answer.status(), 200);
-        let request = backend.requests().pop().expect("a request");
-        assert_eq!(request.field("content-length"), length, "{fields}");
-        assert_eq!(request.field("transfer-encoding"), coding, "{fields}");
-        if coding.is_some() {
-            assert_eq!(client.wait_for_end(), Ending::Closed, "{fields}");
-        }
-    }
 }

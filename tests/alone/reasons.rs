@@ -79,6 +79,7 @@ fn provoke(reason: Reason) -> Option<Scene> {
     let scene = match reason {
         Reason::Ok => before(OK, "").asked(GET),
         Reason::Redirect => alone("[[route]]\nredirect = { to = '/x' }").asked(GET),
+        Reason::Answered => alone("").asked("OPTIONS * HTTP/1.1\r\nhost: test\r\n\r\n"),
         Reason::TunnelClosed => {
             let scene = before(SWITCHING, "");
             drop(upgraded(&scene));
@@ -108,6 +109,9 @@ fn provoke(reason: Reason) -> Option<Scene> {
         Reason::RequestInvalid => before(OK, "").asked("GET / HTTP/1.1\r\n\r\n"),
         Reason::NoRoute => alone("").asked(GET),
         Reason::MethodRefused => before(OK, "").asked("TRACE / HTTP/1.1\r\nhost: test\r\n\r\n"),
+        Reason::HeadTimeout => {
+            alone("[[listener]]\nhead_timeout = '200ms'").asked("GET / HTTP/1.1\r\nhost:")
+        }
         Reason::RequestBodyTimeout => before("", "timeouts = { idle = '200ms' }")
             .asked("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\nhalf"),
         Reason::RequestTooLarge => before(OK, "limits = { body = '1B' }")
@@ -120,7 +124,6 @@ fn provoke(reason: Reason) -> Option<Scene> {
             before(OK, "").asked("GET / HTTP/1.1\r\nhost: test\r\nexpect: tea\r\n\r\n")
         }
         Reason::HeadTooLarge => {
-            // Too large for the proxy, and too small for hyper to notice.
             let config = "[[listener]]\nmax_head_size = '1KiB'";
             let value = "a".repeat(2000);
             alone(config).asked(&format!("GET / HTTP/1.1\r\nhost: test\r\nx-a: {value}\r\n\r\n"))
@@ -130,6 +133,7 @@ fn provoke(reason: Reason) -> Option<Scene> {
         Reason::CodingRefused => before(OK, "").asked(
             "POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         ),
+        Reason::VersionRefused => alone("").asked("GET / HTTP/1.2\r\nhost: test\r\n\r\n"),
         Reason::ProtocolRefused => {
             let scene = before(OK, "");
             let client = Http2::open(scene.portolan.address());

@@ -29,12 +29,18 @@ fn head_timeout_ends_a_head_that_does_not_end() {
     let mut nothing = portolan.connect();
     assert_eq!(nothing.wait_for_end(), Ending::Closed);
     let mut half = portolan.connect();
-    half.send("GET / HTTP/1.1\r\nhost:");
+    let answer = half.exchange("GET / HTTP/1.1\r\nhost:");
+    assert_eq!((answer.status(), &*answer.reason()), (408, "head_timeout"));
+    assert_eq!(answer.field("connection"), Some("close"));
     assert_eq!(half.wait_for_end(), Ending::Closed);
     let mut second = portolan.connect();
     assert_eq!(second.exchange(GET).status(), 200);
-    second.send("G");
+    assert_eq!(second.exchange("G").status(), 408);
     assert_eq!(second.wait_for_end(), Ending::Closed);
+    // Who has sent nothing has not been waited for in vain.
+    eventually(|| portolan.ended("head_timeout") == 2.0);
+    let lines = portolan.logged(3);
+    assert_eq!(lines.iter().filter(|line| line["status"] == 408).count(), 2, "{lines:?}");
 }
 
 #[test]
