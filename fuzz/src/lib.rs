@@ -3,6 +3,7 @@
 //! `tests/corpora.rs` runs those that were found once, with every test.
 
 pub mod config;
+pub mod forwarded;
 pub mod host;
 pub mod path;
 pub mod proxy_header;
@@ -17,6 +18,7 @@ pub type Check = fn(&[u8]);
 /// Every target, by the name of its corpus.
 pub const ALL: &[(&str, Check)] = &[
     ("config", config::check),
+    ("forwarded", forwarded::check),
     ("host", host::check),
     ("path", path::check),
     ("proxy_header", proxy_header::check),

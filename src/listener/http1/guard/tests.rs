@@ -74,12 +74,7 @@ type Pairs = Vec<(String, Vec<u8>)>;
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
-    Request {
-        method: String,
-        target: String,
-        fields: Pairs,
-        body: Option<(Vec<u8>, Pairs)>,
-    },
+    Request { method: String, target: String, fields: Pairs, body: Option<(Vec<u8>, Pairs)> },
     Refused(Reason),
 }
 
