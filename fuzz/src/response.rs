@@ -49,6 +49,7 @@ fn ours(bytes: &[u8], method: &Method, seed: u8) -> Option<Read> {
         let answer = connection.send(&request(method), body, |_, _| {}).await.ok()?;
         Some(read(answer).await)
     })
+    .flatten()
 }
 
 fn theirs(bytes: &[u8], method: &Method) -> Option<Read> {
@@ -62,6 +63,7 @@ fn theirs(bytes: &[u8], method: &Method) -> Option<Read> {
         let answer = sender.send_request(request).await.ok()?;
         Some(read(answer).await)
     })
+    .flatten()
 }
 
 async fn read<B>(answer: http::Response<B>) -> Read

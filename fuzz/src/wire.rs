@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -28,9 +28,26 @@ thread_local! {
     });
 }
 
-/// Runs `future` on the runtime of this thread.
-pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    RUNTIME.with(|runtime| runtime.block_on(future))
+/// Turns that something has that waits for nothing but a [`Wire`].
+const TURNS: usize = 20_000;
+
+/// Runs `future` on the runtime of this thread; none if it does not end, since
+/// it waits for a time that nobody tells here.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> Option<T> {
+    let patience = async {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    };
+    let both = async {
+        let (mut future, mut patience) = (pin!(future), pin!(patience));
+        std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => patience.as_mut().poll(context).map(|()| None),
+        })
+        .await
+    };
+    RUNTIME.with(|runtime| runtime.block_on(both))
 }
 
 /// The connection. What is written to it is gone.
