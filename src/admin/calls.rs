@@ -121,7 +121,15 @@ const LEAVING: &[(u16, &str)] =
 const DRAINED: &[Param] = &[
     param("wait", "`drained`: answer when no worker can pick it and nothing is in flight on it."),
     param("timeout", "How long to wait: 30s unless told, 5m at most."),
+    GENERATION,
 ];
+const GENERATION: Param = Param {
+    name: "generation",
+    about: "Which registration is meant, of those made under the id: the one whose registration \
+            was answered with this. Unless told, whichever there is.",
+    shape: "integer",
+    required: false,
+};
 
 const fn read(path: &'static str, name: &'static str, about: &'static str, gives: Gives) -> Call {
     Call {
@@ -179,6 +187,7 @@ pub(super) static CALLS: &[Call] = &[
     Call {
         verb: Verb::Post,
         needs: Some(Scope::Register),
+        query: &[GENERATION],
         handler: |filter| on(filter, instances::heartbeat),
         ..read(
             HEARTBEAT,

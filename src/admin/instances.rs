@@ -27,9 +27,6 @@ use crate::{
     model::InstanceKey,
 };
 
-/// The longest body of a registration, in bytes.
-const MAX_BODY: usize = 64 * 1024;
-
 pub(super) async fn register(
     State(admin): State<AdminState>,
     InstancePath(key): InstancePath,
@@ -41,7 +38,7 @@ pub(super) async fn register(
 ) -> Result<Response, Problem> {
     let caller = identity.caller(&key.service)?;
     let wait = params.wait("routable", Duration::from_secs(10))?;
-    let body = request::read(body, MAX_BODY).await?;
+    let body = request::read(body, request::MAX_BODY).await?;
     let peer = connection.peer.ip();
     let instance = registration::parse(&body, key.clone(), peer)?;
     identity.may_register_at(&instance.origin, peer)?;
@@ -66,11 +63,12 @@ pub(super) async fn register(
 pub(super) async fn heartbeat(
     State(admin): State<AdminState>,
     InstancePath(key): InstancePath,
-    _: Params,
+    params: Params,
     Extension(identity): Extension<Identity>,
 ) -> Result<Json<InstanceView>, Problem> {
     let caller = identity.caller(&key.service)?;
-    Ok(Json(admin.control().heartbeat(&key, &caller)?))
+    let meant = params.parsed("generation")?;
+    Ok(Json(admin.control().heartbeat(&key, meant, &caller)?))
 }
 
 pub(super) async fn drain(
@@ -82,8 +80,9 @@ pub(super) async fn drain(
 ) -> Result<Response, Problem> {
     let caller = identity.caller(&key.service)?;
     let wait = params.wait("drained", Duration::from_secs(30))?;
+    let meant = params.parsed("generation")?;
     let before = generation(&admin, &key);
-    let leave = admin.control().drain(&key, &caller, wait).await?;
+    let leave = admin.control().drain(&key, meant, &caller, wait).await?;
     change.made(StatusCode::OK, before, before);
     Ok(left(wait, &leave.end().await))
 }
@@ -97,8 +96,9 @@ pub(super) async fn deregister(
 ) -> Result<Response, Problem> {
     let caller = identity.caller(&key.service)?;
     let wait = params.wait("drained", Duration::from_secs(30))?;
+    let meant = params.parsed("generation")?;
     let before = generation(&admin, &key);
-    let leave = admin.control().deregister(&key, &caller, wait).await?;
+    let leave = admin.control().deregister(&key, meant, &caller, wait).await?;
     change.made(StatusCode::OK, before, None);
     Ok(left(wait, &leave.end().await))
 }

@@ -84,6 +84,7 @@ kinds! {
     CrossOrigin = "cross_origin", FORBIDDEN, "The request comes from another web page";
     AddressNotYours = "address_not_yours", FORBIDDEN, "The token does not allow this address";
     OwnedByAnother = "owned_by_another", FORBIDDEN, "Another token registered this instance";
+    Replaced = "replaced", CONFLICT, "Another process has registered as this instance";
     UnknownPath = "unknown_path", NOT_FOUND, "Nothing is at this path";
     NotFound = "not_found", NOT_FOUND, "It is not registered";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The path has no such method";
@@ -201,6 +202,7 @@ impl From<ControlError> for Problem {
         match error {
             ControlError::NotFound(_) => Self::new(Kind::NotFound, detail),
             ControlError::OwnedByAnother => Self::new(Kind::OwnedByAnother, detail),
+            ControlError::Replaced(_) => Self::new(Kind::Replaced, detail),
             ControlError::LimitReached(_) => Self::new(Kind::LimitReached, detail),
             ControlError::Invalid(_) => Self::new(Kind::Invalid, detail),
             ControlError::AddressDenied(_) => Self::at(Kind::AddressDenied, "/address", detail),

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::model::{HumanDuration, InstanceKey, ServiceName};
 
+/// The longest body of a change of instances, in bytes.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 

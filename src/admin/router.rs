@@ -19,7 +19,7 @@ use super::{
     calls::{CALLS, Call, SERVICES, Takes, Verb},
     change::Change,
     problem::{Kind, Problem, nearest},
-    same_origin,
+    request, same_origin,
     settings::Scope,
     state::{AdminState, Connection},
     succession::{Place, pass_on},
@@ -88,12 +88,28 @@ async fn gate(
     made.await.unwrap_or_else(|_| broken())
 }
 
-/// Has the handler answer; a change of instances waits while the store changes
-/// hands.
+/// Has the handler answer, or the process that took over from this one; a
+/// change of instances waits while the store changes hands.
 async fn run(admin: AdminState, call: &Call, request: Request, next: Next) -> Response {
-    let changes = call.verb != Verb::Get && call.path.starts_with(SERVICES);
+    let is_meant = call.verb != Verb::Get && call.path.starts_with(SERVICES);
     let ends = request.extensions().get::<Connection>().copied();
-    let Some(ends) = ends.filter(|_| changes) else { return next.run(request).await };
+    let Some(ends) = ends.filter(|_| is_meant) else { return next.run(request).await };
+    if call.change.is_none() {
+        // A heartbeat changes nothing in the store, and the lease may not last
+        // as long as it changes hands.
+        return match admin.succession().heir() {
+            None => next.run(request).await,
+            Some(relay) => pass_on(&relay, ends, request).await,
+        };
+    }
+    // Before there is a place: a body that comes slowly would keep everybody
+    // waiting.
+    let (parts, body) = request.into_parts();
+    let body = match request::read(body, request::MAX_BODY).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
+    let request = Request::from_parts(parts, body.into());
     match admin.succession().place().await {
         Place::Here { .. } => next.run(request).await,
         Place::There(relay) => pass_on(&relay, ends, request).await,

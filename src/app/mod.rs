@@ -85,7 +85,10 @@ pub fn run(options: Options) -> Result<Ended, Error> {
         tokio::select! {
             signal = &mut told => {
                 tracing::info!(?signal, "stopping: requests in flight may finish");
-                return None;
+                // An upgrade under way is broken off, unless it is past that.
+                changes.abort();
+                let heir = (&mut *changes).await.ok().flatten();
+                return heir.inspect(Heir::stop);
             }
             heir = &mut *changes => if let Some(heir) = heir.ok().flatten() {
                 return Some(heir);

@@ -100,11 +100,15 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     };
     let control = runtime.block_on(Control::start(parts));
 
-    // The point of no return: what comes now is ours.
+    let kept = admin_socket.try_clone().map_err(Error::Runtime)?;
+    let admin_socket = tokio::net::TcpListener::from_std(admin_socket).map_err(Error::Runtime)?;
+
+    // The point of no return: what comes now is ours, and cannot fail.
     let wire = match arrival {
         Some(arrival) => runtime.block_on(arrival.prepared()).map_err(Error::Handover)?,
         None => None,
     };
+    registry.begin();
     // Nobody is drained from here on before the process before was heard.
     let succession = wire.map(|wire| (wire, control.succeed()));
     listeners.open(bound, &workers);
@@ -117,8 +121,6 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     });
     let (settings, admin_settings) = watch::channel(Arc::new(config.admin.clone()));
     let admin_state = AdminState::new(control.clone(), admin_settings, admin, audit);
-    let kept = admin_socket.try_clone().map_err(Error::Runtime)?;
-    let admin_socket = tokio::net::TcpListener::from_std(admin_socket).map_err(Error::Runtime)?;
     let admin_stop = CancellationToken::new();
     let stopped = admin_stop.clone().cancelled_owned();
     let served = admin::serve(admin_socket, admin_state.clone(), relayed, stopped);

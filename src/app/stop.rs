@@ -67,6 +67,9 @@ impl Running {
         let ended = self.in_context(async |running| {
             let after_signal = Some(config.config.shutdown_timeout.into());
             let mut deadline = Deadline { at, after_signal };
+            if heir.stops() {
+                deadline.signalled();
+            }
             // The one before may still pass on connections; they only pass
             // through here.
             if let Some(before) = &mut running.predecessor {
@@ -77,7 +80,7 @@ impl Running {
             }
             running.tell_all(|| Command::Stop);
             let ended = running.until_ended(deadline, &mut signals).await;
-            let _ = timeout(ADMIN, heir.all_moved).await;
+            heir.all_moved(ADMIN).await;
             ended
         });
         let left = at.saturating_duration_since(Instant::now());

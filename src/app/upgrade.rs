@@ -65,7 +65,7 @@ impl Reloader {
         }
         let (relay, calls) = mpsc::channel(RELAYED);
         pause.end_there(relay);
-        Ok((pid, program, handover::lead(wire, self.control.clone(), clients, calls)))
+        Ok((pid, program, handover::lead((pid, wire), self.control.clone(), clients, calls)))
     }
 
     fn program(&self) -> Result<Program, Refusal> {

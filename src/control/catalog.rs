@@ -188,7 +188,7 @@ impl Catalog {
         let defaults_health = self.defaults.health.clone();
         let service = self.service(&name);
         let layers = [&instance.health, &service.settings.health, &defaults_health];
-        let check = HealthCheck::resolve(&layers);
+        let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
         let address = instance.origin.address.clone();
         let checked = source != Source::File;
         let endpoint = Arc::new(Endpoint::new(instance.key(), generation, address, checked));

@@ -15,6 +15,9 @@ pub enum ControlError {
     /// Somebody else registered it.
     #[error("it was registered by somebody else")]
     OwnedByAnother,
+    /// Another process has registered under the id since.
+    #[error("{0}")]
+    Replaced(String),
     /// A limit of `[registry]` is reached.
     #[error("{0}")]
     LimitReached(String),
@@ -40,6 +43,7 @@ impl From<RegistryError> for ControlError {
         match error {
             RegistryError::NotFound { key } => Self::NotFound(key),
             RegistryError::Owned { .. } => Self::OwnedByAnother,
+            RegistryError::Replaced { .. } => Self::Replaced(error.to_string()),
             RegistryError::TooManyServices { .. } | RegistryError::TooManyInstances { .. } => {
                 Self::LimitReached(error.to_string())
             }

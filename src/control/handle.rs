@@ -197,7 +197,8 @@ impl Control {
         Ok(self.guard.load().check(address)?)
     }
 
-    /// Renews the lease of an instance.
+    /// Renews the lease of an instance, of `generation` or of whichever there
+    /// is.
     ///
     /// # Errors
     ///
@@ -205,9 +206,10 @@ impl Control {
     pub fn heartbeat(
         &self,
         key: &InstanceKey,
+        generation: Option<u64>,
         caller: &Caller,
     ) -> Result<InstanceView, ControlError> {
-        self.registry.heartbeat(key, caller)?;
+        self.registry.heartbeat(key, generation, caller)?;
         self.instance(key).ok_or_else(|| ControlError::NotFound(key.clone()))
     }
 

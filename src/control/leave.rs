@@ -8,7 +8,7 @@ use tokio::{sync::SemaphorePermit, time::sleep};
 use super::{Control, ControlError, catalog::Leaving, view::LeavingView};
 use crate::{
     model::{Ended, InstanceKey},
-    registry::Caller,
+    registry::{Caller, RegistryError},
 };
 
 /// How often a drain looks whether anything is still in flight.
@@ -20,14 +20,18 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 pub struct Leave<'a> {
     control: &'a Control,
     key: InstanceKey,
-    /// Which registration of it; none if it was not there.
+    /// Which registration of it; of any, if none.
     generation: Option<u64>,
+    /// Whether it was there.
+    found: bool,
     wait: Option<Duration>,
     _place: Option<SemaphorePermit<'a>>,
 }
 
 impl Control {
-    /// Lets an instance finish what it has and gives it nothing new.
+    /// Lets an instance, of `generation` or of whichever there is, finish what
+    /// it has and gives it nothing new. One whose place another has taken is
+    /// leaving already.
     ///
     /// # Errors
     ///
@@ -35,16 +39,21 @@ impl Control {
     pub async fn drain(
         &self,
         key: &InstanceKey,
+        generation: Option<u64>,
         caller: &Caller,
         wait: Option<Duration>,
     ) -> Result<Leave<'_>, ControlError> {
         let place = self.place_to_wait(wait)?;
-        let generation = Some(self.registry.drain(key, caller).await?);
-        Ok(Leave { control: self, key: key.clone(), generation, wait, _place: place })
+        let drained = match self.registry.drain(key, generation, caller).await {
+            Err(RegistryError::Replaced { .. }) => generation,
+            drained => Some(drained?),
+        };
+        Ok(self.leave(key, drained, true, wait, place))
     }
 
-    /// Removes an instance; it finishes what it has. Repeating it is fine, and
-    /// waits for what the first one left behind.
+    /// Removes an instance, of `generation` or of whichever there is; it
+    /// finishes what it has. Repeating it is fine, and waits for what the first
+    /// one left behind.
     ///
     /// # Errors
     ///
@@ -52,12 +61,24 @@ impl Control {
     pub async fn deregister(
         &self,
         key: &InstanceKey,
+        generation: Option<u64>,
         caller: &Caller,
         wait: Option<Duration>,
     ) -> Result<Leave<'_>, ControlError> {
         let place = self.place_to_wait(wait)?;
-        let generation = self.registry.deregister(key, caller).await?;
-        Ok(Leave { control: self, key: key.clone(), generation, wait, _place: place })
+        let removed = self.registry.deregister(key, generation, caller).await?;
+        Ok(self.leave(key, removed.or(generation), removed.is_some(), wait, place))
+    }
+
+    fn leave<'a>(
+        &'a self,
+        key: &InstanceKey,
+        generation: Option<u64>,
+        found: bool,
+        wait: Option<Duration>,
+        place: Option<SemaphorePermit<'a>>,
+    ) -> Leave<'a> {
+        Leave { control: self, key: key.clone(), generation, found, wait, _place: place }
     }
 }
 
@@ -65,7 +86,7 @@ impl Leave<'_> {
     /// Waits, for as long as was asked for, until no worker can pick the
     /// instance any more, then until nothing is in flight on it.
     pub async fn end(self) -> LeavingView {
-        let Self { control, key, generation, wait, .. } = self;
+        let Self { control, key, generation, found, wait, .. } = self;
         let version = control.settle().await;
         let (leaving, past) = {
             let catalog = control.shared.catalog();
@@ -106,7 +127,7 @@ impl Leave<'_> {
             retried: moved,
             cut: lost,
             version,
-            found: generation.is_some(),
+            found,
         }
     }
 }

@@ -168,6 +168,12 @@ pub struct PredecessorFeed {
 }
 
 impl PredecessorFeed {
+    /// Notes that it said something that could not be read: what it has in
+    /// flight is not known until it reports again, or ends.
+    pub fn lost(&self) {
+        self.shared.predecessor.known.send_replace(Known::Silent);
+    }
+
     /// Takes in a report.
     pub fn report(&self, report: InFlightReport) {
         self.shared.predecessor.known.send_replace(Known::Reported(report));

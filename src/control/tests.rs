@@ -44,11 +44,11 @@ impl TestPlane {
     }
 
     async fn leaves(&self, name: &str, wait: Option<Duration>) -> LeavingView {
-        self.deregister(&key(name), &ANYONE, wait).await.expect("left").end().await
+        self.deregister(&key(name), None, &ANYONE, wait).await.expect("left").end().await
     }
 
     async fn drains(&self, name: &str, wait: Option<Duration>) -> LeavingView {
-        self.drain(&key(name), &ANYONE, wait).await.expect("draining").end().await
+        self.drain(&key(name), None, &ANYONE, wait).await.expect("draining").end().await
     }
 
     fn begins(&self, name: &str) -> InFlight {
@@ -188,7 +188,7 @@ async fn an_endpoint_of_the_file_with_the_same_id_is_left_alone() {
     assert!(drained.drained, "not what is in flight on the other one");
     assert!(plane.leaves(name, Some(Duration::from_secs(60))).await.drained);
     assert!(!fixed.endpoint().is_retired());
-    let error = plane.drain(&key(name), &ANYONE, None).await.expect_err("not registered");
+    let error = plane.drain(&key(name), None, &ANYONE, None).await.expect_err("not registered");
     assert!(matches!(error, ControlError::NotFound(_)));
     let nobody = plane.leaves(name, Some(Duration::from_secs(60))).await;
     assert!(!nobody.found && nobody.drained);
@@ -200,7 +200,7 @@ async fn what_was_leaving_before_a_restart_is_leaving_after_it() {
     plane.registers(instance("orders/a", "10.0.0.1:80", ProbeKind::None)).await;
     plane.registers(instance("orders/b", "10.0.0.1:81", ProbeKind::None)).await;
     plane.registers(instance("orders/c", "10.0.0.1:82", ProbeKind::Ttl)).await;
-    plane.heartbeat(&key("orders/c"), &ANYONE).expect("renewed");
+    plane.heartbeat(&key("orders/c"), None, &ANYONE).expect("renewed");
     plane.drains("orders/a", None).await;
     let plane = plane.restart("").await;
     assert_eq!(plane.state("orders/a"), InstanceState::Draining);
@@ -215,7 +215,7 @@ async fn who_reports_by_heartbeats_is_believed_again_after_any_edit() {
     for ttl in [None, Some(1), None, Some(60)] {
         edited.ttl = ttl.map(crate::model::HumanDuration::from_secs);
         plane.registers(edited.clone()).await;
-        plane.heartbeat(&key("orders/a"), &ANYONE).expect("renewed");
+        plane.heartbeat(&key("orders/a"), None, &ANYONE).expect("renewed");
         let healthy = async {
             while plane.state("orders/a") != InstanceState::Healthy {
                 tokio::time::sleep(Duration::from_millis(5)).await;

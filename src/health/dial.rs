@@ -7,6 +7,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpStream, lookup_host},
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -112,7 +113,7 @@ async fn connect(
 ) -> Result<TcpStream, Failure> {
     let allowed = if target.checked { guard.check(address) } else { guard.check_own(address) };
     allowed.map_err(Failure::Denied)?;
-    let stream = timeout_at(until, TcpStream::connect(address))
+    let mut stream = timeout_at(until, TcpStream::connect(address))
         .await
         .map_err(|_| Failure::ConnectTimeout { within: deadline.within })?
         .map_err(Failure::Connect)?;
@@ -121,6 +122,8 @@ async fn connect(
     if stream.local_addr().is_ok_and(|local| local == address) {
         return Err(Failure::Connect(io::ErrorKind::ConnectionRefused.into()));
     }
+    // A new socket has room for so little.
+    stream.write_all(target.check.header()).await.map_err(Failure::Connect)?;
     Ok(stream)
 }
 

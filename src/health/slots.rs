@@ -45,13 +45,20 @@ impl Slots {
     }
 
     /// Counts out an endpoint of `service`, which holds no slot and waits for
-    /// none.
-    pub(super) fn unwatch(&mut self, service: &ServiceName) {
-        let Some(share) = self.services.get_mut(service) else { return };
+    /// none. Those that it names may begin, and do not wait any more: the slot
+    /// may have been kept for the one that goes.
+    pub(super) fn unwatch(
+        &mut self,
+        service: &ServiceName,
+        all: NonZeroU32,
+    ) -> Vec<(Instant, EndpointId)> {
+        let Some(share) = self.services.get_mut(service) else { return Vec::new() };
         share.watched -= 1;
         if share.watched == 0 {
             self.services.remove(service);
+            return Vec::new();
         }
+        self.next(service, all)
     }
 
     /// How many of `all` slots one service may hold while `probing` do.
@@ -102,6 +109,11 @@ impl Slots {
         if share.held == 0 {
             self.probing -= 1;
         }
+        self.next(service, all)
+    }
+
+    /// Takes those of `service` who may begin out of those that wait.
+    fn next(&mut self, service: &ServiceName, all: NonZeroU32) -> Vec<(Instant, EndpointId)> {
         let most = self.most(self.probing.max(1), all);
         let Some(share) = self.services.get_mut(service) else { return Vec::new() };
         let room = most.saturating_sub(share.held);
@@ -132,7 +144,7 @@ mod tests {
     fn who_is_alone_may_hold_all() {
         let all = NonZeroU32::new(12).expect("not zero");
         let mut slots = slots(&["only", "gone"]);
-        slots.unwatch(&name("gone"));
+        slots.unwatch(&name("gone"), all);
         assert_eq!(take_all(&mut slots, "only", all, 100), 12);
     }
 
@@ -177,5 +189,24 @@ mod tests {
         let due = slots.give_back(&service, all);
         assert_eq!(due.iter().map(|(_, id)| *id).collect::<Vec<_>>(), [ids[0]]);
         assert_eq!(slots.give_back(&service, all), []);
+    }
+
+    #[test]
+    fn who_goes_before_it_begins_leaves_its_turn_to_the_next() {
+        let one = NonZeroU32::MIN;
+        let mut slots = Slots::default();
+        let (service, now) = (name("a"), Instant::now());
+        for _ in 0..3 {
+            slots.watch(&service);
+        }
+        assert!(slots.take(&service, one));
+        let (first, second) = (new_id(), new_id());
+        slots.park(&service, first, now);
+        slots.park(&service, second, now + std::time::Duration::from_secs(1));
+        let due = slots.give_back(&service, one);
+        assert_eq!(due.iter().map(|(_, id)| *id).collect::<Vec<_>>(), [first]);
+        // It is unwatched before it takes the slot.
+        let due = slots.unwatch(&service, one);
+        assert_eq!(due.iter().map(|(_, id)| *id).collect::<Vec<_>>(), [second]);
     }
 }

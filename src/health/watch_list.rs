@@ -130,8 +130,9 @@ impl WatchList {
         self.free(endpoint);
         let Some(watched) = self.watched.remove(&endpoint) else { return };
         self.load.remove(watched.target.interval());
-        self.slots.unwatch(&watched.target.service);
         self.schedule.cancel(endpoint);
+        let next = self.slots.unwatch(&watched.target.service, self.settings.max_concurrent);
+        self.unpark(next);
     }
 
     /// Takes in that `endpoint` refused a connection that a request wanted, and
@@ -171,7 +172,13 @@ impl WatchList {
 
     /// Gives the slot of a probe of `target` back.
     fn give_back(&mut self, target: &Target) {
-        for (due, endpoint) in self.slots.give_back(&target.service, self.settings.max_concurrent) {
+        let next = self.slots.give_back(&target.service, self.settings.max_concurrent);
+        self.unpark(next);
+    }
+
+    /// Puts those who waited for a slot back into the queue.
+    fn unpark(&mut self, next: Vec<(Instant, EndpointId)>) {
+        for (due, endpoint) in next {
             if let Some(watched) = self.watched.get_mut(&endpoint) {
                 watched.parked = None;
                 self.schedule.set(endpoint, due);

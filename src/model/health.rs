@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::HumanDuration;
+use super::{HumanDuration, ProxyProtocol};
 
 /// How the health of an instance is found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -173,9 +173,28 @@ pub struct HealthCheck {
     pub healthy_after: u32,
     /// Failures in a row that take an instance out.
     pub unhealthy_after: u32,
+    /// The header before the first byte of a probe, unless it goes to a port
+    /// of its own.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl HealthCheck {
+    /// This one, of a service with `proxy_protocol`.
+    #[must_use]
+    pub fn greeting(self, proxy_protocol: ProxyProtocol) -> Self {
+        Self { proxy_protocol, ..self }
+    }
+
+    /// What stands before the first byte of a probe.
+    #[must_use]
+    pub const fn header(&self) -> &'static [u8] {
+        match self.port {
+            // Who listens there may be anybody.
+            Some(_) => b"",
+            None => self.proxy_protocol.own_header(),
+        }
+    }
+
     /// Takes each value from the first of `layers` (narrowest first) that has
     /// it, else its default. A `path` decides the kind only against layers as
     /// wide as its own: an instance that says `kind = "tcp"` is not probed by
@@ -212,6 +231,7 @@ impl HealthCheck {
             timeout: duration(|layer| layer.timeout, Duration::from_secs(2)),
             healthy_after: first(layers, |layer| layer.healthy_after).map_or(1, Into::into),
             unhealthy_after: first(layers, |layer| layer.unhealthy_after).map_or(3, Into::into),
+            proxy_protocol: ProxyProtocol::Off,
         }
     }
 }
@@ -320,75 +340,4 @@ impl fmt::Display for InstanceState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_narrowest_layer_wins_value_by_value() {
-        let path = |path: &str| Some(path.to_owned());
-        let instance = HealthSettings { kind: Some(ProbeKind::Tcp), ..Default::default() };
-        let service = HealthSettings {
-            path: path("/healthz"),
-            interval: Some(HumanDuration::from_secs(1)),
-            ..Default::default()
-        };
-        let check = HealthCheck::resolve(&[&instance, &service]);
-        assert_eq!(check.probe, Probe::Tcp);
-        assert_eq!(check.interval, Duration::from_secs(1));
-        assert_eq!(check.timeout, Duration::from_secs(2));
-        let check = HealthCheck::resolve(&[&HealthSettings::default(), &service]);
-        assert!(matches!(check.probe, Probe::Http { path, .. } if path == "/healthz"));
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_docs() {
-        let check = HealthCheck::resolve(&[]);
-        assert_eq!(check.probe, Probe::Tcp);
-        assert_eq!(check.interval, Duration::from_secs(5));
-        assert_eq!((check.healthy_after, check.unhealthy_after), (1, 3));
-        let http = HealthSettings { kind: Some(ProbeKind::Http), ..Default::default() };
-        let Probe::Http { path, expect_status, .. } = HealthCheck::resolve(&[&http]).probe else {
-            panic!("asked for http");
-        };
-        assert_eq!(path, "/");
-        assert!(expect_status.contains(302) && !expect_status.contains(404));
-    }
-
-    #[test]
-    fn status_sets_read_and_print() {
-        let set: StatusSet = "200,204, 300-399".parse().expect("a set");
-        assert_eq!(set.to_string(), "200, 204, 300-399");
-        assert!(set.contains(204) && set.contains(350) && !set.contains(201));
-        for bad in ["", "2xx", "299-200", "99", "600", "200-"] {
-            assert!(bad.parse::<StatusSet>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn states_follow_from_probe_lease_and_drain() {
-        use InstanceState as S;
-        let http = HealthCheck::resolve(&[&HealthSettings {
-            kind: Some(ProbeKind::Http),
-            ..Default::default()
-        }])
-        .probe;
-        let minute = Duration::from_secs(60);
-        let live = LeaseStatus::Live { renewed: true };
-        let fresh = LeaseStatus::Live { renewed: false };
-        let expired = |seconds| LeaseStatus::Expired(Duration::from_secs(seconds));
-        let state = |probe: &Probe, verdict, lease| S::of(probe, verdict, lease, false, minute);
-
-        assert_eq!(state(&http, Verdict::Unknown, live), S::Starting);
-        assert_eq!(state(&http, Verdict::Passing, LeaseStatus::Unleased), S::Healthy);
-        assert_eq!(state(&http, Verdict::Failing, live), S::Unhealthy);
-        assert_eq!(state(&http, Verdict::Passing, expired(59)), S::Suspect);
-        assert_eq!(state(&http, Verdict::Passing, expired(60)), S::Unhealthy);
-        assert_eq!(state(&http, Verdict::Unknown, expired(1)), S::Unhealthy);
-        assert_eq!(state(&Probe::Tcp, Verdict::Passing, expired(1)), S::Unhealthy);
-        assert_eq!(state(&Probe::Ttl, Verdict::Unknown, fresh), S::Starting);
-        assert_eq!(state(&Probe::Ttl, Verdict::Unknown, live), S::Healthy);
-        assert_eq!(state(&Probe::Ttl, Verdict::Unknown, expired(0)), S::Unhealthy);
-        assert_eq!(state(&Probe::None, Verdict::Unknown, LeaseStatus::Unleased), S::Healthy);
-        assert_eq!(S::of(&http, Verdict::Passing, live, true, minute), S::Draining);
-    }
-}
+mod tests;

@@ -30,8 +30,8 @@ pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use peer::{ClientCertificate, Peer, TlsSession};
 pub use policy::{
     BalancePolicy, BreakerPolicy, BreakerSettings, LimitSettings, OutlierPolicy, OutlierSettings,
-    RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy, ServiceSettings,
-    TimeoutSettings, Timeouts, Trials,
+    ProxyProtocol, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy,
+    ServiceSettings, TimeoutSettings, Timeouts, Trials,
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};

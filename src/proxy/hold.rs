@@ -60,20 +60,25 @@ impl Holder {
     /// Waits for an instance after the one in `record` failed, for `cause` and
     /// `reason`, and none is left to try. If it got no byte of the request, the
     /// next table tells whom to ask. If it did, and the request may be sent
-    /// again, it is asked at once: if it has died it refuses now, and if it
-    /// fails again and again it is not that nobody is there.
+    /// again, it is asked at once, within the budget: if it has died it refuses
+    /// now, and if it fails again and again it is not that nobody is there. The
+    /// last of the attempts at others is the last.
     pub(super) async fn another(
         &mut self,
         proxy: &Proxy,
-        (route, policy): (&Route, &ServicePolicy),
+        (route, policy, is_last): (&Route, &ServicePolicy, bool),
         tried: &mut Vec<EndpointId>,
         (cause, reason): (RetryCause, Option<Reason>),
         record: &mut Record,
     ) -> Option<InFlight> {
         let unsent = matches!(cause, RetryCause::Connect | RetryCause::Unsent);
-        let may_ask = cause == RetryCause::Reset && self.again < MOST_AGAIN;
+        let may_ask = cause == RetryCause::Reset && self.again < MOST_AGAIN && !is_last;
         let wanted = !policy.hold.is_zero() && policy.retry.attempts > 0;
         if !wanted || record.retry_refused || !(unsent || may_ask) {
+            return None;
+        }
+        let service = record.service.clone()?;
+        if !unsent && !super::send::afford(proxy, &service, &policy.retry, record) {
             return None;
         }
         // It is not on the instance any more, which may be leaving.

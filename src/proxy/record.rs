@@ -5,7 +5,7 @@
 //! permit, its deadline), so that all of it ends together, however it ends.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -17,7 +17,7 @@ use super::{Proxy, client::Client, form::Form, forwarded, upload::Upload};
 use crate::{
     balance::{Pass, Permit},
     deadline::{Deadline, Elapsed},
-    model::{Ending, Endpoint, InFlight, Reason},
+    model::{Ending, Endpoint, InFlight, ProxyProtocol, Reason},
     routing::{Route, ServiceState},
     telemetry::AccessRecord,
     upstream::Connection,
@@ -159,14 +159,20 @@ impl Record {
         if let Some(last) = &mut last {
             last.moves();
         }
-        if (before.is_some() || last.is_some()) && self.deadline.is_expired() {
-            // The time of the one that left is not that of the request.
+        if before.is_some() || last.is_some() {
+            self.outlive();
+        }
+        self.deadline.tag(tag);
+    }
+
+    /// The time of an endpoint that has left is not that of the request.
+    fn outlive(&self) {
+        if self.deadline.is_expired() {
             self.deadline.clear_total();
             if let Some(total) = self.total {
                 self.deadline.set_total(total.saturating_sub(self.elapsed()));
             }
         }
-        self.deadline.tag(tag);
     }
 
     /// Gives up the place on an endpoint that is done with it, to take one on
@@ -174,6 +180,7 @@ impl Record {
     pub(super) fn give_place_up(&mut self) -> Option<Arc<Endpoint>> {
         let mut last = self.in_flight.take()?;
         last.moves();
+        self.outlive();
         self.deadline.tag(0);
         self.before = Some(Arc::clone(last.endpoint()));
         self.before.clone()
@@ -207,6 +214,19 @@ impl Record {
     /// Why the upload broke off, if it did.
     pub(super) fn upload_failure(&self) -> Option<Reason> {
         self.upload.as_ref().and_then(|upload| upload.failure.get())
+    }
+
+    /// The client that a connection is made for, if the instance is told.
+    pub(super) fn announced_as(&self, protocol: ProxyProtocol) -> Option<SocketAddr> {
+        let peer = &self.client.peer;
+        (protocol != ProxyProtocol::Off).then(|| peer.announced.unwrap_or(peer.address))
+    }
+
+    /// How the instance is told.
+    pub(super) fn announcement(&self, protocol: ProxyProtocol) -> Vec<u8> {
+        let local = self.client.peer.local;
+        let header = |client| protocol.header(client, local);
+        self.announced_as(protocol).map(header).unwrap_or_default()
     }
 
     /// Keeps `connection`, idle from `now` on, for the next request to the

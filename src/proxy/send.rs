@@ -23,7 +23,7 @@ use super::{
 use crate::{
     deadline::Elapsed,
     model::{Endpoint, EndpointId, InFlight, Reason, RetryPolicy, ServicePolicy},
-    routing::{Action, Route, Service},
+    routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
     upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
 };
@@ -95,9 +95,11 @@ async fn send_any(
         fresh = cause == RetryCause::Stale;
         if !fresh {
             let how = (cause, end.as_ref().err().map(|failure| failure.reason));
+            let is_last = tried.len() >= usize::from(policy.retry.attempts);
             let mut other = pick_other(proxy, route, &policy.retry, how, &mut tried, record);
             if other.is_none() {
-                other = holder.another(proxy, (route, policy), &mut tried, how, record).await;
+                let others = (route, policy, is_last);
+                other = holder.another(proxy, others, &mut tried, how, record).await;
             }
             let Some(other) = other else { return end };
             if let Ok(answered) = end {
@@ -132,23 +134,32 @@ fn pick_other(
     }
     let last = Arc::clone(record.endpoint()?);
     tried.push(last.id);
-    let other = pick(proxy, route, tried, |service| {
-        // Where there was no connection nobody had any work.
-        let free = cause == RetryCause::Connect;
-        let (percent, floor) = (policy.budget_percent, policy.budget_floor);
-        let allowed = free || service.state.budget.take(percent, floor, Instant::now());
-        if !allowed {
-            service.state.metrics.retry_refused(proxy.worker);
-            record.retry_refused = true;
-        }
-        allowed
-    })?;
+    // Where there was no connection nobody had any work.
+    let free = cause == RetryCause::Connect;
+    let allowed = |service: &Service| free || afford(proxy, &service.state, policy, record);
+    let other = pick(proxy, route, tried, allowed)?;
     // If there is no other, its failure is that of the request.
     match reason {
         Some(reason) => last.record_failure(reason == Reason::ConnectRefused),
         None => last.record_unwanted_answer(),
     }
     Some(other)
+}
+
+/// Whether the budget of the service lets a request be sent once more.
+pub(super) fn afford(
+    proxy: &Proxy,
+    service: &ServiceState,
+    policy: &RetryPolicy,
+    record: &mut Record,
+) -> bool {
+    let (percent, floor) = (policy.budget_percent, policy.budget_floor);
+    let allowed = service.budget.take(percent, floor, Instant::now());
+    if !allowed {
+        service.metrics.retry_refused(proxy.worker);
+        record.retry_refused = true;
+    }
+    allowed
 }
 
 /// Takes a place on an endpoint that was not tried, from the current table, if
@@ -194,7 +205,8 @@ async fn attempt(
         head.headers_mut().insert(HOST, host);
     }
     let mut now = Instant::now();
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, now) };
+    let client = record.announced_as(policy.proxy_protocol);
+    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, client, now) };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
@@ -280,7 +292,9 @@ async fn connect(
     let begun = Instant::now();
     record.deadline.set(policy.timeouts.connect);
     let guard = proxy.guard.load_full();
-    let opened = record.deadline.limit(upstream::connect(endpoint, &guard)).await;
+    let client = record.announced_as(policy.proxy_protocol);
+    let header = record.announcement(policy.proxy_protocol);
+    let opened = record.deadline.limit(upstream::connect(endpoint, &guard, &header)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -288,7 +302,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(stream)) => Ok(Connection::open(stream)),
+        Ok(Ok(stream)) => Ok(Connection::open(stream, client)),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {

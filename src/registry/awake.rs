@@ -48,6 +48,14 @@ impl AwakeClock {
         now.checked_sub(self.stopped).unwrap_or(now)
     }
 
+    /// Has this clock stand where it stood at `since` when it is `now` on the
+    /// system's, the first time that anybody relies on it.
+    pub(super) fn leave_out(&mut self, since: Instant, now: Instant) {
+        self.stopped = now.saturating_duration_since(since);
+        self.unreported = Duration::ZERO;
+        self.seen = now;
+    }
+
     /// Time spent stopped since this was last asked.
     pub(super) fn take_stopped(&mut self) -> Duration {
         std::mem::take(&mut self.unreported)
@@ -83,6 +91,18 @@ mod tests {
         assert_eq!(clock.take_stopped(), Duration::ZERO);
         now += BEAT;
         assert_eq!(clock.at(now), start + BEAT * 12);
+    }
+
+    #[test]
+    fn what_is_left_out_has_not_passed() {
+        let start = Instant::now();
+        let mut clock = AwakeClock::new(start);
+        let begun = start + Duration::from_secs(30);
+        clock.at(start + BEAT);
+        clock.leave_out(start, begun);
+        assert_eq!(clock.at(begun), start);
+        assert_eq!(clock.at(begun + BEAT), start + BEAT);
+        assert_eq!(clock.take_stopped(), Duration::ZERO);
     }
 
     #[test]

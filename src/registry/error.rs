@@ -28,6 +28,14 @@ pub enum RegistryError {
         /// Which instance.
         key: InstanceKey,
     },
+    /// Another process has registered under the id since.
+    #[error("{key} is of generation {generation} by now: another process has registered as it")]
+    Replaced {
+        /// The instance.
+        key: InstanceKey,
+        /// Its generation now.
+        generation: u64,
+    },
     /// `registry.max_services` is reached.
     #[error("there are {limit} services already, see registry.max_services")]
     TooManyServices {
@@ -69,6 +77,7 @@ impl RegistryError {
         match self {
             Self::NotFound { .. }
             | Self::Owned { .. }
+            | Self::Replaced { .. }
             | Self::TooManyServices { .. }
             | Self::TooManyInstances { .. }
             | Self::Unfit(_) => true,

@@ -1,6 +1,9 @@
 //! The handle that everybody else holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     runtime::Handle,
@@ -48,9 +51,21 @@ pub(super) struct Shared {
     pub(super) snapshots: Arc<Snapshots>,
     metrics: Arc<StoreMetrics>,
     tasks: [AbortHandle; 2],
+    /// While it has not begun.
+    still: Mutex<Option<Still>>,
+}
+
+/// The time before a registry begins.
+struct Still {
+    since: Instant,
+    begin: oneshot::Sender<()>,
 }
 
 impl Shared {
+    fn still(&self) -> MutexGuard<'_, Option<Still>> {
+        self.still.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn end_tasks(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
@@ -98,11 +113,14 @@ impl Registry {
     /// If the folder is in use or the store is not whole. A store is never
     /// replaced by an empty one.
     pub async fn open(settings: &RegistrySettings) -> Result<Opened, OpenError> {
-        Self::take_over(settings, &[]).await
+        let opened = Self::take_over(settings, &[]).await?;
+        opened.registry.begin();
+        Ok(opened)
     }
 
-    /// As [`Self::open`], but leases go on where the process before left them.
-    /// A lease that it did not know begins anew.
+    /// As [`Self::open`], but leases go on where the process before left them,
+    /// and stand still until [`Self::begin`]. A lease that it did not know
+    /// begins anew.
     ///
     /// # Errors
     ///
@@ -151,7 +169,13 @@ impl Registry {
                 writer.run(commands);
             })
             .map_err(OpenError::Thread)?;
-        let leases = tokio::spawn(expiry::run(Arc::clone(&live), queue.downgrade()));
+        let (begin, begun) = oneshot::channel();
+        let expiry = expiry::run(Arc::clone(&live), queue.downgrade());
+        let leases = tokio::spawn(async move {
+            if begun.await.is_ok() {
+                expiry.await;
+            }
+        });
         let every = settings.snapshot_every.into();
         let taking = snapshot::run(Arc::clone(&snapshots), Arc::clone(&live), every);
         let tasks = [leases.abort_handle(), tokio::spawn(taking).abort_handle()];
@@ -162,8 +186,19 @@ impl Registry {
             snapshots,
             metrics,
             tasks,
+            still: Mutex::new(Some(Still { since: now, begin })),
         };
         Ok(Opened { registry: Self { shared: Arc::new(shared) }, events, restored })
+    }
+
+    /// Lets the leases run. The time since the store was opened does not count:
+    /// heartbeats went elsewhere.
+    pub fn begin(&self) {
+        if let Some(Still { since, begin }) = self.shared.still().take() {
+            self.shared.live.leases().leases.leave_out(since, Instant::now());
+            // An error means that the registry is closed.
+            let _ = begin.send(());
+        }
     }
 
     /// Registers `instance`, or edits it. When this returns `Ok`, it is on
@@ -185,30 +220,44 @@ impl Registry {
         Ok(Registered { created, changed: change.is_some(), registration })
     }
 
-    /// Renews the lease of an instance. In memory only.
+    /// Renews the lease of an instance, of `generation` or of whichever there
+    /// is. In memory only.
     ///
     /// # Errors
     ///
     /// [`RegistryError::NotFound`] tells the client to register again;
-    /// [`RegistryError::Owned`] that it is not its instance.
-    pub fn heartbeat(&self, key: &InstanceKey, caller: &Caller) -> Result<Renewed, RegistryError> {
-        self.shared.live.leases().renew(key, caller, Instant::now())
+    /// [`RegistryError::Owned`] that it is not its instance, and
+    /// [`RegistryError::Replaced`] that it is not any more.
+    pub fn heartbeat(
+        &self,
+        key: &InstanceKey,
+        generation: Option<u64>,
+        caller: &Caller,
+    ) -> Result<Renewed, RegistryError> {
+        self.shared.live.leases().renew(key, generation, caller, Instant::now())
     }
 
-    /// Marks an instance as leaving, durably, and returns its generation.
-    /// Repeating it is fine.
+    /// Marks an instance, of `generation` or of whichever there is, as leaving,
+    /// durably, and returns its generation. Repeating it is fine.
     ///
     /// # Errors
     ///
-    /// If there is no such instance, it is somebody else's, or the store
-    /// cannot be written.
-    pub async fn drain(&self, key: &InstanceKey, caller: &Caller) -> Result<u64, RegistryError> {
-        let operation = Operation::Drain { key: key.clone(), caller: caller.clone() };
-        Ok(self.apply(operation).await?.registration.generation)
+    /// If there is no such instance, it is somebody else's or of another
+    /// generation, or the store cannot be written.
+    pub async fn drain(
+        &self,
+        key: &InstanceKey,
+        generation: Option<u64>,
+        caller: &Caller,
+    ) -> Result<u64, RegistryError> {
+        let (key, caller) = (key.clone(), caller.clone());
+        let outcome = self.apply(Operation::Drain { key, generation, caller }).await?;
+        Ok(outcome.registration.generation)
     }
 
-    /// Removes an instance, durably, and returns the generation that was
-    /// removed; none if it was not there, so that a repeated call succeeds.
+    /// Removes an instance, of `generation` or of whichever there is, durably,
+    /// and returns the generation that was removed; none if it was not there,
+    /// so that a repeated call succeeds.
     ///
     /// # Errors
     ///
@@ -216,20 +265,25 @@ impl Registry {
     pub async fn deregister(
         &self,
         key: &InstanceKey,
+        generation: Option<u64>,
         caller: &Caller,
     ) -> Result<Option<u64>, RegistryError> {
-        let operation = Operation::Deregister { key: key.clone(), caller: caller.clone() };
-        match self.apply(operation).await {
+        let (key, caller) = (key.clone(), caller.clone());
+        match self.apply(Operation::Deregister { key, generation, caller }).await {
             Ok(outcome) => Ok(Some(outcome.registration.generation)),
-            Err(RegistryError::NotFound { .. }) => Ok(None),
+            Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Has `generation` of an instance removed, if it is still the current
     /// one. Returns at once; [`RegistryEvent::Removed`] follows, unless the
-    /// store cannot be written: then it has to be asked for again.
+    /// store cannot be written, or the registry has not begun: then it has to
+    /// be asked for again.
     pub fn give_up(&self, key: &InstanceKey, generation: u64) {
+        if self.shared.still().is_some() {
+            return;
+        }
         let operation = Operation::Remove { key: key.clone(), generation, why: Removal::GaveUp };
         // A closed registry has nothing left to give up.
         drop(self.shared.queue.send(Command::Apply(Work {

@@ -89,6 +89,12 @@ impl Leases {
         }
     }
 
+    /// Has leases stand where they stood at `since`, the first time that
+    /// anybody relies on them.
+    pub(super) fn leave_out(&mut self, since: Instant, now: Instant) {
+        self.clock.leave_out(since, now);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -143,6 +149,7 @@ impl Leases {
     pub(super) fn renew(
         &mut self,
         key: &InstanceKey,
+        generation: Option<u64>,
         caller: &Caller,
         now: Instant,
     ) -> Result<(Renewed, bool), RegistryError> {
@@ -150,6 +157,10 @@ impl Leases {
         let lease = self.entries.get_mut(key).ok_or_else(missing)?;
         if !caller.may_touch(lease.owner.as_deref()) {
             return Err(RegistryError::Owned { key: key.clone() });
+        }
+        if generation.is_some_and(|meant| meant != lease.generation) {
+            let generation = lease.generation;
+            return Err(RegistryError::Replaced { key: key.clone(), generation });
         }
         if lease.phase == Phase::Leaving {
             return Err(missing());

@@ -17,12 +17,16 @@ pub(super) enum Operation {
         instance: Box<Instance>,
         caller: Caller,
     },
+    /// Of `generation`, or of whichever there is.
     Drain {
         key: InstanceKey,
+        generation: Option<u64>,
         caller: Caller,
     },
+    /// As [`Self::Drain`].
     Deregister {
         key: InstanceKey,
+        generation: Option<u64>,
         caller: Caller,
     },
     /// Asked for by the proxy itself; only if that generation is still there.
@@ -101,8 +105,8 @@ impl Ledger {
     pub(super) fn apply(&mut self, operation: &Operation) -> Result<Outcome, RegistryError> {
         match operation {
             Operation::Register { instance, caller } => self.register(instance, caller),
-            Operation::Drain { key, caller } => {
-                let mut registration = self.owned(key, caller)?.clone();
+            Operation::Drain { key, generation, caller } => {
+                let mut registration = self.meant(key, *generation, caller)?.clone();
                 let change = (!registration.draining).then_some(Change::Draining);
                 if change.is_some() {
                     registration.draining = true;
@@ -110,8 +114,8 @@ impl Ledger {
                 }
                 Ok(Outcome { registration, change })
             }
-            Operation::Deregister { key, caller } => {
-                self.owned(key, caller)?;
+            Operation::Deregister { key, generation, caller } => {
+                self.meant(key, *generation, caller)?;
                 self.remove(key, Removal::Deregistered)
             }
             Operation::Remove { key, generation, why } => match self.registrations.get(key) {
@@ -182,11 +186,25 @@ impl Ledger {
         }
     }
 
-    fn owned(&self, key: &InstanceKey, caller: &Caller) -> Result<&Registration, RegistryError> {
+    /// The registration of `key`, if it is the caller's and of `generation`.
+    fn meant(
+        &self,
+        key: &InstanceKey,
+        generation: Option<u64>,
+        caller: &Caller,
+    ) -> Result<&Registration, RegistryError> {
         match self.registrations.get(key) {
             None => Err(RegistryError::NotFound { key: key.clone() }),
             Some(registration) if !caller.may_touch(registration.owner.as_deref()) => {
                 Err(RegistryError::Owned { key: key.clone() })
+            }
+            Some(registration)
+                if generation.is_some_and(|meant| meant != registration.generation) =>
+            {
+                Err(RegistryError::Replaced {
+                    key: key.clone(),
+                    generation: registration.generation,
+                })
             }
             Some(registration) => Ok(registration),
         }

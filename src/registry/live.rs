@@ -47,10 +47,11 @@ impl Announced {
     pub(super) fn renew(
         &mut self,
         key: &InstanceKey,
+        generation: Option<u64>,
         caller: &Caller,
         now: Instant,
     ) -> Result<Renewed, RegistryError> {
-        let (renewed, news) = self.leases.renew(key, caller, now)?;
+        let (renewed, news) = self.leases.renew(key, generation, caller, now)?;
         if news {
             let generation = renewed.generation;
             self.announce(RegistryEvent::LeaseRenewed { key: key.clone(), generation });

@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{OpenError, Registry, RegistryError, lease::InheritedLease, writer::Command};
 
 /// A registry whose store is closed for another process to open. Operations
-/// asked of it meanwhile wait. Dropped, it is closed for good.
+/// asked of it meanwhile wait. Dropped, it opens the store again.
 #[derive(Debug)]
 pub struct Suspended {
     registry: Registry,
@@ -14,8 +14,14 @@ pub struct Suspended {
     leases: Vec<InheritedLease>,
 }
 
-/// Where the writer says how opening the store anew went.
-pub(super) type Resume = oneshot::Sender<Result<(), OpenError>>;
+/// What becomes of a closed store.
+#[derive(Debug)]
+pub(super) enum Resume {
+    /// It is opened again; the writer says how that went.
+    Here(oneshot::Sender<Result<(), OpenError>>),
+    /// Another process has it.
+    Elsewhere,
+}
 
 impl Registry {
     /// Writes what is queued, closes the store and gives up its lock.
@@ -45,17 +51,20 @@ impl Suspended {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened; the registry is closed then.
+    /// If it cannot be opened yet. It is tried on; what is asked for meanwhile
+    /// is refused.
     pub async fn resume(self) -> Result<(), OpenError> {
         let (answer, answered) = oneshot::channel();
         // Either error means that the writer has ended.
         let ended = || OpenError::Thread(std::io::ErrorKind::BrokenPipe.into());
-        self.resume.send(answer).map_err(|_| ended())?;
+        self.resume.send(Resume::Here(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 
     /// Leaves everything to the process that has opened the store.
     pub fn leave(self) {
         self.registry.shared.end_tasks();
+        // An error means that the writer has ended.
+        let _ = self.resume.send(Resume::Elsewhere);
     }
 }

@@ -13,6 +13,7 @@ use crate::model::{HumanDuration, Instance, InstanceKey};
 
 mod crash;
 mod disk;
+mod suspended;
 
 /// An instance with a TTL of ten seconds and nothing else.
 pub(super) fn instance(key: &str, address: &str) -> Instance {
@@ -101,26 +102,26 @@ async fn a_life_in_events() {
     assert_eq!((answer.created, answer.changed), (false, false));
     assert_eq!(queued(&mut events), [""; 0]);
 
-    let renewed = registry.heartbeat(&orders.key(), &anyone()).expect("renewed");
+    let renewed = registry.heartbeat(&orders.key(), None, &anyone()).expect("renewed");
     assert_eq!((renewed.generation, renewed.draining), (1, false));
     assert_eq!(renewed.ttl, Some(Duration::from_secs(10)));
-    registry.heartbeat(&orders.key(), &anyone()).expect("renewed");
+    registry.heartbeat(&orders.key(), None, &anyone()).expect("renewed");
     assert_eq!(queued(&mut events), ["renewed orders/a#1"]);
 
-    assert_eq!(registry.drain(&orders.key(), &anyone()).await, Ok(1));
-    assert_eq!(registry.drain(&orders.key(), &anyone()).await, Ok(1));
-    assert!(registry.heartbeat(&orders.key(), &anyone()).expect("renewed").draining);
+    assert_eq!(registry.drain(&orders.key(), None, &anyone()).await, Ok(1));
+    assert_eq!(registry.drain(&orders.key(), None, &anyone()).await, Ok(1));
+    assert!(registry.heartbeat(&orders.key(), None, &anyone()).expect("renewed").draining);
     assert_eq!(queued(&mut events), ["draining orders/a#1"]);
 
     let answer = registry.register(orders.clone(), anyone()).await.expect("registered");
     assert_eq!((answer.created, answer.changed, answer.registration.generation), (false, true, 2));
-    assert!(!registry.heartbeat(&orders.key(), &anyone()).expect("renewed").draining);
+    assert!(!registry.heartbeat(&orders.key(), None, &anyone()).expect("renewed").draining);
     assert_eq!(queued(&mut events), ["upserted orders/a#2", "renewed orders/a#2"]);
 
-    assert_eq!(registry.deregister(&orders.key(), &anyone()).await, Ok(Some(2)));
-    assert_eq!(registry.deregister(&orders.key(), &anyone()).await, Ok(None));
+    assert_eq!(registry.deregister(&orders.key(), None, &anyone()).await, Ok(Some(2)));
+    assert_eq!(registry.deregister(&orders.key(), None, &anyone()).await, Ok(None));
     assert_eq!(queued(&mut events), ["Deregistered orders/a#2"]);
-    let gone = registry.heartbeat(&orders.key(), &anyone());
+    let gone = registry.heartbeat(&orders.key(), None, &anyone());
     assert_eq!(gone, Err(RegistryError::NotFound { key: orders.key() }));
     assert_eq!(registry.lease_left(&orders.key()), None);
 }
@@ -136,8 +137,8 @@ async fn a_refusal_leaves_no_trace() {
     registry.register(orders.clone(), Caller::Token("orders".into())).await.expect("registered");
     let evil = Caller::Token("evil".into());
     let owned = || RegistryError::Owned { key: orders.key() };
-    assert_eq!(registry.deregister(&orders.key(), &evil).await, Err(owned()));
-    assert_eq!(registry.heartbeat(&orders.key(), &evil), Err(owned()));
+    assert_eq!(registry.deregister(&orders.key(), None, &evil).await, Err(owned()));
+    assert_eq!(registry.heartbeat(&orders.key(), None, &evil), Err(owned()));
     assert_eq!(queued(&mut events), ["upserted orders/a#1"]);
 }
 
@@ -149,9 +150,9 @@ async fn what_was_acknowledged_survives_a_crash() {
         let instance = instance(&format!("orders/{id}"), "10.0.0.1:80");
         registry.register(instance, Caller::Token("t".into())).await.expect("registered");
     }
-    registry.drain(&key("orders/b"), &anyone()).await.expect("drained");
-    registry.deregister(&key("orders/c"), &anyone()).await.expect("deregistered");
-    registry.deregister(&key("orders/d"), &anyone()).await.expect("deregistered");
+    registry.drain(&key("orders/b"), None, &anyone()).await.expect("drained");
+    registry.deregister(&key("orders/c"), None, &anyone()).await.expect("deregistered");
+    registry.deregister(&key("orders/d"), None, &anyone()).await.expect("deregistered");
 
     let (_copy, Opened { registry, mut events, restored }) =
         open_as_after_a_crash(folder.path()).await;
@@ -159,7 +160,7 @@ async fn what_was_acknowledged_survives_a_crash() {
     assert_eq!(queued(&mut events), ["restored orders/a#1", "restored orders/b#2 draining"]);
     let left = registry.lease_left(&key("orders/a")).flatten().expect("a lease");
     assert!(left > Duration::from_secs(9), "the full TTL");
-    registry.heartbeat(&key("orders/a"), &Caller::Token("t".into())).expect("still its own");
+    registry.heartbeat(&key("orders/a"), None, &Caller::Token("t".into())).expect("still its own");
     assert_eq!(queued(&mut events), ["renewed orders/a#1"]);
     let again = registry.register(instance("orders/d", "10.0.0.1:80"), anyone()).await;
     assert_eq!(again.expect("registered").registration.generation, 5, "4 is spent");
@@ -214,7 +215,7 @@ async fn a_thousand_at_once_are_few_transactions_in_one_order() {
             let at = |port| instance(&format!("orders/{}", n % 10), &format!("10.0.0.1:{port}"));
             let answer = registry.register(at(1 + n), anyone()).await.expect("registered");
             if n % 7 == 0 {
-                registry.deregister(&at(1).key(), &anyone()).await.expect("deregistered");
+                registry.deregister(&at(1).key(), None, &anyone()).await.expect("deregistered");
             }
             answer.registration.generation
         });
@@ -264,7 +265,7 @@ async fn a_lease_runs_out_comes_back_and_is_forgotten() {
     assert_eq!(next(&mut events).await, "expired orders/a#1");
     assert_eq!(registry.lease_left(&orders.key()), Some(Some(Duration::ZERO)));
     tokio::time::sleep(Duration::from_secs(300)).await;
-    registry.heartbeat(&orders.key(), &anyone()).expect("revived");
+    registry.heartbeat(&orders.key(), None, &anyone()).expect("revived");
     assert_eq!(queued(&mut events), ["renewed orders/a#1"]);
 
     assert_eq!(next(&mut events).await, "expired orders/a#1");

@@ -5,7 +5,7 @@
 //! thousand registrations at once are one fsync. If the commit fails, the
 //! ledger goes back to what is on disk and only what needs no write succeeds.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use tokio::{
     sync::{
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    RegistryError, RegistryEvent, Removal, StoreFault, StoreState,
+    OpenError, RegistryError, RegistryEvent, Removal, StoreFault, StoreState,
     ledger::{Change, Ledger, Operation, Outcome},
     live::Live,
     snapshot::Snapshots,
@@ -29,6 +29,12 @@ use crate::telemetry::StoreMetrics;
 /// Operations in one transaction at most: bounds how long the first of them
 /// waits for the last.
 const BATCH: usize = 1000;
+
+/// How often it is tried to open the store again before what waits for it is
+/// refused, and the wait between two tries, before that and after.
+const REOPEN_AT_ONCE: u32 = 40;
+const REOPEN_SOON: Duration = Duration::from_millis(50);
+const REOPEN: Duration = Duration::from_secs(1);
 
 /// Where the writer gets its work from.
 pub(super) type Queue = UnboundedSender<Command>;
@@ -82,7 +88,7 @@ impl Writer {
                     }
                     Command::Suspend { done, resumed } => {
                         self.process(std::mem::take(&mut batch));
-                        let Some(writer) = self.suspend(done, resumed) else { return };
+                        let Some(writer) = self.suspend(done, resumed, &mut queue) else { return };
                         self = writer;
                     }
                     #[cfg(test)]
@@ -107,13 +113,14 @@ impl Writer {
         }
     }
 
-    /// Closes the store until it is asked for again; none if it never is, or
-    /// cannot be opened. The ledger stays: nobody else has acknowledged
-    /// anything meanwhile.
+    /// Closes the store until nobody else wants it; none if another process
+    /// has it for good, or the registry is closed first. The ledger stays:
+    /// nobody else has acknowledged anything meanwhile.
     fn suspend(
         self,
         done: oneshot::Sender<()>,
         resumed: oneshot::Receiver<Resume>,
+        queue: &mut UnboundedReceiver<Command>,
     ) -> Option<Self> {
         let Self { store, ledger, live, snapshots, metrics, poison } = self;
         if poison.is_some() {
@@ -124,16 +131,15 @@ impl Writer {
         drop(store);
         // An error means that nobody waits for it.
         let _ = done.send(());
-        let answer = resumed.blocking_recv().ok()?;
-        let (opened, store) = match Store::open(&data_dir) {
-            Ok((store, _)) => (Ok(()), Some(store)),
-            Err(error) => (Err(error), None),
+        let answer = match resumed.blocking_recv() {
+            Ok(Resume::Elsewhere) => return None,
+            Ok(Resume::Here(answer)) => Some(answer),
+            // Whoever was to tell has ended.
+            Err(_) => None,
         };
-        if store.is_some() {
-            snapshots.reopen();
-        }
-        let _ = answer.send(opened);
-        store.map(|store| Self { store, ledger, live, snapshots, metrics, poison })
+        let store = reopen(&data_dir, &live, answer, queue)?;
+        snapshots.reopen();
+        Some(Self { store, ledger, live, snapshots, metrics, poison })
     }
 
     fn process(&mut self, batch: Vec<Work>) {
@@ -271,6 +277,58 @@ impl Writer {
             self.poison = Some(fault.clone());
         }
     }
+}
+
+/// Opens the store again. For as long as that cannot be done, what is asked for
+/// is refused; none if the registry is closed meanwhile.
+fn reopen(
+    data_dir: &Path,
+    live: &Live,
+    mut answer: Option<oneshot::Sender<Result<(), OpenError>>>,
+    queue: &mut UnboundedReceiver<Command>,
+) -> Option<Store> {
+    let mut since = None;
+    for attempt in 0_u32.. {
+        let error = match Store::open(data_dir) {
+            Ok((store, _)) => {
+                if since.is_some() {
+                    tracing::info!("the store is open again");
+                    *live.store() = StoreState::Writable;
+                }
+                // An error means that nobody waits for it.
+                let _ = answer.take().map(|answer| answer.send(Ok(())));
+                return Some(store);
+            }
+            Err(error) => error,
+        };
+        if attempt < REOPEN_AT_ONCE {
+            // The process that had it may be about to end.
+            thread::sleep(REOPEN_SOON);
+            continue;
+        }
+        let reason = StoreFault::Other { text: error.to_string() };
+        if since.is_none() {
+            tracing::error!(%error, "the store cannot be opened again; trying on");
+        }
+        let since = *since.get_or_insert_with(Instant::now);
+        *live.store() = StoreState::Failed { reason: reason.clone(), since };
+        let _ = answer.take().map(|answer| answer.send(Err(error)));
+        while let Ok(command) = queue.try_recv() {
+            match command {
+                Command::Apply(Work { answer: Some(answer), .. }) => {
+                    drop(answer.send(Err(refusal(&reason))));
+                }
+                Command::Close(done) => {
+                    let _ = done.send(());
+                    return None;
+                }
+                // The proxy itself asks again.
+                _ => {}
+            }
+        }
+        thread::sleep(REOPEN);
+    }
+    None
 }
 
 fn refusal(fault: &StoreFault) -> RegistryError {

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr};
 
 use rustix::io::Errno;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpStream, lookup_host},
+};
 
 use crate::model::{Address, AddressDenied, AddressGuard, Endpoint, Host};
 
@@ -41,31 +44,37 @@ pub enum ConnectError {
 }
 
 /// Opens a TCP connection to `endpoint`. A name is resolved anew each time and
-/// every address it has is held against `guard`, then tried in turn.
+/// every address it has is held against `guard`, then tried in turn. `header`
+/// is sent before everything else; it may be empty.
 ///
 /// # Errors
 ///
 /// The error of the last address tried.
-pub async fn connect(endpoint: &Endpoint, guard: &AddressGuard) -> Result<TcpStream, ConnectError> {
+pub async fn connect(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+    header: &[u8],
+) -> Result<TcpStream, ConnectError> {
     let address = &endpoint.address;
     let Host::Name(name) = &address.host else {
         let literal = address.socket_addr().into_iter();
-        return connect_any(endpoint, guard, literal).await;
+        return connect_any(endpoint, guard, header, literal).await;
     };
     let resolved = lookup_host((&**name, address.port))
         .await
         .map_err(|error| ConnectError::Resolve { address: address.clone(), error })?;
-    connect_any(endpoint, guard, resolved).await
+    connect_any(endpoint, guard, header, resolved).await
 }
 
 async fn connect_any(
     endpoint: &Endpoint,
     guard: &AddressGuard,
+    header: &[u8],
     addresses: impl Iterator<Item = SocketAddr>,
 ) -> Result<TcpStream, ConnectError> {
     let mut last = None;
     for address in addresses {
-        match connect_one(endpoint, guard, address).await {
+        match connect_one(endpoint, guard, header, address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
@@ -79,6 +88,7 @@ async fn connect_any(
 async fn connect_one(
     endpoint: &Endpoint,
     guard: &AddressGuard,
+    header: &[u8],
     address: SocketAddr,
 ) -> Result<TcpStream, ConnectError> {
     if endpoint.checked {
@@ -86,9 +96,12 @@ async fn connect_one(
     } else {
         guard.check_own(address)?;
     }
-    let stream = TcpStream::connect(address).await.map_err(|error| classify(address, error))?;
+    let mut stream = TcpStream::connect(address).await.map_err(|error| classify(address, error))?;
     // Heads are written whole; waiting to fill a segment would only delay them.
     let _ = stream.set_nodelay(true);
+    if !header.is_empty() {
+        stream.write_all(header).await.map_err(|error| classify(address, error))?;
+    }
     Ok(stream)
 }
 

@@ -1,6 +1,9 @@
 //! One connection to an endpoint, and what is known of its life.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -30,10 +33,20 @@ impl From<http1::Connection<Stream>> for Connection {
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 over `stream`.
+    /// Speaks HTTP/1.1 over `stream`. If the other side was told for which
+    /// `client` it is made, it is used for no other.
     #[must_use]
-    pub fn open(stream: Stream) -> Self {
-        http1::Connection::new(stream).into()
+    pub fn open(stream: Stream, client: Option<SocketAddr>) -> Self {
+        let mut http1 = http1::Connection::new(stream);
+        if let Some(client) = client {
+            http1.for_client(client);
+        }
+        http1.into()
+    }
+
+    /// The only client that it may be used for, if there is one.
+    pub(super) fn client(&self) -> Option<SocketAddr> {
+        self.http1.client()
     }
 
     /// Sends `head` with `body`, and waits for the head of the answer. Those

@@ -8,6 +8,7 @@
 use std::{
     cell::RefCell,
     fmt,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,12 +57,20 @@ impl Idle {
 }
 
 impl Pools {
-    /// The idle connection to `endpoint` that was used last.
+    /// The idle connection to `endpoint` that was used last, of those that are
+    /// for `client` if that is said, and for anybody else.
     #[must_use]
-    pub fn take(&self, endpoint: EndpointId, now: Instant) -> Option<Connection> {
+    pub fn take(
+        &self,
+        endpoint: EndpointId,
+        client: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let Pool { connections, keep_alive, .. } = idle.get_mut(&endpoint)?;
-        while let Some(mut last) = connections.pop() {
+        let is_for = |idle: &Idle| idle.connection.client() == client;
+        while let Some(index) = connections.iter().rposition(is_for) {
+            let mut last = connections.remove(index);
             if last.is_good(keep_alive, now) {
                 last.connection.rested = last.rested(now);
                 return Some(last.connection);

@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod announced_clients;
+mod answers;
 mod body_limits;
 mod breaker;
 mod broken_responses;

@@ -51,8 +51,8 @@ async fn the_process_that_is_broken_off() {
         let key: InstanceKey = format!("orders/{id}").parse().expect("a key");
         let admin = Caller::Admin(None);
         let done = match becomes {
-            None => registry.deregister(&key, &admin).await.is_ok(),
-            Some((_, true)) => registry.drain(&key, &admin).await.is_ok(),
+            None => registry.deregister(&key, None, &admin).await.is_ok(),
+            Some((_, true)) => registry.drain(&key, None, &admin).await.is_ok(),
             Some((port, false)) => registry.register(instance(id, *port), admin).await.is_ok(),
         };
         say(&format!("{} {number}", if done { "done" } else { "refused" }));

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{FromNew, FromOld, Wire};
+use super::{FromNew, FromOld, PROTOCOL, Wire};
 use crate::{
     admin::{Pause, Succession},
     app::program::Program,
@@ -19,9 +19,12 @@ use crate::{
     registry::{Registry, Suspended},
 };
 
-/// How long the new process may take to say that it is ready, and then to open
-/// the store: one that says nothing for so long never will.
+/// How long the new process may take to say that it is ready: one that says
+/// nothing for so long never will.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it may take to open the store. Meanwhile nobody can register.
+const OPENING: Duration = Duration::from_secs(15);
 
 /// How long changes under way may take to end. They take a write to disk.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -38,8 +41,8 @@ pub(in crate::app) enum Refusal {
     Refused { why: String, problems: String },
     #[error("the new process ended before it could serve ({0}); its log says why")]
     Ended(String),
-    #[error("the new process said nothing for {} s and was ended", PATIENCE.as_secs())]
-    Silent,
+    #[error("the new process said nothing for {} s and was ended", .0.as_secs())]
+    Silent(Duration),
     #[error("what came from the new process is no answer; it was ended: {0}")]
     Broken(io::Error),
     #[error("changes under way did not end within {} s", PAUSE.as_secs())]
@@ -97,7 +100,7 @@ pub(in crate::app) async fn give(
     for (configured, admin, socket) in sockets {
         candidate.say(&FromOld::Socket { configured, admin }, Some(socket)).await?;
     }
-    candidate.say(&FromOld::Offered, None).await?;
+    candidate.say(&FromOld::Offered { protocol: PROTOCOL }, None).await?;
     let FromNew::Ready { dropped } = candidate.hear().await? else {
         return Err(out_of_turn());
     };
@@ -125,7 +128,7 @@ async fn hand_store(
 ) -> Result<String, Refusal> {
     let inheritance = control.inheritance(suspended).await;
     candidate.say(&FromOld::Inheritance(inheritance), None).await?;
-    match candidate.hear().await? {
+    match candidate.hear_within(OPENING).await? {
         FromNew::Prepared { program } => Ok(program),
         _ => Err(out_of_turn()),
     }
@@ -179,12 +182,16 @@ impl Candidate {
                 Err(refusal) => refusal,
                 Ok(_) => self.ended().await,
             }),
-            Err(_) => Err(Refusal::Silent),
+            Err(_) => Err(Refusal::Silent(PATIENCE)),
         }
     }
 
     async fn hear(&mut self) -> Result<FromNew, Refusal> {
-        match timeout(PATIENCE, self.wire.receive()).await {
+        self.hear_within(PATIENCE).await
+    }
+
+    async fn hear_within(&mut self, patience: Duration) -> Result<FromNew, Refusal> {
+        match timeout(patience, self.wire.receive()).await {
             Ok(Ok(Some((FromNew::Refused { why, problems }, _)))) => {
                 // Let it log what it has to say.
                 self.ended().await;
@@ -196,7 +203,7 @@ impl Candidate {
                 Err(self.ended().await)
             }
             Ok(Err(error)) => Err(Refusal::Broken(error)),
-            Err(_) => Err(Refusal::Silent),
+            Err(_) => Err(Refusal::Silent(patience)),
         }
     }
 

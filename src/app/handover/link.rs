@@ -2,6 +2,7 @@
 //! for as long as the old one finishes what it has in flight.
 
 use std::{
+    cell::Cell,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -14,9 +15,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{FromNew, FromOld, Wire};
@@ -34,27 +36,62 @@ const REPORT: Duration = Duration::from_millis(50);
 /// The process that took over, as the old one sees it.
 #[derive(Debug)]
 pub(in crate::app) struct Heir {
-    /// Done when the last client connection that moves has moved.
-    pub(in crate::app) all_moved: oneshot::Receiver<()>,
+    pid: u32,
+    /// Whether it is told to stop too.
+    stops: Cell<bool>,
+    all_moved: oneshot::Receiver<()>,
+    /// Client connections that have moved.
+    moved: Arc<AtomicU64>,
+}
+
+impl Heir {
+    /// Tells it to stop: this process was told to when it had just taken over.
+    pub(in crate::app) fn stop(&self) {
+        self.stops.set(true);
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::TERM)) {
+            tracing::warn!(%error, pid = self.pid, "cannot stop the process that took over");
+        }
+    }
+
+    /// Whether it was told to stop.
+    pub(in crate::app) fn stops(&self) -> bool {
+        self.stops.get()
+    }
+
+    /// Waits until the last client connection that moves has moved, or none
+    /// has for `patience`.
+    pub(in crate::app) async fn all_moved(mut self, patience: Duration) {
+        let mut before = self.moved.load(Ordering::Relaxed);
+        while timeout(patience, &mut self.all_moved).await.is_err() {
+            let now = self.moved.load(Ordering::Relaxed);
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    }
 }
 
 /// Leads the new process on: reports what is in flight here, and passes on
 /// client connections and calls that are its own to serve.
 pub(in crate::app) fn lead(
-    wire: Arc<Wire>,
+    (pid, wire): (u32, Arc<Wire>),
     control: Control,
     clients: mpsc::UnboundedReceiver<MovedClient>,
     calls: mpsc::Receiver<RelayedCall>,
 ) -> Heir {
-    let (moved, all_moved) = oneshot::channel();
+    let (last, all_moved) = oneshot::channel();
+    let moved = Arc::new(AtomicU64::new(0));
+    let counted = (last, Arc::clone(&moved));
     let seen = Arc::new(AtomicU64::new(0));
     tokio::spawn(hear_leavers(Arc::clone(&wire), control.clone(), Arc::clone(&seen)));
     tokio::spawn(async move {
-        if let Err(error) = pass_on(&wire, &control, &seen, clients, calls, moved).await {
+        if let Err(error) = pass_on(&wire, &control, &seen, clients, calls, counted).await {
             tracing::warn!(%error, "the process that took over is gone");
         }
     });
-    Heir { all_moved }
+    Heir { pid, stops: Cell::new(false), all_moved, moved }
 }
 
 async fn pass_on(
@@ -63,25 +100,26 @@ async fn pass_on(
     seen: &AtomicU64,
     mut clients: mpsc::UnboundedReceiver<MovedClient>,
     mut calls: mpsc::Receiver<RelayedCall>,
-    moved: oneshot::Sender<()>,
+    (last, moved): (oneshot::Sender<()>, Arc<AtomicU64>),
 ) -> io::Result<()> {
-    let mut moved = Some(moved);
+    let mut last = Some(last);
     let mut reported = None;
     let mut looks = interval(REPORT);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     control.acknowledged().await;
     loop {
         tokio::select! {
-            client = clients.recv(), if moved.is_some() => match client {
+            client = clients.recv(), if last.is_some() => match client {
                 Some(MovedClient { listener, announced, connection: Moved { stream, ahead } }) => {
                     let message = FromOld::Client { listener, announced, ahead: ahead.into() };
                     wire.send(&message, Some(stream.as_fd())).await?;
+                    moved.fetch_add(1, Ordering::Relaxed);
                 }
                 // The workers have ended: that is the last word.
                 None => {
                     let report = control.in_flight_report(seen.load(Ordering::Acquire));
                     wire.send(&FromOld::InFlight(report), None).await?;
-                    let _ = moved.take().map(|moved| moved.send(()));
+                    let _ = last.take().map(|last| last.send(()));
                 }
             },
             Some(RelayedCall { stream, peer, local }) = calls.recv() => {
@@ -126,7 +164,17 @@ pub(in crate::app) async fn follow(
         }
     };
     let hear = async {
-        while let Ok(Some((message, descriptor))) = wire.receive::<FromOld>().await {
+        loop {
+            let (message, descriptor) = match wire.receive::<FromOld>().await {
+                Ok(Some(received)) => received,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    // It may have been a report: nothing is known any more.
+                    tracing::error!(%error, "the process before says what cannot be read");
+                    feed.lost();
+                    continue;
+                }
+                Ok(None) | Err(_) => break,
+            };
             match (message, descriptor) {
                 (FromOld::InFlight(report), _) => feed.report(report),
                 (FromOld::Client { listener, announced, ahead }, Some(descriptor)) => {

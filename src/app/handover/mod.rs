@@ -29,13 +29,17 @@ pub(super) use wire::Wire;
 
 use crate::control::{InFlightReport, Inheritance, Leaver};
 
+/// Which messages there are and what is in them. Counted up when a program of
+/// the version before would not understand them.
+const PROTOCOL: u32 = 1;
+
 /// What the old process says.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromOld {
     /// One listening socket, which comes with it.
     Socket { configured: SocketAddr, admin: bool },
-    /// Those were all.
-    Offered,
+    /// Those were all. What is said from here on is said by [`PROTOCOL`].
+    Offered { protocol: u32 },
     /// The store is closed, and this is known beside it.
     Inheritance(Inheritance),
     /// Serve from now on.

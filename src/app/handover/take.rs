@@ -6,7 +6,7 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
 };
 
-use super::{FromNew, FromOld, Wire};
+use super::{FromNew, FromOld, PROTOCOL, Wire};
 use crate::{
     app::{Error, inherited::InheritedSocket, program::HANDOVER},
     control::Inheritance,
@@ -45,7 +45,15 @@ impl Arrival {
                     let (configured, admin) = (Some(configured), Some(admin));
                     sockets.push(InheritedSocket { configured, admin, socket });
                 }
-                Some((FromOld::Offered, None)) => return Ok((Self { wire }, sockets)),
+                Some((FromOld::Offered { protocol: PROTOCOL }, None)) => {
+                    return Ok((Self { wire }, sockets));
+                }
+                Some((FromOld::Offered { protocol }, None)) => {
+                    return Err(io::Error::other(format!(
+                        "the process before hands over by protocol {protocol}, and this program \
+                         by {PROTOCOL}: stop it and start this one"
+                    )));
+                }
                 _ => return Err(io::Error::other("the process before did not say what it has")),
             }
         }
@@ -73,6 +81,8 @@ impl Arrival {
         match heard {
             Ok(Some((FromOld::Inheritance(inheritance), _))) => Ok(inheritance),
             Ok(Some(_)) => Err(io::Error::other("the process before spoke out of turn")),
+            // It opens the store again when this process ends.
+            Err(error) if !is_death(&error) => Err(error),
             Ok(None) | Err(_) => {
                 tracing::warn!("the process before has died; going on without what it knew");
                 Ok(Inheritance::default())
@@ -91,7 +101,14 @@ impl Arrival {
         match self.wire.receive().await {
             Ok(Some((FromOld::Serve, _))) => Ok(Some(self.wire)),
             Ok(Some(_)) => Err(io::Error::other("the process before spoke out of turn")),
+            Err(error) if !is_death(&error) => Err(error),
             Ok(None) | Err(_) => Ok(None),
         }
     }
+}
+
+/// Whether `error` is what is read of a process that is gone.
+fn is_death(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

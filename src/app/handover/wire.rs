@@ -8,17 +8,24 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    },
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{io::Interest, net::UnixStream};
+use tokio::{io::Interest, net::UnixStream, time::sleep};
 
 /// The longest message, in bytes: what is known of a million instances fits.
 const LONGEST: usize = 1 << 30;
+
+/// The wait when too many descriptors are on their way.
+const CROWDED: Duration = Duration::from_millis(10);
 
 /// One end. Sending and receiving do not disturb each other; each is for one
 /// task at a time.
@@ -62,10 +69,21 @@ impl Wire {
             let bytes = [IoSlice::new(bytes)];
             Ok(sendmsg(self.stream.as_fd(), &bytes, &mut ancillary, SendFlags::NOSIGNAL)?)
         };
-        self.stream.async_io(Interest::WRITABLE, send).await
+        loop {
+            match self.stream.async_io(Interest::WRITABLE, send).await {
+                // As many descriptors are on their way as this process may
+                // have open; the other one has to take some first.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => {
+                    sleep(CROWDED).await;
+                }
+                sent => return sent,
+            }
+        }
     }
 
-    /// Receives the next message; none when the other process is gone.
+    /// Receives the next message; none when the other process is gone. One that
+    /// cannot be read is [`io::ErrorKind::InvalidData`], and the next one may
+    /// be.
     pub(in crate::app) async fn receive<T: DeserializeOwned>(
         &self,
     ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
@@ -81,7 +99,10 @@ impl Wire {
         }
         let mut bytes = vec![0; length];
         self.fill(&mut bytes).await?;
-        Ok(Some((serde_json::from_slice(&bytes)?, descriptor)))
+        let message = serde_json::from_slice(&bytes);
+        // Not as the end of the stream, whatever is missing in it.
+        let message = message.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Some((message, descriptor)))
     }
 
     async fn fill(&self, mut bytes: &mut [u8]) -> io::Result<()> {
@@ -152,6 +173,16 @@ mod tests {
         }
         sending.await.expect("no panic");
         assert!(there.receive::<(u32, String)>().await.expect("an end").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_not_the_end() {
+        let (here, there) = pair();
+        here.send(&"a text", None).await.expect("sent");
+        here.send(&7, None).await.expect("sent");
+        let error = there.receive::<u32>().await.expect_err("no number");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(there.receive::<u32>().await.expect("received").map(|it| it.0), Some(7));
     }
 
     #[tokio::test]

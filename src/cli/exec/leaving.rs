@@ -20,6 +20,10 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// How long a proxy that does not answer holds up a stop.
 const GIVE_UP: Duration = Duration::from_secs(3);
 
+/// How long one does that takes the call and says nothing: it may be handing
+/// over to another process.
+const GIVE_UP_SILENT: Duration = Duration::from_secs(20);
+
 /// The wait between two tries.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -69,7 +73,9 @@ impl Registration {
                 Err(error) => error,
             };
             let since = *failing_since.get_or_insert(asked);
-            if since.elapsed() + RETRY > GIVE_UP || Instant::now() + RETRY > deadline {
+            let silent = matches!(error, ClientError::Timeout { .. });
+            let give_up = if silent { GIVE_UP_SILENT } else { GIVE_UP };
+            if since.elapsed() + RETRY > give_up || Instant::now() + RETRY > deadline {
                 return Drained::Unknown(error);
             }
             sleep(RETRY).await;
@@ -82,7 +88,8 @@ impl Registration {
         path: &str,
         wait: Duration,
     ) -> Result<LeavingView, ClientError> {
-        let path = format!("{path}?wait=drained&timeout={}ms", wait.as_millis());
+        let (wait_ms, generation) = (wait.as_millis(), self.generation());
+        let path = format!("{path}?wait=drained&timeout={wait_ms}ms&{generation}");
         let answer = self.client.call(method, &path, None, wait + ANSWER).await?;
         let json = answer.json()?;
         LeavingView::deserialize(&json).map_err(|error| answer.foreign(&error.to_string()))
@@ -91,8 +98,9 @@ impl Registration {
     /// Takes it out of the registry; says so if that cannot be had.
     pub(super) async fn end(&self) {
         let deadline = Instant::now() + GIVE_UP;
+        let path = format!("{}?{}", self.path, self.generation());
         loop {
-            let call = self.client.call(Method::DELETE, &self.path, None, GIVE_UP);
+            let call = self.client.call(Method::DELETE, &path, None, GIVE_UP);
             let Err(error) = call.await.and_then(|answer| answer.json()) else { return };
             if Instant::now() + RETRY > deadline || matches!(error, ClientError::Refused(_)) {
                 let error = anyhow::Error::from(error);

@@ -40,7 +40,7 @@ use crate::model::{Address, HumanDuration, InstanceId, InstanceKey, ServiceName}
 
 /// How long a drain waits for a registration that is being sent: one that
 /// arrives after the drain would undo it.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,13 @@
 //! A proxy that is away is waited for, and the command goes on: its clients
 //! may reach it on other ways.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -31,6 +37,10 @@ use crate::{
 /// The first wait after a failed call. Each further one doubles it.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 
+/// How long one registration waits to be routable: whoever wants the command
+/// to stop waits for it.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
 /// How often a command that does not listen yet is looked at.
 const LISTEN_POLL: Duration = Duration::from_millis(100);
 
@@ -51,6 +61,9 @@ pub(super) struct Registration {
     key: InstanceKey,
     body: Value,
     ttl: Duration,
+    /// Which registration it is, of those made under the key: another process
+    /// may take the key. 0 before the first.
+    generation: Arc<AtomicU64>,
 }
 
 /// Waits that grow, with chance in them, so that many do not call at once.
@@ -84,7 +97,13 @@ fn passes(error: &ClientError) -> bool {
 
 impl Registration {
     pub(super) fn new(client: Client, key: &InstanceKey, body: Value, ttl: Duration) -> Self {
-        Self { client, path: instance_path(key), key: key.clone(), body, ttl }
+        let generation = Arc::default();
+        Self { client, path: instance_path(key), key: key.clone(), body, ttl, generation }
+    }
+
+    /// The parameter that says which registration is meant.
+    pub(super) fn generation(&self) -> String {
+        format!("generation={}", self.generation.load(Ordering::Relaxed))
     }
 
     /// The time between heartbeats: two may get lost.
@@ -129,12 +148,15 @@ impl Registration {
         };
         let answer = self.client.call(Method::PUT, &path, Some(&self.body), timeout).await?;
         let json = answer.json()?;
-        RegisteredView::deserialize(&json).map_err(|error| answer.foreign(&error.to_string()))
+        let view = RegisteredView::deserialize(&json)
+            .map_err(|error| answer.foreign(&error.to_string()))?;
+        self.generation.store(view.instance.generation, Ordering::Relaxed);
+        Ok(view)
     }
 
     /// Sends a heartbeat. False if there is nothing to renew.
     pub(super) async fn renew(&self) -> Result<bool, ClientError> {
-        let path = format!("{}/heartbeat", self.path);
+        let path = format!("{}/heartbeat?{}", self.path, self.generation());
         let answer = self.client.call(Method::POST, &path, None, self.call_timeout()).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(false);
@@ -150,8 +172,7 @@ impl Registration {
         standing: watch::Sender<Standing>,
         leaving: CancellationToken,
     ) {
-        let arriving = self.arrive(&address, &standing);
-        if leaving.run_until_cancelled(arriving).await.is_some() {
+        if self.arrive(&address, &standing, &leaving).await {
             // A heartbeat may end in a registration, so it is not broken off.
             let mut wait = self.period();
             let mut pulse = Pulse::new(&self);
@@ -161,21 +182,27 @@ impl Registration {
         }
     }
 
-    /// Waits until every worker routes to it. Registers again and again
-    /// meanwhile, as a heartbeat would say that the command is up.
-    async fn arrive(&self, address: &Address, standing: &watch::Sender<Standing>) {
+    /// Waits until every worker routes to it, or it is `leaving`: false.
+    /// Registers again and again meanwhile, as a heartbeat would say that the
+    /// command is up.
+    async fn arrive(
+        &self,
+        address: &Address,
+        standing: &watch::Sender<Standing>,
+        leaving: &CancellationToken,
+    ) -> bool {
         let mut backoff = Backoff::up_to(self.period());
         let mut first_heartbeat = std::pin::pin!(self.renew_when_it_listens(address));
         let mut renewed = false;
         loop {
             let waiting = async {
-                match self.put(Some(self.period())).await {
+                match self.put(Some(self.period().min(ARRIVAL))).await {
                     Ok(view) if view.routed => None,
                     Ok(view) => Some(view.waiting_for.unwrap_or(view.instance.why)),
                     Err(error) => {
                         let why = format!("{:#}", anyhow::Error::from(error));
                         standing.send_replace(Standing { routable: false, why: why.clone() });
-                        sleep(backoff.wait()).await;
+                        leaving.run_until_cancelled(sleep(backoff.wait())).await;
                         Some(why)
                     }
                 }
@@ -187,6 +214,10 @@ impl Registration {
                     () = &mut first_heartbeat, if !renewed => renewed = true,
                 }
             };
+            // A registration is not broken off: it could arrive after a drain.
+            if leaving.is_cancelled() {
+                return false;
+            }
             match why {
                 Some(why) => standing.send_replace(Standing { routable: false, why }),
                 None => break,
@@ -194,6 +225,7 @@ impl Registration {
         }
         standing.send_replace(Standing { routable: true, why: String::new() });
         say(&format!("{} at {address} is routable", self.key));
+        true
     }
 
     /// With `health = { kind = "ttl" }` the first heartbeat makes it routable,

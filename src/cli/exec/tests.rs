@@ -82,8 +82,8 @@ async fn a_drain_is_asked_for_until_it_is_done() {
     .await;
     let drained = registration(&admin).drain(Duration::from_secs(60)).await;
     assert!(matches!(drained, Drained::Safe), "{drained:?}");
-    let drain = "POST A/drain?wait=drained&timeout=100ms Bearer secret";
-    assert_eq!(calls(&admin), [drain, "POST A/heartbeat Bearer secret", drain]);
+    let drain = "POST A/drain?wait=drained&timeout=100ms&generation=0 Bearer secret";
+    assert_eq!(calls(&admin), [drain, "POST A/heartbeat?generation=0 Bearer secret", drain]);
 }
 
 #[tokio::test]

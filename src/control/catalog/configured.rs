@@ -98,7 +98,7 @@ impl Catalog {
         let Some(service) = self.services.get_mut(name) else { return };
         for entry in service.entries.values_mut() {
             let layers = [&entry.instance.health, &service.settings.health, &self.defaults.health];
-            let check = HealthCheck::resolve(&layers);
+            let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
             if check == entry.check {
                 continue;
             }

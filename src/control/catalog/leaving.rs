@@ -84,6 +84,8 @@ impl Catalog {
         let fallen = fall.and_then(|_| self.leaving.iter().position(same));
         let fallen = fallen.map(|index| self.leaving.swap_remove(index));
         let mut leaving = fallen.unwrap_or_else(|| self.begin(endpoint, why, now));
+        // What is in flight has its time from now on, however long it has failed.
+        leaving.begun = now;
         let service = self.services.get(&endpoint.instance.service);
         leaving.bound(service.and_then(|service| service.policy.timeouts.drain));
         leaving.is_told = fall == Some(Fall::Told);

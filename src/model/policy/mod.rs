@@ -5,6 +5,7 @@
 
 mod breaker;
 mod outlier;
+mod proxy_protocol;
 mod retry;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
 
 pub use breaker::{BreakerPolicy, BreakerSettings, Trials};
 pub use outlier::{OutlierPolicy, OutlierSettings};
+pub use proxy_protocol::ProxyProtocol;
 pub use retry::{RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings};
 
 /// The policy that picks an endpoint.
@@ -119,6 +121,12 @@ pub struct ServiceSettings {
     /// Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preserve_host: Option<bool>,
+    /// The PROXY protocol header that stands before the first byte of each
+    /// connection to an instance, and says for which client it is made; probes
+    /// say that they are made for nobody. Such a connection is used again for
+    /// the same connection of a client only. Default `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// When more than half of at least three instances fail together, keep
     /// sending to those that were healthy before: the probe may be what is
     /// broken. Set false for services that must fail closed. Default true.
@@ -172,6 +180,8 @@ pub struct ServicePolicy {
     pub body: Option<NonZeroU64>,
     /// Send the client's `Host`.
     pub preserve_host: bool,
+    /// The header before the first byte of each connection.
+    pub proxy_protocol: ProxyProtocol,
     /// When a request is sent once more.
     pub retry: RetryPolicy,
     /// Whether the panic threshold applies.
@@ -212,6 +222,7 @@ impl ServiceSettings {
             queue: self.limits.queue.or(defaults.limits.queue).unwrap_or(100),
             body: body.and_then(|size| NonZeroU64::new(size.0)),
             preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
+            proxy_protocol: self.proxy_protocol.or(defaults.proxy_protocol).unwrap_or_default(),
             retry: self.retry.resolve(&defaults.retry),
             panic: self.panic.or(defaults.panic).unwrap_or(true),
             hold: self.hold.or(defaults.hold).map_or(Duration::ZERO, Duration::from),
@@ -240,6 +251,7 @@ mod tests {
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
         assert!(policy.preserve_host && policy.panic);
+        assert_eq!(policy.proxy_protocol, ProxyProtocol::Off);
         assert_eq!(policy.retry.attempts, 1);
         assert_eq!((policy.hold, policy.slow_start), (Duration::ZERO, Duration::ZERO));
         let outlier = &policy.outlier;

@@ -44,7 +44,7 @@ impl Run {
 
     /// A heartbeat; whether it was news.
     fn beat(&mut self, key: &InstanceKey) -> Result<bool, RegistryError> {
-        self.leases.renew(key, &Caller::Admin(None), self.now).map(|(_, news)| news)
+        self.leases.renew(key, None, &Caller::Admin(None), self.now).map(|(_, news)| news)
     }
 }
 
@@ -127,7 +127,8 @@ fn a_heartbeat_needs_the_right_token_and_a_known_instance() {
     owned.owner = Some("orders".to_owned());
     run.leases.put(&owned, run.now);
     let key = owned.instance.key();
-    let mut renew = |caller| run.leases.renew(&key, &caller, run.now).map(|(it, _)| it.generation);
+    let mut renew =
+        |caller| run.leases.renew(&key, None, &caller, run.now).map(|(it, _)| it.generation);
     assert_eq!(renew(Caller::Token("orders".to_owned())), Ok(1));
     assert_eq!(renew(Caller::Admin(None)), Ok(1));
     let other = Caller::Token("users".to_owned());

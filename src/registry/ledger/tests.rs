@@ -32,14 +32,14 @@ fn register(
 
 fn drain(ledger: &mut Ledger, key: &str, caller: Caller) -> Result<Option<Change>, RegistryError> {
     let key = key.parse().expect("a key");
-    let outcome = ledger.apply(&Operation::Drain { key, caller })?;
+    let outcome = ledger.apply(&Operation::Drain { key, generation: None, caller })?;
     ledger.keep();
     Ok(outcome.change)
 }
 
 fn deregister(ledger: &mut Ledger, key: &str, caller: Caller) -> Result<u64, RegistryError> {
     let key = key.parse().expect("a key");
-    let outcome = ledger.apply(&Operation::Deregister { key, caller })?;
+    let outcome = ledger.apply(&Operation::Deregister { key, generation: None, caller })?;
     ledger.keep();
     Ok(outcome.registration.generation)
 }
@@ -167,8 +167,8 @@ fn an_undone_batch_never_happened_but_its_generations_are_spent() {
     let key = kept.key();
     for operation in [
         Operation::Register { instance: moved.clone().into(), caller: anyone() },
-        Operation::Drain { key: key.clone(), caller: anyone() },
-        Operation::Deregister { key: key.clone(), caller: anyone() },
+        Operation::Drain { key: key.clone(), generation: None, caller: anyone() },
+        Operation::Deregister { key: key.clone(), generation: None, caller: anyone() },
         Operation::Register {
             instance: instance("users/a", "10.0.0.2:80").into(),
             caller: anyone(),
@@ -201,8 +201,8 @@ proptest::proptest! {
                 let (key, caller) = (instance.key(), Caller::Admin(None));
                 drop(ledger.apply(&match action {
                     0 | 1 => Operation::Register { instance: instance.into(), caller },
-                    2 => Operation::Drain { key, caller },
-                    _ => Operation::Deregister { key, caller },
+                    2 => Operation::Drain { key, generation: None, caller },
+                    _ => Operation::Deregister { key, generation: None, caller },
                 }));
                 assert!(ledger.last_generation >= last_generation);
                 last_generation = ledger.last_generation;

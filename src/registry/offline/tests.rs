@@ -30,7 +30,7 @@ async fn store_of(ids: &[&str]) -> TempDir {
         registry.register(instance, caller).await.expect("registered");
     }
     let first = key(&format!("orders/{}", ids[0]));
-    registry.drain(&first, &Caller::Admin(None)).await.expect("drained");
+    registry.drain(&first, None, &Caller::Admin(None)).await.expect("drained");
     registry.close().await;
     folder
 }
@@ -130,7 +130,7 @@ async fn restoring_a_store_that_still_counts_goes_on_counting() {
     let Opened { registry, events: _events, .. } = open(&folder).await;
     for _ in 0..3 {
         registry.register(instance("x/x", "h:80"), Caller::Admin(None)).await.expect("registered");
-        registry.deregister(&key("x/x"), &Caller::Admin(None)).await.expect("deregistered");
+        registry.deregister(&key("x/x"), None, &Caller::Admin(None)).await.expect("deregistered");
     }
     registry.close().await;
     let oldest = snapshot::list(folder.path()).expect("readable").remove(0).1;

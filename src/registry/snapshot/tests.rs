@@ -108,5 +108,8 @@ async fn one_that_cannot_be_written_costs_no_older_one_and_is_told() {
     registry.shared_snapshots().take(2);
     assert_eq!(registry.store_report().snapshots.failure, None);
     assert_eq!(held(folder.path()), [2]);
-    assert_eq!(registry.deregister(&key("orders/0"), &Caller::Admin(None)).await, Ok(Some(1)));
+    assert_eq!(
+        registry.deregister(&key("orders/0"), None, &Caller::Admin(None)).await,
+        Ok(Some(1))
+    );
 }

@@ -32,7 +32,7 @@ async fn the_process_that_is_killed() {
                 let id = format!("orders/{writer}-{}", n % 5);
                 say(&format!("ask {id} {n}"));
                 if n % 3 == 0 {
-                    registry.deregister(&key(&id), &anyone()).await.expect("deregistered");
+                    registry.deregister(&key(&id), None, &anyone()).await.expect("deregistered");
                 } else {
                     let instance = instance(&id, &format!("10.0.0.1:{n}"));
                     registry.register(instance, anyone()).await.expect("registered");
@@ -122,7 +122,7 @@ async fn a_killed_process_loses_nothing_it_acknowledged() {
         let generation = probe.expect("registered").registration.generation;
         assert!(generation > highest, "never used before");
         highest = generation;
-        registry.deregister(&key("probe/p"), &anyone()).await.expect("deregistered");
+        registry.deregister(&key("probe/p"), None, &anyone()).await.expect("deregistered");
         tokio::time::timeout(Duration::from_secs(30), registry.close()).await.expect("closes");
     }
     println!("{ROUNDS} kills, {acknowledged} acknowledged operations, none lost");

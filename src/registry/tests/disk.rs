@@ -44,8 +44,8 @@ async fn a_full_disk_refuses_and_recovers() {
     assert_eq!(registry.store_state(), StoreState::Full { since }, "since the first");
     let same = registry.register(large(0), anyone()).await.expect("needs no room");
     assert!(!same.changed);
-    registry.heartbeat(&key("orders/0"), &anyone()).expect("needs no room");
-    assert_eq!(registry.deregister(&key("orders/nobody"), &anyone()).await, Ok(None));
+    registry.heartbeat(&key("orders/0"), None, &anyone()).expect("needs no room");
+    assert_eq!(registry.deregister(&key("orders/nobody"), None, &anyone()).await, Ok(None));
     let (copy, opened) = open_as_after_a_crash(folder.path()).await;
     assert_eq!(opened.restored, acknowledged);
     drop((copy, opened));
@@ -70,11 +70,11 @@ async fn a_failed_fsync_ends_writing_for_good_and_nothing_else() {
     for _ in 0..2 {
         let refused = registry.register(instance("orders/b", "10.0.0.1:80"), anyone()).await;
         assert_eq!(refused.expect_err("refused"), failed);
-        assert_eq!(registry.drain(&orders.key(), &anyone()).await, Err(failed.clone()));
-        assert_eq!(registry.deregister(&orders.key(), &anyone()).await, Err(failed.clone()));
+        assert_eq!(registry.drain(&orders.key(), None, &anyone()).await, Err(failed.clone()));
+        assert_eq!(registry.deregister(&orders.key(), None, &anyone()).await, Err(failed.clone()));
     }
     assert!(matches!(registry.store_state(), StoreState::Failed { .. }));
-    registry.heartbeat(&orders.key(), &anyone()).expect("needs no disk");
+    registry.heartbeat(&orders.key(), None, &anyone()).expect("needs no disk");
     assert!(!registry.register(orders, anyone()).await.expect("is on disk").changed);
     assert_eq!(queued(&mut events), ["upserted orders/a#1", "renewed orders/a#1"]);
     registry.close().await;

@@ -18,12 +18,15 @@ mod head;
 mod malformed;
 mod sending;
 mod switched;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cell::{RefCell, RefMut},
     fmt,
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -89,6 +92,8 @@ struct State<S> {
     /// Whether the last answer lets another one follow.
     persists: bool,
     announced: Option<Duration>,
+    /// See [`Connection::for_client`].
+    client: Option<SocketAddr>,
     bell: Arc<Bell>,
     ringer: Waker,
     /// When the other side ended it, if that was noticed while it was idle.
@@ -104,10 +109,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             buffer: None,
             persists: true,
             announced: None,
+            client: None,
             bell,
             ringer,
             ended: None,
         }))
+    }
+
+    /// Notes that the other side was told that it is made for `client`.
+    pub fn for_client(&mut self, client: SocketAddr) {
+        self.0.client = Some(client);
+    }
+
+    /// The only client that it may be used for, if there is one.
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.0.client
     }
 
     /// Sends `head` with `body`, and waits for the head of the answer. Those

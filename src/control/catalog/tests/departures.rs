@@ -178,3 +178,16 @@ fn who_leaves_has_so_much_time_and_a_new_file_can_change_it() {
     assert_eq!(catalog.turn(at(10_001)), []);
     assert!(catalog.leaving.is_empty());
 }
+
+#[test]
+fn who_has_failed_for_long_has_as_much_time_to_leave() {
+    let mut catalog = catalog();
+    let one = catalog.serves("orders/1", 81, 1, at(0));
+    let _request = requests(&one, 1);
+    catalog.probes("orders/1", false, false, at(1));
+    assert_eq!(catalog.turn(at(1)), []);
+    catalog.drain(&key("orders/1"), 1, at(1000));
+    assert_eq!(catalog.turn(at(1000)), [], "its time begins now");
+    assert_eq!(catalog.turn(at(1299)), []);
+    assert_eq!(catalog.turn(at(1300)), [one.id]);
+}

@@ -330,6 +330,7 @@ proptest! {
         let asked = served.iter().filter(|seen| matches!(seen, Seen::Request { .. })).count();
         // The last may be one whose body breaks off, and some ask to close.
         prop_assert!(asked <= messages.len() + 1, "{served:?}");
+        prop_assert!(asked > 0 || messages.is_empty(), "{messages:?}");
         prop_assert!(refused || !served.iter().any(|seen| matches!(seen, Seen::Refused(_))));
     }
 }
@@ -349,6 +350,14 @@ fn pipelined_requests_are_seen_one_by_one() {
         })
         .collect();
     assert_eq!(targets, ["/1", "/2", "/3", "request_invalid"]);
+}
+
+/// More than is read ahead of an answer.
+#[test]
+fn any_number_of_pipelined_requests_is_served() {
+    let count = 3 * MOST_AHEAD / 32;
+    let requests = "GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n".repeat(count);
+    assert_eq!(served(&[requests.as_bytes()]).len(), count);
 }
 
 #[tokio::test]

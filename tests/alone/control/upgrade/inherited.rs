@@ -41,8 +41,9 @@ fn an_instance_that_fails_after_an_upgrade_is_counted_from_where_it_was() {
     one.set_health(200);
     proxy.until("app/one", "healthy");
     let happened = proxy.happened("one");
-    let details: Vec<_> = happened.iter().map(|(_, detail)| detail.as_str()).collect();
-    assert_eq!(details, ["healthy -> unhealthy", "unhealthy -> healthy"]);
+    let states: Vec<_> = happened.iter().filter(|(kind, _)| kind == "state").collect();
+    let states: Vec<_> = states.iter().map(|(_, detail)| detail.as_str()).collect();
+    assert_eq!(states, ["healthy -> unhealthy", "unhealthy -> healthy"]);
 }
 
 #[test]

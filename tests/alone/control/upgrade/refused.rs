@@ -132,7 +132,7 @@ fn a_program_that_speaks_of_something_else() {
 #[test]
 fn a_new_process_goes_on_without_the_one_that_started_it() {
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
-    let message = b"\0\0\0\x09\"Offered\"";
+    let message = b"\0\0\0\x1a{\"Offered\":{\"protocol\":1}}";
     std::io::Write::write_all(&mut ours, message).expect("written");
     let listening = std::thread::spawn(move || {
         // It says that it is ready, and hears nothing more.
@@ -174,4 +174,61 @@ fn a_proxy_that_is_part_of_another_program_says_so() {
     let proxy = Portolan::start("");
     let answer = proxy.admin("POST", "/api/v1/upgrade", "");
     assert_eq!((answer.status(), problem(&answer).as_str()), (409, "upgrade_refused"));
+}
+
+#[test]
+fn a_version_that_hands_over_otherwise() {
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let message = b"\0\0\0\x1a{\"Offered\":{\"protocol\":9}}";
+    std::io::Write::write_all(&mut ours, message).expect("written");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_portolan"))
+        .args(["run", "--config", "/nowhere"])
+        .env("PORTOLAN_HANDOVER", "1")
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("hands over by protocol 9"), "{said}");
+}
+
+#[test]
+fn heartbeats_are_taken_while_a_new_process_hangs() {
+    let (proxy, _one, mut client) = scene();
+    let live = r#"{"port": 1, "ttl": "2s", "health": {"kind": "ttl"}}"#;
+    assert_eq!(proxy.put("app/live", "", live).status(), 201);
+    // It says that it is ready, and never opens the store.
+    proxy.replace_program(&format!("{}exec sleep 600", say(r#"{"Ready":{"dropped":[]}}"#)));
+    let upgrading = std::thread::scope(|scope| {
+        let upgrading = scope.spawn(|| proxy.try_upgrade());
+        while !upgrading.is_finished() {
+            assert_eq!(proxy.heartbeat("app/live").status(), 200);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        upgrading.join().expect("no panic")
+    });
+    assert_eq!(upgrading.status(), 409, "{upgrading:?}");
+    assert!(!proxy.happened_at_all("lease_expired"));
+    assert_eq!(client.exchange(GET).text(), "one");
+}
+
+#[test]
+fn a_stop_in_the_middle_of_an_upgrade_leaves_nobody() {
+    for pause in [0, 20, 40, 80, 160] {
+        let mut proxy = spawned(SELDOM);
+        let (old, address) = (proxy.pid(), proxy.address());
+        crate::support::signal(old, rustix::process::Signal::USR2);
+        std::thread::sleep(Duration::from_millis(pause));
+        let late = proxy.has_exited();
+        if !late {
+            crate::support::signal(old, rustix::process::Signal::TERM);
+            proxy.exit();
+        }
+        if late || !proxy.has_logged("stopping: requests in flight may finish") {
+            // It had been replaced by then.
+            let new = proxy.pid();
+            proxy.took_over(new);
+            continue;
+        }
+        eventually(|| std::net::TcpStream::connect(address).is_err());
+    }
 }
