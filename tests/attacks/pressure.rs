@@ -9,6 +9,8 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
+type Performed = Pin<Box<dyn Future<Output = u64>>>;
+
 /// An attack that can be chosen.
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
@@ -21,7 +23,7 @@ pub(crate) struct Attack {
     /// What the connections of other clients begin with.
     pub(crate) greeting: &'static [u8],
     /// Does it, and answers with how often a client was turned away.
-    pub(crate) perform: fn(Pressure, Duration) -> Pin<Box<dyn Future<Output = u64>>>,
+    pub(crate) perform: fn(Pressure, Duration) -> Performed,
 }
 
 /// Many clients of one proxy.
