@@ -177,7 +177,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                 Ok(answer.into_response(Answer::switched(self)))
             }
             Ok(answer) => {
-                (self.0.persists, self.0.announced) = (answer.persists, answer.announced);
+                self.0.persists = answer.persists;
+                self.0.announced = answer.announced.or(self.0.announced);
                 let mut body = Answer::new(self, answer.framing);
                 if !sending.is_done() {
                     // An answer in place of 100 says that the body is not wanted.

@@ -194,7 +194,9 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
     /// Puts together what the body has ready.
     fn gather(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
         let may_more = |sending: &Self| {
-            let room = sending.data.is_empty() && sending.front.rest().len() < ENOUGH;
+            // What is put together now leaves before what is behind it.
+            let in_turn = sending.data.is_empty() && sending.back.is_empty();
+            let room = in_turn && sending.front.rest().len() < ENOUGH;
             // Only one can be put back.
             !sending.ended && room && (sending.begun || sending.first.is_none())
         };

@@ -231,12 +231,27 @@ fn an_answer_in_place_of_100_leaves_the_body_where_it_is() {
     }
 }
 
+#[test]
+fn a_large_chunk_ends_before_the_next_one_begins() {
+    let chunk = "x".repeat(20_000);
+    let mut script = Script::new([""], Then::Silence);
+    let wire = script.wire();
+    // It hesitates between the CR and the LF behind the chunk.
+    (wire.borrow_mut().most, wire.borrow_mut().hesitant) = (1, true);
+    run(async {
+        let body = Frames::new(&[&chunk, "y"]);
+        let mut sending = super::super::Sending::new(&post(), Outgoing::new(body));
+        poll_fn(|context| sending.poll(&mut script, context)).await.expect("sent");
+    });
+    assert!(wire.borrow().text().ends_with("x\r\n1\r\ny\r\n0\r\n\r\n"));
+}
+
 proptest! {
     #[test]
     fn however_little_is_taken_at_once_the_same_is_sent(
         sizes in proptest::collection::vec(prop_oneof![0_usize..40, 16_000_usize..40_000], 0..5),
         known in any::<bool>(),
-        most in prop_oneof![Just(0_usize), 1_usize..50, 10_000_usize..20_000],
+        most in prop_oneof![Just(0_usize), Just(1), 1_usize..50, 10_000_usize..20_000],
         hesitant in any::<bool>(),
     ) {
         let chunks: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
