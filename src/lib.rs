@@ -19,5 +19,6 @@ pub mod proxy;
 pub mod registry;
 pub mod routing;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod worker;

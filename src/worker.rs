@@ -4,12 +4,12 @@
 //! room of a listener. It is told what to do by [`Command`]s, and ends when it
 //! is told to stop and its last connection has ended.
 
+mod connection;
 mod serving;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
-    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -18,29 +18,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
-use bytes::Bytes;
-use futures_util::FutureExt;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
     runtime::LocalRuntime,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::spawn_local,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     deadline::{self, TickerHandle},
-    listener::{
-        self, ClientStream, Farewell, ListenerSettings, Protocol,
-        http1::{self, Moved},
-        http2,
-        proxy_protocol::{HeaderError, introduction},
-    },
-    model::{Peer, Reason},
-    proxy::{Client, ClientService, Proxy},
+    listener::{self, Farewell, ListenerSettings, http1::Moved, proxy_protocol::HeaderError},
+    model::Peer,
+    proxy::Proxy,
+    tls::ServerTls,
 };
-
-use serving::{Open, Serving};
+use connection::{Before, adopt, serve};
 
 /// Time between two complaints in the log.
 const COMPLAINTS: Duration = Duration::from_secs(10);
@@ -54,6 +47,8 @@ pub struct Listening {
     pub address: SocketAddr,
     /// Settings for connections to come.
     pub settings: ArcSwap<ListenerSettings>,
+    /// What it speaks TLS with, if it does.
+    pub tls: ArcSwapOption<ServerTls>,
     /// Connections that may still be opened.
     pub room: Arc<Semaphore>,
 }
@@ -162,11 +157,14 @@ impl Work {
     }
 }
 
-/// How the connections of one listener are told to end.
+/// How the connections of one listener are told to end, and what they have in
+/// common on this worker.
 #[derive(Clone, Default)]
 struct Stop {
     token: CancellationToken,
     farewell: Rc<Cell<Farewell>>,
+    /// Room for TLS handshakes, once there was one.
+    handshakes: Rc<OnceCell<Semaphore>>,
 }
 
 impl Stop {
@@ -285,84 +283,4 @@ async fn listen(work: Work, shared: Arc<Listening>, socket: TcpListener, stop: S
         spawn_local(tasks.track_future(served));
     })
     .await;
-}
-
-/// What has been done with a connection before it is served here.
-enum Before {
-    /// It has been accepted, and nothing has been read.
-    Accepted,
-    /// Another process has served it.
-    Served { announced: Option<SocketAddr>, ahead: Bytes },
-}
-
-/// Serves a connection that another process has accepted.
-async fn adopt(work: Work, shared: Arc<Listening>, moved: MovedClient, stop: Stop) {
-    let MovedClient { announced, connection: Moved { stream, ahead }, .. } = moved;
-    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
-    // A client that has gone meanwhile has no address.
-    let Ok(peer) = stream.peer_addr() else { return };
-    let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else { return };
-    serve(work, shared, stream, peer, Before::Served { announced, ahead }, stop, permit).await;
-}
-
-async fn serve(
-    work: Work,
-    shared: Arc<Listening>,
-    mut stream: tokio::net::TcpStream,
-    peer: SocketAddr,
-    before: Before,
-    stop: Stop,
-    permit: OwnedSemaphorePermit,
-) {
-    let settings = shared.settings.load_full();
-    let _open = Open::begin(Rc::clone(&work.proxy), shared.number);
-    let mut peer = Peer::plain(peer, shared.address);
-    let ahead = match before {
-        Before::Served { announced, ahead } => {
-            peer.announced = announced;
-            ahead
-        }
-        Before::Accepted => match introduction(&mut stream, peer.address, &settings).await {
-            Ok(announced) => {
-                peer.announced = announced;
-                Bytes::new()
-            }
-            Err(HeaderError::Silent) => return,
-            Err(error) => {
-                work.complain(&error, &peer);
-                let client = Client::new(peer, settings);
-                return work.proxy.refused_unread(&client, Reason::ProxyHeaderInvalid);
-            }
-        },
-    };
-    let announced = peer.announced;
-    let session = peer.tls.clone();
-    let client = Client::new(peer, Arc::clone(&settings));
-    let service = ClientService::new(Rc::clone(&work.proxy), client);
-    let recognised = if let Some(session) = &session {
-        Some((Protocol::agreed(session.alpn.as_deref()), ahead))
-    } else if settings.http2.enabled {
-        let patience = settings.head_timeout.into();
-        listener::recognise(stream.socket(), ahead, patience, stop.told()).await
-    } else {
-        Some((Protocol::Http1, ahead))
-    };
-    let Some((protocol, ahead)) = recognised else { return };
-    if protocol == Protocol::Http2 {
-        let answer = |request| service.answer(request).map(Ok::<_, Infallible>);
-        http2::serve(stream, ahead, &settings, answer, stop.told()).await;
-        return;
-    }
-    let service = Serving(service);
-    match http1::serve(stream, ahead, &settings, &service, stop.told()).await {
-        http1::End::Broken(error) => service.note_breach(&error),
-        http1::End::Moved(connection) => {
-            let listener = shared.address;
-            if let Some(movers) = &*work.movers.borrow() {
-                let _ = movers.send(MovedClient { listener, announced, connection });
-            }
-        }
-        http1::End::Closed | http1::End::TimedOut => {}
-    }
-    drop(permit);
 }

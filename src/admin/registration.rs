@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::{Kind, Problem, nearest};
 use crate::{
-    model::{Address, HealthSettings, Host, HumanDuration, Instance, InstanceKey, Origin, Weight},
+    model::{
+        Address, HealthSettings, Host, HumanDuration, Instance, InstanceKey, Origin, Scheme, Weight,
+    },
     registry::{self, Unfit},
     routing::host,
 };
@@ -73,7 +75,8 @@ pub(super) fn parse(body: &[u8], key: InstanceKey, peer: IpAddr) -> Result<Insta
     let origin = match (read.address, read.port) {
         (Some(origin), None) => origin,
         (None, Some(port)) => {
-            Origin { address: Address { host: Host::Ip(peer.to_canonical()), port: port.get() } }
+            let address = Address { host: Host::Ip(peer.to_canonical()), port: port.get() };
+            Origin { address, scheme: Scheme::Http }
         }
         (None, None) => {
             return invalid("/address", "give an address, or a port at the address you call from");

@@ -12,7 +12,9 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::{
@@ -20,6 +22,7 @@ use super::{
     state::{AdminState, Connection},
     succession::{RelayedCall, pass_on},
 };
+use crate::tls::{ServerTls, SharedServerTls};
 
 /// Connections open at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
@@ -40,6 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// cut them off.
 pub async fn serve(
     listener: TcpListener,
+    tls: SharedServerTls,
     admin: AdminState,
     mut relayed: mpsc::Receiver<RelayedCall>,
     shutdown: impl Future<Output = ()>,
@@ -62,9 +66,13 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, ends, slot)) => {
-                let served = connection(stream, ends, router.clone(), admin.clone());
+                let tls = tls.load_full();
+                let (router, admin) = (router.clone(), admin.clone());
                 connections.spawn(async move {
-                    served.await;
+                    match tls {
+                        Some(tls) => encrypted(stream, &tls, ends, router, admin).await,
+                        None => connection(stream, ends, router, admin).await,
+                    }
                     drop(slot);
                 });
             }
@@ -95,6 +103,25 @@ async fn relayed_call(call: RelayedCall, router: Router, admin: AdminState) {
     match stream {
         Ok(stream) => connection(stream, ends, router, admin).await,
         Err(error) => tracing::warn!(%error, "a call that was passed on is lost"),
+    }
+}
+
+/// Serves a connection that begins with a TLS handshake.
+async fn encrypted(
+    stream: TcpStream,
+    tls: &ServerTls,
+    ends: Connection,
+    router: Router,
+    admin: AdminState,
+) {
+    // Without a rule for any name, all are served alike.
+    let acceptor = TlsAcceptor::from(tls.choose(None).1);
+    match timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => connection(stream, ends, router, admin).await,
+        Ok(Err(error)) => {
+            tracing::debug!("no TLS with {} at the admin address: {error}", ends.peer);
+        }
+        Err(_) => tracing::debug!("no TLS with {} in time", ends.peer),
     }
 }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ListenAddress, Network};
+use crate::model::{AdminTlsSettings, ListenAddress, Network};
 
 /// The admin address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,9 @@ pub struct AdminSettings {
     /// pages from reaching this address through DNS rebinding.
     #[schemars(with = "Vec<HostText>")]
     pub allowed_hosts: Vec<String>,
+    /// Speak TLS. Default: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<AdminTlsSettings>,
     /// Accept an address that is not a loopback address without TLS or without
     /// tokens.
     pub insecure: bool,
@@ -38,6 +41,7 @@ impl Default for AdminSettings {
         Self {
             address: ListenAddress(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9900)),
             allowed_hosts: Vec::new(),
+            tls: None,
             insecure: false,
             token: Vec::new(),
             audit_log: None,

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{config::Report, registry::OpenError};
+use crate::{config::Report, registry::OpenError, tls::TlsError};
 
 /// What can keep the proxy from starting.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum Error {
         address: SocketAddr,
         /// What the system said.
         error: io::Error,
+    },
+    /// TLS cannot be spoken at an address.
+    #[error("no TLS at {address}: {error}")]
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong.
+        error: TlsError,
     },
     /// The service manager passed a socket that is no TCP socket.
     #[error("the service manager passed {name:?}, which is no TCP socket: {error}")]

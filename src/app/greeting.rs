@@ -6,19 +6,22 @@ use crate::config::Loaded;
 
 pub(super) fn print(
     loaded: &Loaded,
-    listeners: impl Iterator<Item = SocketAddr>,
+    listeners: impl Iterator<Item = (bool, SocketAddr)>,
     admin: SocketAddr,
 ) {
     let config = &loaded.config;
-    for address in listeners {
-        tracing::info!("clients connect to http://{address}");
+    for (tls, address) in listeners {
+        tracing::info!("clients connect to {}://{address}", scheme(tls));
     }
-    tracing::info!("services register at http://{admin}/api/v1");
+    let tls = config.admin.tls.is_some();
+    tracing::info!("services register at {}://{admin}/api/v1", scheme(tls));
     if !admin.ip().is_loopback() {
         if config.admin.token.is_empty() {
             tracing::warn!("the admin address is not a loopback address and needs no token");
         }
-        tracing::warn!("the admin address is not a loopback address and has no TLS");
+        if !tls {
+            tracing::warn!("the admin address is not a loopback address and has no TLS");
+        }
     }
     let routes = plural(config.route.len(), "route");
     let services = plural(config.service.len(), "service");
@@ -32,6 +35,10 @@ pub(super) fn print(
             "next: portolan register {name}/{name}-1 --address 127.0.0.1:3000, portolan status"
         );
     }
+}
+
+const fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
 fn plural(count: usize, word: &str) -> String {

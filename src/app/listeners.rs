@@ -10,22 +10,31 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Semaphore;
 
 use super::{Error, inherited::InheritedSockets};
 use crate::{
+    admin::AdminSettings,
     listener::{ListenerSettings, bind_set, complete_set},
+    model::{AlpnProtocol, ServerTlsSettings},
+    tls::{Facts, ServerTls, TlsError},
     worker::{Command, Listening, MovedClient, Worker},
 };
 
-/// Sockets that are bound but not yet accepted on.
-pub(super) type Bound = Vec<BoundSet>;
+/// Sockets that are bound but not yet accepted on, and what those that are
+/// open already are to speak TLS with from here on.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) sets: Vec<BoundSet>,
+    renewed: HashMap<SocketAddr, Option<Arc<ServerTls>>>,
+}
 
 /// The sockets of one address.
 #[derive(Debug)]
 pub(super) struct BoundSet {
     settings: ListenerSettings,
+    tls: Option<Arc<ServerTls>>,
     pub(super) address: SocketAddr,
     /// For the workers, each at least one.
     sockets: Vec<TcpListener>,
@@ -87,6 +96,11 @@ impl Listeners {
         open.chain(numbered)
     }
 
+    /// The addresses that are accepted on, and whether TLS is spoken there.
+    pub(super) fn spoken(&self) -> impl Iterator<Item = (bool, SocketAddr)> {
+        self.open.iter().map(|open| (open.settings.tls.is_some(), open.listening.address))
+    }
+
     /// Every address there ever was, by number.
     pub(super) fn numbered(&self) -> &[SocketAddr] {
         &self.numbered
@@ -98,8 +112,9 @@ impl Listeners {
         self.open.iter().flat_map(move |open| open.sockets.iter().map(move |it| (of(open), it)))
     }
 
-    /// Binds those of `wanted` that are not bound yet: all or none. What was
-    /// bound before this process is taken from `inherited`.
+    /// Binds those of `wanted` that are not bound yet, and reads the files that
+    /// all of them need to speak TLS: all or none. What was bound before this
+    /// process is taken from `inherited`.
     pub(super) fn bind(
         &mut self,
         wanted: &[ListenerSettings],
@@ -108,22 +123,33 @@ impl Listeners {
         let is_open = |settings: &&ListenerSettings| {
             self.open.iter().any(|open| open.settings.address == settings.address)
         };
-        let mut bound = Vec::new();
-        for settings in wanted.iter().filter(|settings| !is_open(settings)) {
-            let failed = |error| Error::Bind { address: settings.address.0, error };
-            bound.push(self.bind_one(settings, inherited).map_err(failed)?);
+        let mut sets = Vec::new();
+        let mut renewed = HashMap::new();
+        for settings in wanted {
+            let address = settings.address.0;
+            let open = self.open.iter().find(|open| open.settings.address.0 == address);
+            let before = open.and_then(|open| open.listening.tls.load_full());
+            let tls = load(settings, before.as_deref());
+            let tls = tls.map_err(|error| Error::Tls { address, error })?;
+            if is_open(&settings) {
+                renewed.insert(address, tls);
+                continue;
+            }
+            let failed = |error| Error::Bind { address, error };
+            sets.push(self.bind_one(settings, tls, inherited).map_err(failed)?);
         }
-        for BoundSet { address, .. } in &bound {
+        for BoundSet { address, .. } in &sets {
             if !self.numbered.contains(address) {
                 self.numbered.push(*address);
             }
         }
-        Ok(bound)
+        Ok(Bound { sets, renewed })
     }
 
     fn bind_one(
         &self,
         settings: &ListenerSettings,
+        tls: Option<Arc<ServerTls>>,
         inherited: &mut InheritedSockets,
     ) -> io::Result<BoundSet> {
         let sockets = match inherited.take(settings.address.0, false) {
@@ -132,17 +158,18 @@ impl Listeners {
         };
         let kept = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
         let address = sockets[0].local_addr()?;
-        Ok(BoundSet { settings: settings.clone(), address, sockets, kept })
+        Ok(BoundSet { settings: settings.clone(), tls, address, sockets, kept })
     }
 
     /// Lets the workers accept on `bound`.
     pub(super) fn open(&mut self, bound: Bound, workers: &[Worker]) {
-        for BoundSet { settings, address, sockets, kept } in bound {
+        for BoundSet { settings, tls, address, sockets, kept } in bound.sets {
             let listening = Arc::new(Listening {
                 number: self.numbered.iter().position(|known| *known == address).unwrap_or(0),
                 address,
                 room: Arc::new(Semaphore::new(settings.max_connections.get() as usize)),
                 settings: ArcSwap::from_pointee(settings.clone()),
+                tls: ArcSwapOption::new(tls),
             });
             // After an upgrade to fewer workers, some have several.
             for (worker, socket) in workers.iter().cycle().zip(sockets) {
@@ -159,6 +186,7 @@ impl Listeners {
     pub(super) fn update(
         &mut self,
         wanted: &[ListenerSettings],
+        bound: &Bound,
         workers: &[Worker],
     ) -> Vec<String> {
         let mut changes = Vec::new();
@@ -173,6 +201,10 @@ impl Listeners {
                 changes.push(format!("- listener {}", listening.address));
                 return false;
             };
+            // Before the settings, which say whether it is looked at.
+            if let Some(Some(tls)) = bound.renewed.get(&new.address.0) {
+                listening.tls.store(Some(Arc::clone(tls)));
+            }
             if new != current {
                 resize(&listening.room, current, new);
                 listening.settings.store(Arc::new(new.clone()));
@@ -185,11 +217,58 @@ impl Listeners {
         changes
     }
 
+    /// What the certificates of listeners say, each with the address of its
+    /// listener.
+    pub(super) fn certificates(&self) -> Vec<(String, Facts)> {
+        let mut all = Vec::new();
+        for Open { listening, .. } in &self.open {
+            let tls = listening.tls.load_full().filter(|_| listening.settings.load().tls.is_some());
+            let facts = tls.iter().flat_map(|tls| tls.facts());
+            all.extend(facts.map(|facts| (listening.address.to_string(), facts.clone())));
+        }
+        all
+    }
+
+    /// Reads the files of certificates again. Where any cannot be used, all of
+    /// that listener stay as they were, and it is told why. Blocks.
+    pub(super) fn refresh(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for Open { settings, listening, .. } in &self.open {
+            match load(settings, listening.tls.load_full().as_deref()) {
+                Ok(None) => {}
+                Ok(tls) => listening.tls.store(tls),
+                Err(error) => problems.push(format!("{}: {error}", listening.address)),
+            }
+        }
+        problems
+    }
+
     fn list(&self) {
         let open = self.open.iter().map(|open| &open.listening);
         let open = open.map(|listening| (listening.address, Arc::clone(listening))).collect();
         *self.directory.open.write().unwrap_or_else(PoisonError::into_inner) = open;
     }
+}
+
+/// What `settings` of the admin address say to speak TLS with, if they do.
+pub(super) fn load_admin(
+    settings: &AdminSettings,
+    before: Option<&ServerTls>,
+) -> Result<Option<Arc<ServerTls>>, Error> {
+    let failed = |error| Error::Tls { address: settings.address.0, error };
+    let speaks = &[AlpnProtocol::Http1];
+    let load = |tls| ServerTls::load(&ServerTlsSettings::from(tls), speaks, before).map(Arc::new);
+    settings.tls.as_ref().map(load).transpose().map_err(failed)
+}
+
+/// What `settings` say to speak TLS with, if they do.
+fn load(
+    settings: &ListenerSettings,
+    before: Option<&ServerTls>,
+) -> Result<Option<Arc<ServerTls>>, TlsError> {
+    let speaks = settings.spoken_over_tls();
+    let load = |tls| ServerTls::load(tls, speaks, before).map(Arc::new);
+    settings.tls.as_ref().map(load).transpose()
 }
 
 fn resize(room: &Arc<Semaphore>, old: &ListenerSettings, new: &ListenerSettings) {

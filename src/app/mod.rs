@@ -6,6 +6,7 @@
 //! between, and with `handover` at either end when one process takes over from
 //! another.
 
+mod certificates;
 mod config_watch;
 mod descriptors;
 mod error;

@@ -14,8 +14,14 @@ use tokio::{
 };
 
 use super::{
-    Error, allow_loopback, config_watch::ConfigWatch, handover::Heir, inherited::InheritedSockets,
-    listeners::Listeners, notify::Notifier, program::Program,
+    Error, allow_loopback,
+    certificates::CertificateWatch,
+    config_watch::ConfigWatch,
+    handover::Heir,
+    inherited::InheritedSockets,
+    listeners::{Listeners, load_admin},
+    notify::Notifier,
+    program::Program,
 };
 use crate::{
     admin::{AdminSettings, AdminState},
@@ -29,6 +35,7 @@ use crate::{
     model::{AddressGuard, SharedGuard},
     registry::Registry,
     telemetry::AccessLog,
+    tls::{Facts, SharedServerTls},
     worker::Worker,
 };
 
@@ -47,6 +54,9 @@ pub(super) struct Reloader {
     /// The admin socket and its address in the config file, for a process that
     /// takes over.
     pub(super) admin_socket: (SocketAddr, TcpListener),
+    /// What the admin address speaks TLS with.
+    pub(super) admin_tls: SharedServerTls,
+    pub(super) certificates: CertificateWatch,
     /// How to start such a process, if that can be done.
     pub(super) program: Option<Program>,
     pub(super) notifier: Notifier,
@@ -88,6 +98,12 @@ impl Reloader {
                     }
                     None => return None,
                 },
+                () = self.certificates.tick() => {
+                    let loaded = self.control.loaded();
+                    if self.certificates.changed(&loaded.config).await {
+                        self.renew_certificates(&loaded.config);
+                    }
+                }
                 text = watch.changed() => {
                     if seen.as_ref() == Some(&text) {
                         continue;
@@ -127,6 +143,12 @@ impl Reloader {
             }
             Err(error) => return self.failed(path, error.to_string()),
         };
+        self.certificates.know(&loaded.config);
+        let admin_tls =
+            match load_admin(&loaded.config.admin, self.admin_tls.load_full().as_deref()) {
+                Ok(admin_tls) => admin_tls,
+                Err(error) => return self.failed(path, error.to_string()),
+            };
         let bound =
             match self.listeners.bind(&loaded.config.listener, &mut InheritedSockets::default()) {
                 Ok(bound) => bound,
@@ -138,12 +160,13 @@ impl Reloader {
         // From here on nothing can fail.
         let old = self.control.loaded();
         let mut changes = differences(&old.config, &loaded.config);
-        changes.extend(bound.iter().map(|set| format!("+ listener {}", set.address)));
-        changes.extend(self.listeners.update(&loaded.config.listener, &self.workers));
+        changes.extend(bound.sets.iter().map(|set| format!("+ listener {}", set.address)));
+        changes.extend(self.listeners.update(&loaded.config.listener, &bound, &self.workers));
         self.listeners.open(bound, &self.workers);
         // A new admin address takes a restart. Until then its tokens, or that
         // it needs none, must not open the old one.
         if loaded.config.admin.address == self.settings.borrow().address {
+            self.admin_tls.store(admin_tls);
             self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
         }
         self.prober.configure(&loaded.config.health);
@@ -152,6 +175,7 @@ impl Reloader {
         self.prober.set_guard(guard.clone());
         self.guard.store(Arc::new(guard));
         self.control.configure(Arc::clone(&loaded)).await;
+        self.tell_certificates();
         let needs_restart = needs_restart(&self.first.config, &loaded.config);
         let reloaded = Reloaded {
             listeners: self.listeners.addresses().collect(),
@@ -164,6 +188,33 @@ impl Reloader {
             tracing::warn!("{line} takes effect after a restart");
         }
         ReloadView { changes, needs_restart, ..good(&loaded) }
+    }
+
+    /// Reads certificates, keys and CAs again after they have changed.
+    fn renew_certificates(&self, config: &Config) {
+        let mut problems = self.listeners.refresh();
+        // Where the address is another one, it takes a restart all the same.
+        if config.admin.address == self.settings.borrow().address {
+            match load_admin(&config.admin, self.admin_tls.load_full().as_deref()) {
+                Ok(tls) => self.admin_tls.store(tls),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        problems.extend(self.control.renew_connectors());
+        self.control.certificates_changed(self.certificates_in_use(), problems);
+    }
+
+    /// Tells the control plane which certificates are in use.
+    pub(super) fn tell_certificates(&self) {
+        self.control.certificates(self.certificates_in_use());
+    }
+
+    fn certificates_in_use(&self) -> Vec<(String, Facts)> {
+        let mut all = self.listeners.certificates();
+        if let Some(tls) = &*self.admin_tls.load() {
+            all.extend(tls.facts().iter().map(|facts| ("admin".to_owned(), facts.clone())));
+        }
+        all
     }
 
     fn failed(&self, path: &str, message: String) -> ReloadView {

@@ -10,7 +10,7 @@ use std::{
     thread::available_parallelism,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
     runtime::Runtime,
     sync::{mpsc, watch},
@@ -18,10 +18,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Origin, Running, allow_loopback, descriptors, greeting,
+    Error, Origin, Running, allow_loopback,
+    certificates::CertificateWatch,
+    descriptors, greeting,
     handover::{self, Arrival},
     inherited::{InheritedSockets, admin_socket},
-    listeners::{Bound, Listeners},
+    listeners::{Bound, Listeners, load_admin},
     reload::{Reloader, Requests},
     signals,
 };
@@ -36,6 +38,7 @@ use crate::{
     registry::Registry,
     routing::{self, Publisher},
     telemetry::{AccessLog, Metrics, logging},
+    tls::SharedServerTls,
     worker::Worker,
 };
 
@@ -71,6 +74,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     };
     let Prepared { loaded, workers, publisher, metrics, access_log, audit, .. } = prepared;
     let Prepared { mut listeners, bound, admin, admin_socket, guard, ticker, .. } = prepared;
+    let Prepared { admin_tls, certificates, .. } = prepared;
     let config = &loaded.config;
     signals::survive_file_size_limit();
     let opened = runtime.block_on(Registry::take_over(&config.registry, &inheritance.leases));
@@ -123,10 +127,11 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     let admin_state = AdminState::new(control.clone(), admin_settings, admin, audit);
     let admin_stop = CancellationToken::new();
     let stopped = admin_stop.clone().cancelled_owned();
-    let served = admin::serve(admin_socket, admin_state.clone(), relayed, stopped);
+    let served =
+        admin::serve(admin_socket, Arc::clone(&admin_tls), admin_state.clone(), relayed, stopped);
     let admin_task = runtime.spawn(served);
 
-    greeting::print(&loaded, listeners.addresses(), admin);
+    greeting::print(&loaded, listeners.spoken(), admin);
     let addresses = listeners.addresses().collect();
     let reloader = Reloader {
         control: control.clone(),
@@ -140,10 +145,13 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         registry: registry.clone(),
         admin_state,
         admin_socket: (config.admin.address.0, kept),
+        admin_tls,
+        certificates,
         program,
         notifier,
         first: loaded,
     };
+    reloader.tell_certificates();
     let requests = Requests { reloads: reload_requests, upgrades: upgrade_requests };
     let changes = runtime.spawn(reloader.run(requests));
     let notifications = runtime.spawn(notifier.keep(control.clone(), Arc::clone(&workers)));
@@ -173,6 +181,8 @@ struct Prepared {
     bound: Bound,
     admin: SocketAddr,
     admin_socket: TcpListener,
+    admin_tls: SharedServerTls,
+    certificates: CertificateWatch,
     guard: SharedGuard,
     access_log: AccessLog,
     audit: AuditLog,
@@ -199,6 +209,9 @@ impl Prepared {
         let access_log =
             AccessLog::start(&config.telemetry.access_log).map_err(Error::AccessLog)?;
         let audit = AuditLog::open(config.admin.audit_log.as_deref()).map_err(Error::AuditLog)?;
+        let certificates = CertificateWatch::new(config);
+        let admin_tls = load_admin(&config.admin, None)?;
+        let admin_tls = Arc::new(ArcSwapOption::new(admin_tls));
         let mut listeners = Listeners::new(count);
         let bound = listeners.bind(&config.listener, sockets)?;
         let admin_socket = admin_socket(config.admin.address.0, sockets)?;
@@ -226,6 +239,8 @@ impl Prepared {
             bound,
             admin,
             admin_socket,
+            admin_tls,
+            certificates,
             guard,
             access_log,
             audit,

@@ -1,4 +1,5 @@
-//! Where the admin API is: `http://HOST:PORT`, and who one is to it.
+//! Where the admin API is: `http://HOST:PORT` or `https://HOST:PORT`, and who
+//! one is to it.
 
 use std::{fmt, path::Path, str::FromStr};
 
@@ -6,10 +7,12 @@ use anyhow::Context;
 use http::{HeaderValue, Uri};
 
 use super::exit::UsageError;
+use crate::model::{Host, Scheme};
 
 /// The address of an admin API. The scheme may be left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AdminUrl {
+    scheme: Scheme,
     authority: String,
     host: String,
     port: u16,
@@ -17,6 +20,19 @@ pub(super) struct AdminUrl {
 }
 
 impl AdminUrl {
+    /// Whether TLS is spoken there.
+    pub(super) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
+    /// Who has to be there, where TLS is spoken.
+    pub(super) fn identity(&self) -> Host {
+        match self.host.parse() {
+            Ok(ip) => Host::Ip(ip),
+            Err(_) => Host::Name(self.host.as_str().into()),
+        }
+    }
+
     /// The host to connect to, without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
         &self.host
@@ -50,17 +66,23 @@ impl FromStr for AdminUrl {
         let refused = || format!("{text:?} is no URL of an admin API; write \"http://HOST:PORT\"");
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = full.parse().map_err(|_| refused())?;
-        if uri.scheme_str() != Some("http") {
-            return Err(format!("{text:?}: the admin API is reached by \"http\" only"));
-        }
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            _ => {
+                let how = "the admin API is reached by \"http\" or \"https\"";
+                return Err(format!("{text:?}: {how}"));
+            }
+        };
         let authority = uri.authority().ok_or_else(refused)?;
         if authority.as_str().contains('@') {
             return Err("a token does not go into the URL; set PORTOLAN_TOKEN".to_owned());
         }
         Ok(Self {
+            scheme,
             authority: authority.as_str().to_owned(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(scheme.port()),
             prefix: uri.path().trim_end_matches('/').to_owned(),
         })
     }
@@ -68,7 +90,7 @@ impl FromStr for AdminUrl {
 
 impl fmt::Display for AdminUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.prefix)
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority, self.prefix)
     }
 }
 
@@ -111,6 +133,10 @@ mod tests {
         let behind: AdminUrl = "http://ops.example/edge".parse().expect("a URL with a path");
         assert_eq!((behind.target("/readyz").as_str(), behind.port()), ("/edge/readyz", 80));
 
+        let secure: AdminUrl = "https://ops.example".parse().expect("a secure URL");
+        assert_eq!((secure.is_secure(), secure.port()), (true, 443));
+        assert_eq!(secure.to_string(), "https://ops.example");
+
         let six: AdminUrl = "http://[::1]:9900".parse().expect("an IPv6 URL");
         assert_eq!((six.host(), six.authority()), ("::1", "[::1]:9900"));
     }
@@ -118,7 +144,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_url_is_said() {
         let refused = |text: &str| text.parse::<AdminUrl>().expect_err(text);
-        assert!(refused("https://a:1").contains("\"http\" only"));
+        assert!(refused("ftp://a:1").contains("or \"https\""));
         assert!(refused("http://me:secret@a:1").contains("PORTOLAN_TOKEN"));
         assert!(refused("not a url").contains("write \"http://HOST:PORT\""));
     }

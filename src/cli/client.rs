@@ -1,10 +1,10 @@
 //! A thin client of the admin API: one connection for each call, JSON in and
-//! out, a bearer token, a deadline. Plain HTTP only.
+//! out, a bearer token, a deadline; over TLS where the URL says so.
 //!
 //! It says what went wrong in three kinds, since they call for different
 //! hands: nobody answered, somebody else answered, Portolan said no.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -16,9 +16,17 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
 
 use super::admin_url::AdminUrl;
+use crate::{
+    model::ClientTlsSettings,
+    tls::{Connector, TlsError, is_about_certificate, words},
+};
 
 /// How long a call without a wait of its own may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,12 +34,20 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer of the admin API never is longer than this.
 const MAX_ANSWER: usize = 256 << 20;
 
+/// What a call is carried by.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// Why a call did not bring what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// No connection, or it broke.
     #[error("the admin API at {url} cannot be reached")]
     Unreachable { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+    /// Somebody, who cannot show who it is.
+    #[error("what answers at {url} is not trusted: {why}")]
+    Untrusted { url: String, why: String },
     /// No answer in time.
     #[error("the admin API at {url} did not answer within {}", humantime::format_duration(*.after))]
     Timeout { url: String, after: Duration },
@@ -50,6 +66,9 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => {
                 vec!["is it running? `portolan run` starts it".to_owned(), elsewhere.to_owned()]
+            }
+            Self::Untrusted { .. } => {
+                vec!["the CA of the proxy is given by --ca FILE or PORTOLAN_CA".to_owned()]
             }
             Self::Timeout { .. } | Self::NotPortolan { .. } => vec![elsewhere.to_owned()],
             Self::Refused(problem) => problem.advice(),
@@ -152,12 +171,29 @@ pub(super) struct Client {
     url: AdminUrl,
     shown: Arc<str>,
     token: Option<HeaderValue>,
+    /// How TLS is spoken, if it is.
+    connector: Option<Connector>,
 }
 
 impl Client {
     /// `token` is the whole value of `Authorization`.
     pub(super) fn new(url: AdminUrl, token: Option<HeaderValue>) -> Self {
-        Self { shown: url.to_string().into(), url, token }
+        Self { shown: url.to_string().into(), url, token, connector: None }
+    }
+
+    /// The same, which trusts those that the CAs in the file `ca` vouch for, or
+    /// those of the system.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub(super) fn trusting(self, ca: Option<&Path>) -> Result<Self, TlsError> {
+        if !self.url.is_secure() {
+            return Ok(self);
+        }
+        let ca = ca.map(Path::to_owned);
+        let connector = Connector::load(ClientTlsSettings { ca, ..Default::default() })?;
+        Ok(Self { connector: Some(connector), ..self })
     }
 
     /// Whether the proxy is on this machine, as far as its address tells.
@@ -225,6 +261,18 @@ impl Client {
     ) -> Result<http::Response<Incoming>, ClientError> {
         let connected = TcpStream::connect((self.url.host(), self.url.port())).await;
         let stream = connected.map_err(|source| self.unreachable(source))?;
+        let identity = self.url.identity();
+        let tls = self.connector.as_ref().and_then(|connector| connector.for_host(&identity));
+        let stream: Box<dyn Stream> = match tls {
+            Some((config, name)) => {
+                let shaken = TlsConnector::from(config).connect(name, stream).await;
+                Box::new(shaken.map_err(|error| self.untrusted(&error))?)
+            }
+            None if self.url.is_secure() => {
+                return Err(self.unreachable("there is no way to speak TLS to it"));
+            }
+            None => Box::new(stream),
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|source| self.unreachable(source))?;
@@ -252,6 +300,14 @@ impl Client {
         }
         let request = request.body(Full::new(body)).map_err(|source| self.unreachable(source))?;
         sender.send_request(request).await.map_err(|source| self.unreachable(source))
+    }
+
+    fn untrusted(&self, error: &std::io::Error) -> ClientError {
+        if is_about_certificate(error) {
+            ClientError::Untrusted { url: self.shown.to_string(), why: words(error) }
+        } else {
+            self.unreachable(format!("it does not speak TLS: {}", words(error)))
+        }
     }
 
     fn unreachable(

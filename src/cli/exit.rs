@@ -65,6 +65,7 @@ impl Exit {
             return match error {
                 ClientError::Unreachable { .. }
                 | ClientError::Timeout { .. }
+                | ClientError::Untrusted { .. }
                 | ClientError::NotPortolan { .. } => Self::Unreachable,
                 ClientError::Refused(_) => Self::No,
             };

@@ -7,6 +7,7 @@
 //! program could.
 
 mod admin_url;
+mod cert;
 mod check;
 mod client;
 mod config_file;
@@ -83,6 +84,9 @@ struct Global {
     #[arg(long, global = true, env = "PORTOLAN_ADMIN", value_name = "URL")]
     #[arg(hide_env_values = true, default_value = "http://127.0.0.1:9900")]
     admin: AdminUrl,
+    /// The CA that vouches for the admin API at an https URL [default: those of the system]
+    #[arg(long, global = true, env = "PORTOLAN_CA", value_name = "FILE", hide_env_values = true)]
+    ca: Option<PathBuf>,
     /// A file with the token for the admin API [or the variable PORTOLAN_TOKEN]
     #[arg(long, global = true, env = "PORTOLAN_TOKEN_FILE", value_name = "FILE")]
     #[arg(hide_env_values = true)]
@@ -157,6 +161,9 @@ lost. Exit code 1 if it does not; the running process goes on then.")]
     /// Tell what goes into proxy.toml
     #[command(subcommand)]
     Config(schema::ConfigVerb),
+    /// Make certificates for trying TLS out
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
     /// Make a token for the admin API
     #[command(after_help = "\
 Examples:
@@ -239,6 +246,7 @@ impl Cli {
             Verb::Registry(verb) => verb.perform(self.global.config_file()),
             Verb::Healthcheck => self.ask(healthcheck::ask),
             Verb::Config(verb) => verb.perform(),
+            Verb::Cert(verb) => verb.perform(),
             Verb::Token(args) => args.perform(),
             Verb::Help(args) => args.perform(),
             Verb::Completions { shell } => Ok(completions(*shell)),
@@ -269,7 +277,7 @@ impl Global {
 
     fn client(&self) -> anyhow::Result<Client> {
         let token = admin_url::authorization(self.token_file.as_deref())?;
-        Ok(Client::new(self.admin.clone(), token))
+        Ok(Client::new(self.admin.clone(), token).trusting(self.ca.as_deref())?)
     }
 }
 

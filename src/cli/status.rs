@@ -7,7 +7,7 @@ use super::{
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
 use crate::{
-    control::view::{LedgerView, StatusView, StoreView},
+    control::view::{CertificateView, LedgerView, StatusView, StoreView},
     model::InstanceState,
 };
 
@@ -73,6 +73,9 @@ fn facts(view: &StatusView) -> Columns {
     fact("process", view.pid.to_string().into());
     fact("config", config(view));
     fact("store", store(&view.store));
+    for (index, certificate) in view.certificates.iter().enumerate() {
+        fact(if index == 0 { "certificates" } else { "" }, shown_certificate(certificate));
+    }
     fact("workers", view.workers.to_string().into());
     fact("routes", view.routes.to_string().into());
     fact("services", view.services.to_string().into());
@@ -96,6 +99,21 @@ fn config(view: &StatusView) -> Cell {
     } else {
         Cell::styled(BAD, format!("{read}; what is on disk now was refused"))
     }
+}
+
+/// `0.0.0.0:8443 shop.example, 61 days left, certs/shop.pem`.
+fn shown_certificate(certificate: &CertificateView) -> Cell {
+    let CertificateView { listener, file, names, days_left, .. } = certificate;
+    let name = names.first().map_or("no name", String::as_str);
+    let more =
+        if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
+    let left = match days_left {
+        ..=-1 => "expired".to_owned(),
+        1 => "1 day left".to_owned(),
+        days => format!("{days} days left"),
+    };
+    let text = format!("{listener} {name}{more}, {left}, {file}");
+    if *days_left < 14 { Cell::styled(BAD, text) } else { text.into() }
 }
 
 /// `writable, 1204 instances, commit p50 0.4 ms p99 2.1 ms, last snapshot 3 min

@@ -53,7 +53,7 @@ fn every_verb_of_the_docs_parses() {
 fn what_makes_no_sense_is_a_usage_error() {
     for words in [
         "dance",
-        "status --admin https://x:1",
+        "status --admin ftp://x:1",
         "register orders --address 1.2.3.4:5",
         "register orders/a --address 1.2.3.4:5 --weight 0",
         "register orders/a --address 1.2.3.4:5 --ttl 10",

@@ -182,7 +182,7 @@ codes! {
     "The list of listeners is empty: nobody could connect. Leave `listener` out to listen at the default address."
 
     AdminExposed "P0310" Error "Admin address open to other machines"
-    "Whoever reaches the admin address can change where requests go. Off the loopback interface that takes tokens and encryption, and the admin address does not speak TLS yet. Listen on 127.0.0.1, or, where the network is trusted or a TLS proxy stands in front, say `insecure = true` in `[admin]`."
+    "Whoever reaches the admin address can change where requests go. Off the loopback interface that takes tokens and encryption: `[[admin.token]]` and `tls` in `[admin]`. Listen on 127.0.0.1, or, where the network is trusted or a TLS proxy stands in front, say `insecure = true` in `[admin]`."
 
     TokenServices "P0311" Error "Token may register nothing"
     "A token of scope `register` may register the services that its `services` list names (`\"*\"` stands for all). Without the list it could do no more than one of scope `read`."
@@ -204,6 +204,24 @@ codes! {
 
     SameEndpoint "P0317" Warning "Endpoint listed twice"
     "A service lists an address once; a second time changes nothing. To give one instance more requests than another, register it with a weight."
+
+    TlsFiles "P0330" Error "Certificate, key or CA cannot be used"
+    "A file is not there, may not be read, is not PEM, or a key is not that of its certificate. Nothing is served without: a listener that cannot ask clients for a certificate as it should must not do without one. `portolan cert dev` makes files to try things out."
+
+    CertificateTime "P0331" Warning "Certificate expires soon, or does not hold"
+    "Clients refuse a certificate before and after its time. Fewer than 14 days are left, or the clock of this machine is wrong. Changed files are taken over as they are written, without a reload."
+
+    CertificateNames "P0332" Warning "Certificate without a name"
+    "Clients compare the host of a URL with the subject alternative names of the certificate and with nothing else, so one without is refused by all of them. It is still shown to those that ask for no name."
+
+    KeyForAll "P0333" Warning "Every user may use the key"
+    "The permissions of a private key let every user of the machine read it, and with it pass as this server. `chmod o=` takes that away."
+
+    RedirectCircle "P0334" Error "Redirect to itself"
+    "`redirect_to_https` is for a listener in the clear beside the one that speaks TLS. On one that speaks TLS, clients would be sent from https to https without end."
+
+    Unverified "P0335" Warning "Instances are not verified"
+    "With `verify = false` whoever answers at the address of an instance is taken for it, so encryption keeps out only those who do no more than listen. Name the CA of the instances as `ca`; `server_name` is for instances that have a certificate for another name than that of their address."
 }
 
 impl Code {

@@ -35,10 +35,11 @@ use crate::{
     health::{LastProbe, Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        ServiceName, ServiceSettings,
+        Origin, ServiceName, ServiceSettings,
     },
     registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
+    tls::Connectors,
 };
 
 /// What a change asks of the prober.
@@ -74,6 +75,8 @@ pub(super) struct Catalog {
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
+    /// How TLS is spoken to instances.
+    pub(super) connectors: Connectors,
 }
 
 /// A slot of the table and what belongs there now.
@@ -100,6 +103,7 @@ impl Catalog {
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
+            connectors: Connectors::default(),
         }
     }
 
@@ -189,15 +193,18 @@ impl Catalog {
         let service = self.service(&name);
         let layers = [&instance.health, &service.settings.health, &defaults_health];
         let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
-        let address = instance.origin.address.clone();
+        let Origin { address, scheme } = instance.origin.clone();
         let checked = source != Source::File;
-        let endpoint = Arc::new(Endpoint::new(instance.key(), generation, address, checked));
+        let endpoint = Endpoint::new(instance.key(), generation, address, checked);
+        let endpoint = Arc::new(endpoint.speaking(scheme));
+        let tls = self.connector(&name, scheme);
         let mut entry = Entry {
             instance,
             source,
             generation,
             owner,
             endpoint: Arc::clone(&endpoint),
+            tls,
             check,
             findings: Findings::default(),
             lease,
@@ -212,7 +219,7 @@ impl Catalog {
             standing: Standing::default(),
             window: Window::default(),
         };
-        let policy = Arc::clone(&service.policy);
+        let policy = Arc::clone(&self.service(&name).policy);
         self.watch.begin(&endpoint, &policy);
         let known = self.carry_on(&mut entry, now);
         self.service(&name).entries.insert(id.clone(), entry);

@@ -19,6 +19,7 @@ use crate::{
         InstanceState, LeaseStatus, Probe, ServicePolicy, ServiceSettings, Verdict,
     },
     routing::{Service, ServiceState, Slot},
+    tls::Connector,
 };
 
 /// Where an instance came from.
@@ -99,6 +100,8 @@ pub(super) struct Entry {
     pub(super) generation: u64,
     pub(super) owner: Option<String>,
     pub(super) endpoint: Arc<Endpoint>,
+    /// How it is probed, where TLS is spoken.
+    pub(super) tls: Option<Connector>,
     pub(super) check: HealthCheck,
     pub(super) findings: Findings,
     pub(super) lease: Lease,
@@ -148,6 +151,7 @@ impl Entry {
             address: self.endpoint.address.clone(),
             checked: self.endpoint.checked,
             check: self.check.clone(),
+            tls: self.tls.clone(),
         }
     }
 

@@ -142,6 +142,7 @@ impl Control {
             draining: AtomicBool::new(false),
             predecessor: Predecessor::default(),
             hurry: watch::Sender::new(false),
+            certificates: RwLock::default(),
             warm: AtomicBool::new(registry.restored == 0),
         });
         let watcher = publisher.watcher();

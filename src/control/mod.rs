@@ -2,6 +2,7 @@
 //! the handle that the admin API has on both.
 
 mod catalog;
+mod certificates;
 mod compile;
 pub mod diagnosis;
 mod entry;

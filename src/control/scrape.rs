@@ -75,7 +75,10 @@ impl Control {
         let probes = shared.prober.counts();
         let store = self.registry.store_report();
         let published = shared.publish_nanos.load(Ordering::Relaxed);
+        let certificates = shared.certificates();
         Scrape {
+            certificates: certificates.scrape(),
+            certificate_reloads: certificates.reloads(),
             build: BuildScrape {
                 version: env!("CARGO_PKG_VERSION").into(),
                 revision: option_env!("PORTOLAN_REVISION").unwrap_or("unknown").into(),

@@ -11,7 +11,9 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{catalog::Catalog, happening::EventLog, predecessor::Predecessor};
+use super::{
+    catalog::Catalog, certificates::Certificates, happening::EventLog, predecessor::Predecessor,
+};
 use crate::{
     config::Loaded,
     health::Prober,
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     pub(super) predecessor: Predecessor,
     /// Whether calls that wait are answered at once.
     pub(super) hurry: watch::Sender<bool>,
+    /// Certificates in use, and what was wrong with those that should be.
+    pub(super) certificates: RwLock<Certificates>,
     /// Whether every instance known at the start has been probed, or enough
     /// time has passed.
     pub(super) warm: AtomicBool,

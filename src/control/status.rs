@@ -95,6 +95,7 @@ impl Control {
             departures: shared.catalog().departures.shown().map(departure_view).collect(),
             connections: shared.metrics.connections(),
             store: store_view(&store),
+            certificates: shared.certificates().views(SystemTime::now()),
             attention,
         }
     }
@@ -127,6 +128,7 @@ impl Control {
         if !needs_restart.is_empty() {
             sentences.push(format!("only a restart brings about {}", needs_restart.join(", ")));
         }
+        sentences.extend(self.shared.certificates().complaints(SystemTime::now()));
         let stretch = self.shared.prober.stretch();
         if stretch > 1.05 {
             sentences.push(format!(

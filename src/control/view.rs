@@ -5,6 +5,7 @@
 //! two cannot drift apart. Times are milliseconds; instants are given as the
 //! age they had when the answer was made, so that no clocks are compared.
 
+mod certificate;
 mod departure;
 mod store;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::store::StoreView;
 use crate::model::{Instance, InstanceState};
+pub use certificate::CertificateView;
 
 pub use changes::{DiagnosticView, ReloadView, UpgradeView};
 pub use departure::{DepartureView, LeavingView};
@@ -204,6 +206,9 @@ pub struct StatusView {
     pub connections: u64,
     /// The store of the registry.
     pub store: StoreView,
+    /// Certificates that clients are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateView>,
     /// What needs a person, in sentences; empty when nothing does.
     pub attention: Vec<String>,
 }
@@ -316,7 +321,7 @@ pub struct EventView {
     /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
     /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
-    /// `upgrade_refused`.
+    /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -49,6 +49,9 @@ pub(super) enum HttpFailure {
     /// No answer in time.
     #[error("no answer within {}", HumanDuration(*.within))]
     Timeout { within: Duration },
+    /// No TLS, or with somebody else.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A status that is not expected.
     #[error("{status}{}", Quoted(.body))]
     Status { status: u16, body: Vec<u8> },

@@ -13,16 +13,21 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Target,
     dial::{Deadline, Dialer},
     failure::{Failure, HttpFailure, shown_path},
 };
-use crate::model::{AddressGuard, StatusSet};
+use crate::{
+    model::{AddressGuard, StatusSet},
+    tls::{Connector, words},
+};
 
 /// How much of a body is searched for the expected text, in bytes.
 const BODY_LIMIT: usize = 64 << 10;
@@ -61,7 +66,16 @@ impl HttpProbe<'_> {
         let failed = |why| Failure::Http { path: shown_path(self.path), why };
         let request = self.request(target).map_err(|e| failed(HttpFailure::Unsendable(e)))?;
         let stream = dialer.dial(target, guard, deadline).await?;
-        let status = timeout_at(deadline.at, self.exchange(stream, request, deadline))
+        let exchange = async {
+            match &target.tls {
+                None => self.exchange(stream, request, deadline).await,
+                Some(connector) => {
+                    let stream = secure(stream, target, connector).await?;
+                    self.exchange(stream, request, deadline).await
+                }
+            }
+        };
+        let status = timeout_at(deadline.at, exchange)
             .await
             .unwrap_or(Err(HttpFailure::Timeout { within: deadline.within }))
             .map_err(failed)?;
@@ -71,7 +85,8 @@ impl HttpProbe<'_> {
     fn request(self, target: &Target) -> Result<Request<Empty<Bytes>>, ::http::Error> {
         let host = match (self.host, target.port()) {
             (Some(host), _) => host.to_owned(),
-            (None, 80) => target.address.host.to_string(),
+            (None, 80) if target.tls.is_none() => target.address.host.to_string(),
+            (None, 443) if target.tls.is_some() => target.address.host.to_string(),
             (None, port) => format!("{}:{port}", target.address.host),
         };
         // Parsed as a path, so that no spelling of it names another host.
@@ -86,7 +101,7 @@ impl HttpProbe<'_> {
 
     async fn exchange(
         self,
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
         request: Request<Empty<Bytes>>,
         deadline: Deadline,
     ) -> Result<StatusCode, HttpFailure> {
@@ -136,6 +151,19 @@ impl HttpProbe<'_> {
             }
         }
     }
+}
+
+/// Speaks TLS over `stream`, as requests do.
+async fn secure(
+    stream: TcpStream,
+    target: &Target,
+    connector: &Connector,
+) -> Result<TlsStream<TcpStream>, HttpFailure> {
+    let unusable =
+        || HttpFailure::Tls("the certificates that are configured cannot be used".into());
+    let (config, name) = connector.for_host(&target.address.host).ok_or_else(unusable)?;
+    let shaken = TlsConnector::from(config).connect(name, stream).await;
+    shaken.map_err(|error| HttpFailure::Tls(words(&error)))
 }
 
 /// Reads on until the body ends, `limit` bytes are read or `wanted` is found.

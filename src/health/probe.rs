@@ -14,7 +14,10 @@ use super::{
     http::HttpProbe,
     tcp,
 };
-use crate::model::{Address, AddressGuard, EndpointId, HealthCheck, Probe, ServiceName};
+use crate::{
+    model::{Address, AddressGuard, EndpointId, HealthCheck, Probe, ServiceName},
+    tls::Connector,
+};
 
 /// Bounds on what a check may ask for. Registrations carry checks, so neither
 /// a busy loop nor an instant past the end of time may follow from one.
@@ -34,6 +37,8 @@ pub struct Target {
     pub checked: bool,
     /// The probe, its times and thresholds.
     pub check: HealthCheck,
+    /// How TLS is spoken there, if it is.
+    pub tls: Option<Connector>,
 }
 
 impl Target {

@@ -229,6 +229,6 @@ pub(super) mod tests {
         let address: Address = address.parse().expect("an address");
         let check = HealthCheck::resolve(&[settings]);
         let service = "orders".parse().expect("a name");
-        Target { endpoint: new_id(), service, address, checked: true, check }
+        Target { endpoint: new_id(), service, address, checked: true, check, tls: None }
     }
 }

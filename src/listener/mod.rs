@@ -11,6 +11,7 @@ pub mod proxy_protocol;
 mod settings;
 mod socket;
 mod stream;
+pub mod tls;
 
 pub use accept::accept;
 pub use farewell::Farewell;

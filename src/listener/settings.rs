@@ -4,14 +4,16 @@ mod http2;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
+    num::{NonZeroU16, NonZeroU32},
 };
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ByteSize, HumanDuration, ListenAddress, Network};
+use crate::model::{
+    AlpnProtocol, ByteSize, HumanDuration, ListenAddress, Network, ServerTlsSettings,
+};
 
 pub use http2::Http2Settings;
 
@@ -46,6 +48,14 @@ pub struct ListenerSettings {
     pub proxy_status: ProxyStatus,
     /// HTTP/2.
     pub http2: Http2Settings,
+    /// Speak TLS. Default: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTlsSettings>,
+    /// Answer every request with a redirect (308) to the same host and path at
+    /// `https://`, and `https_port`.
+    pub redirect_to_https: bool,
+    /// The port that `redirect_to_https` leads to.
+    pub https_port: NonZeroU16,
     /// Load balancers in front that say in a PROXY protocol header whose
     /// connection they pass on. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +110,18 @@ impl ProxyProtocolSettings {
     }
 }
 
+impl ListenerSettings {
+    /// What is spoken to clients over TLS, the best first.
+    #[must_use]
+    pub const fn spoken_over_tls(&self) -> &'static [AlpnProtocol] {
+        if self.http2.enabled {
+            &[AlpnProtocol::Http2, AlpnProtocol::Http1]
+        } else {
+            &[AlpnProtocol::Http1]
+        }
+    }
+}
+
 impl Default for ListenerSettings {
     fn default() -> Self {
         Self {
@@ -114,6 +136,9 @@ impl Default for ListenerSettings {
             forwarded: ForwardedStyle::default(),
             proxy_status: ProxyStatus::default(),
             http2: Http2Settings::default(),
+            tls: None,
+            redirect_to_https: false,
+            https_port: const { NonZeroU16::new(443).unwrap() },
             proxy_protocol: None,
         }
     }

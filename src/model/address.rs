@@ -33,7 +33,7 @@ pub enum ParseAddressError {
         text: String,
     },
     /// The scheme is not one that is spoken to instances.
-    #[error("{text:?} has the scheme {scheme:?}; instances are reached by \"http\"")]
+    #[error("{text:?} has the scheme {scheme:?}; instances are reached by \"http\" or \"https\"")]
     BadScheme {
         /// What was written.
         text: String,
@@ -154,27 +154,61 @@ impl fmt::Debug for Address {
     }
 }
 
-/// An address and the scheme spoken there, written as `http://10.0.0.5:8080`
-/// or, for `http`, as `10.0.0.5:8080`.
+/// What is spoken at an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// In the clear.
+    #[default]
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that a URL without one means.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// An address and the scheme spoken there, written as `http://10.0.0.5:8080`,
+/// `https://10.0.0.5:8443` or, for `http`, as `10.0.0.5:8080`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin {
     /// Where to connect.
     pub address: Address,
+    /// What is spoken there.
+    pub scheme: Scheme,
 }
 
 impl FromStr for Origin {
     type Err = ParseAddressError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rest = match text.split_once("://") {
-            None => text,
-            Some(("http", rest)) => rest.strip_suffix('/').unwrap_or(rest),
+        let plain = |rest: &'_ str| rest.strip_suffix('/').unwrap_or(rest).to_owned();
+        let (scheme, rest) = match text.split_once("://") {
+            None => (Scheme::Http, text.to_owned()),
+            Some(("http", rest)) => (Scheme::Http, plain(rest)),
+            Some(("https", rest)) => (Scheme::Https, plain(rest)),
             Some((scheme, _)) => {
                 let scheme = scheme.to_owned();
                 return Err(ParseAddressError::BadScheme { text: text.to_owned(), scheme });
             }
         };
-        Ok(Self { address: rest.parse()? })
+        Ok(Self { address: rest.parse()?, scheme })
     }
 }
 
@@ -193,7 +227,7 @@ impl From<Origin> for String {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.address)
+        write!(f, "{}://{}", self.scheme.as_str(), self.address)
     }
 }
 
@@ -212,7 +246,7 @@ impl JsonSchema for Origin {
             "type": "string",
             "format": "origin",
             "description": "Where an instance listens.",
-            "examples": ["http://10.0.0.5:8080", "10.0.0.5:8080"]
+            "examples": ["http://10.0.0.5:8080", "10.0.0.5:8080", "https://10.0.0.5:8443"]
         })
     }
 }
@@ -246,6 +280,11 @@ mod tests {
 
     #[test]
     fn the_scheme_may_be_left_out() {
+        let secure: Origin = "https://a.example:443/".parse().expect("a scheme");
+        assert_eq!(
+            (secure.scheme, secure.to_string()),
+            (Scheme::Https, "https://a.example:443".to_owned())
+        );
         let plain: Origin = "10.0.0.5:8080".parse().expect("no scheme");
         assert_eq!(Ok(plain), "http://10.0.0.5:8080/".parse());
     }

@@ -12,7 +12,7 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Ending, InstanceKey, Outcomes};
+use super::{Address, Ending, InstanceKey, Outcomes, Scheme};
 
 /// Names an endpoint within this process; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,8 @@ pub struct Endpoint {
     pub generation: u64,
     /// Where to connect.
     pub address: Address,
+    /// What is spoken there.
+    pub scheme: Scheme,
     /// Whether its address is held to the rules for registered instances;
     /// false for those that the config file names.
     pub checked: bool,
@@ -115,6 +117,7 @@ impl Endpoint {
             instance,
             generation,
             address,
+            scheme: Scheme::Http,
             checked,
             outcomes: Outcomes::default(),
             retired: AtomicBool::new(false),
@@ -126,6 +129,12 @@ impl Endpoint {
             lost: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
+    }
+
+    /// The same, with `scheme` spoken there.
+    #[must_use]
+    pub fn speaking(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
     }
 
     /// Requests, streams and tunnels that this endpoint is serving, over all

@@ -16,8 +16,9 @@ mod peer;
 mod policy;
 mod quantity;
 mod reason;
+mod tls;
 
-pub use address::{Address, Host, Origin, ParseAddressError};
+pub use address::{Address, Host, Origin, ParseAddressError, Scheme};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
@@ -35,3 +36,7 @@ pub use policy::{
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
+pub use tls::{
+    AdminTlsSettings, AlpnProtocol, CertificateFiles, ClientAuth, ClientTlsSettings,
+    HandshakeFailure, HostRules, HostTlsSettings, ServerTlsSettings, TlsVersion,
+};

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use super::HostRules;
+
 /// What is known of a client connection before its first request.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -50,9 +52,23 @@ pub struct TlsSession {
     pub alpn: Option<Arc<str>>,
     /// Which of the listener's rules for client certificates held: their
     /// number, the listener's own being 0.
-    pub policy: usize,
+    pub rule: usize,
+    /// The rules by host, if there are several.
+    pub rules: Option<Arc<HostRules>>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
     /// The certificate that the client has shown, which was verified.
     pub client: Option<Arc<ClientCertificate>>,
+}
+
+impl TlsSession {
+    /// Whether a request for `host` is to be made over another connection: the
+    /// rule for client certificates that holds for it is not the one that this
+    /// one was held to (RFC 9110 section 7.4).
+    #[must_use]
+    pub fn misdirects(&self, host: &str) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.of(host) != self.rule)
+    }
 }
 
 /// A client's certificate, as far as instances are told of it.

@@ -68,6 +68,9 @@ reasons! {
     TargetTooLong = "target_too_long", Some(414);
     /// An `Expect` other than `100-continue`.
     ExpectationRefused = "expectation_refused", Some(417);
+    /// The host has another rule for client certificates than the connection
+    /// was held to.
+    Misdirected = "misdirected", Some(421);
     /// The request head is larger, or has more fields, than the listener
     /// allows.
     HeadTooLarge = "head_too_large", Some(431);
@@ -83,6 +86,10 @@ reasons! {
     ConnectRefused = "connect_refused", Some(502);
     /// The connection could not be opened for another reason.
     ConnectFailed = "connect_failed", Some(502);
+    /// The certificate of the instance does not verify.
+    TlsCertificateError = "tls_certificate_error", Some(502);
+    /// The TLS handshake with the instance failed.
+    TlsProtocolError = "tls_protocol_error", Some(502);
     /// The name of the instance could not be resolved.
     DnsError = "dns_error", Some(502);
     /// The instance resolves to an address that the address rules forbid.
@@ -152,6 +159,7 @@ impl Reason {
             | Self::RequestTooLarge
             | Self::TargetTooLong
             | Self::ExpectationRefused
+            | Self::Misdirected
             | Self::HeadTooLarge
             | Self::CodingRefused
             | Self::VersionRefused
@@ -160,6 +168,8 @@ impl Reason {
             Self::InternalError
             | Self::ConnectRefused
             | Self::ConnectFailed
+            | Self::TlsCertificateError
+            | Self::TlsProtocolError
             | Self::DnsError
             | Self::AddressDenied
             | Self::UpstreamReset

@@ -64,6 +64,8 @@ pub(super) struct Fields {
     pub(super) hop_by_hop: bool,
     /// A field by which proxies tell each other of the client.
     pub(super) forwarded: bool,
+    /// A field by which instances are told of the client's certificate.
+    pub(super) client_cert: bool,
     /// A field that only the proxy sets.
     pub(super) own: bool,
     /// A name with `_`, which some take for `-`.
@@ -125,6 +127,13 @@ pub(super) fn admit<B>(request: &Request<B>, client: &Client) -> Result<Admitted
             host => host,
         },
     };
+    // RFC 9110 section 15.5.20.
+    if let Some(tls) = &client.peer.tls
+        && tls.misdirects(host.as_ref().map_or("", CanonicalHost::as_str))
+    {
+        let detail = "this host wants another connection, by its own name";
+        return Err(Failure::new(Reason::Misdirected, detail));
+    }
     let (mut for_proxy, mut max_forwards) = (false, None);
     if *request.method() == Method::OPTIONS {
         max_forwards = forwards_left(request.headers())?;
@@ -156,6 +165,8 @@ fn refuse_disguise(name: &str) -> Result<(), Failure> {
     let plain = name.replace('_', "-");
     let disguise = is_told_by(&plain)
         || plain.starts_with("x-portolan-")
+        || plain.starts_with("client-cert")
+        || plain.starts_with("x-client-cert-")
         || matches!(
             plain.as_str(),
             "connection"
@@ -227,6 +238,11 @@ fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
                 fields.via = true;
                 passages += passages_in(value);
             }
+            "client-cert"
+            | "client-cert-chain"
+            | "x-client-cert-subject"
+            | "x-client-cert-san"
+            | "x-client-cert-sha256" => fields.client_cert = true,
             "x-request-id" => fields.request_id = true,
             "accept" if !matches!(fields.form, Form::Grpc(_)) => {
                 fields.form = Form::accepted(value);

@@ -44,6 +44,13 @@ impl From<ConnectError> for Failure {
             ConnectError::Denied(_) => {
                 Self::new(Reason::AddressDenied, "the address of the instance is not allowed")
             }
+            ConnectError::Tls { certificate: true, .. } => Self::new(
+                Reason::TlsCertificateError,
+                "the certificate of the instance does not verify",
+            ),
+            ConnectError::Tls { .. } => {
+                Self::new(Reason::TlsProtocolError, "the instance does not speak TLS as it should")
+            }
             ConnectError::Exhausted(_) => {
                 Self::new(Reason::ProxyExhausted, "the proxy has no connection left")
             }

@@ -109,6 +109,9 @@ async fn forward(
     if admitted.for_proxy {
         return Ok(Outcome::Options);
     }
+    if client.settings.redirect_to_https {
+        return to_https(&request, &admitted, client);
+    }
     // RFC 6455 section 4.1. An upgrade with a body would be two messages in one.
     admitted.fields.websocket &=
         request.method() == Method::GET && http_body::Body::is_end_stream(request.body());
@@ -145,6 +148,24 @@ async fn forward(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(Outcome::Answer(Box::new(Answer { response, policy, upgrade })))
+}
+
+/// The redirect of a listener that answers with nothing else.
+fn to_https(
+    request: &Request<impl http_body::Body>,
+    admitted: &Admitted,
+    client: &Client,
+) -> Result<Outcome, Failure> {
+    let host = admitted.host();
+    if host.is_empty() {
+        return Err(Failure::invalid("a redirect needs a Host"));
+    }
+    let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let location = match client.settings.https_port.get() {
+        443 => format!("https://{host}{target}"),
+        port => format!("https://{host}:{port}{target}"),
+    };
+    Ok(Outcome::Redirect { status: 308, location })
 }
 
 enum Choice {

@@ -24,10 +24,26 @@ const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// Fields by which instances are told of the client's certificate. They are
+/// never those of a client.
+const CLIENT_CERTIFICATE: [HeaderName; 5] = [
+    CLIENT_CERT,
+    HeaderName::from_static("client-cert-chain"),
+    X_CLIENT_CERT_SUBJECT,
+    X_CLIENT_CERT_SAN,
+    X_CLIENT_CERT_SHA256,
+];
+/// RFC 9440 section 2.2.
+pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+pub(super) const X_CLIENT_CERT_SUBJECT: HeaderName =
+    HeaderName::from_static("x-client-cert-subject");
+pub(super) const X_CLIENT_CERT_SAN: HeaderName = HeaderName::from_static("x-client-cert-san");
+pub(super) const X_CLIENT_CERT_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
+
 /// Fields that no `Connection` field can remove: they frame the message, carry
 /// its authority, or are the proxy's own word.
 fn is_protected(token: &str) -> bool {
-    const PROTECTED: [&str; 13] = [
+    const PROTECTED: [&str; 14] = [
         "host",
         "content-length",
         "content-type",
@@ -41,6 +57,7 @@ fn is_protected(token: &str) -> bool {
         "x-real-ip",
         "te",
         "trailer",
+        "client-cert",
     ];
     PROTECTED.iter().any(|name| token.eq_ignore_ascii_case(name))
         || token.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("x-forwarded-"))
@@ -93,6 +110,7 @@ pub(super) fn to_instance(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
+    client_certificate(headers, fields, client);
     if fields.own {
         remove_own(headers);
     }
@@ -104,6 +122,18 @@ pub(super) fn to_instance(
         headers.append(VIA, via);
     } else {
         headers.insert(VIA, via);
+    }
+}
+
+/// Tells of the client's certificate, if the listener is to; nobody else can.
+fn client_certificate(headers: &mut HeaderMap, fields: Fields, client: &Client) {
+    if fields.client_cert {
+        for name in CLIENT_CERTIFICATE {
+            headers.remove(name);
+        }
+    }
+    for (name, value) in &client.certificate {
+        headers.insert(name.clone(), value.clone());
     }
 }
 
@@ -155,7 +185,7 @@ pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
         http::header::CONTENT_TYPE,
         http::header::SET_COOKIE,
     ];
-    for name in FORBIDDEN {
+    for name in FORBIDDEN.into_iter().chain(CLIENT_CERTIFICATE) {
         trailers.remove(name);
     }
 }

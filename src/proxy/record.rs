@@ -309,6 +309,8 @@ impl Record {
             host: self.host.as_ref().map(text).unwrap_or_default(),
             path: self.target.path().to_owned(),
             query: self.target.query().map(str::to_owned),
+            tls_version: self.client.peer.tls.as_ref().map(|tls| tls.version),
+            sni: self.client.peer.tls.as_ref().and_then(|tls| tls.server_name.clone()),
             protocol: self.version,
             status: self.status,
             reason,
@@ -346,6 +348,8 @@ const fn blames_instance(reason: Reason) -> bool {
             | Reason::ConnectFailed
             | Reason::ConnectTimeout
             | Reason::DnsError
+            | Reason::TlsCertificateError
+            | Reason::TlsProtocolError
             | Reason::UpstreamReset
             | Reason::UpstreamProtocolError
             | Reason::ResponseTimeout

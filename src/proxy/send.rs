@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     deadline::Elapsed,
-    model::{Endpoint, EndpointId, InFlight, Reason, RetryPolicy, ServicePolicy},
+    model::{Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy},
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
     upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
@@ -72,14 +72,14 @@ async fn send_any(
     if let Some(service) = &record.service {
         service.budget.count(proxy.worker, record.begun);
     }
-    let own_host = policy.preserve_host && head.headers().contains_key(HOST);
+    let mut replaced = None;
     let mut body = Outgoing::new(body);
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut fresh = false;
     let mut holder = Holder::default();
     loop {
         let Lost { end, cause, unsent } =
-            match attempt(proxy, (&mut *head, body), policy, own_host, fresh, record).await {
+            match attempt(proxy, (&mut *head, body), policy, &mut replaced, fresh, record).await {
                 Ok(answered) if policy.retry.retries_status(answered.status().as_u16()) => {
                     Lost { end: Ok(answered), cause: Some(RetryCause::Status), unsent: None }
                 }
@@ -192,7 +192,7 @@ async fn attempt(
     proxy: &Proxy,
     (head, body): (&mut Request<()>, Outgoing<RequestBody>),
     policy: &ServicePolicy,
-    own_host: bool,
+    replaced: &mut Option<HeaderValue>,
     fresh: bool,
     record: &mut Record,
 ) -> Result<Response<Incoming>, Lost> {
@@ -201,9 +201,7 @@ async fn attempt(
         return Err(Lost::for_good(failure));
     };
     record.attempts = record.attempts.saturating_add(1);
-    if !own_host && let Ok(host) = HeaderValue::try_from(endpoint.address.to_string()) {
-        head.headers_mut().insert(HOST, host);
-    }
+    address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
     let client = record.announced_as(policy.proxy_protocol);
     let idle = if fresh { None } else { proxy.pools.take(endpoint.id, client, now) };
@@ -255,6 +253,40 @@ async fn attempt(
     Err(Lost { end: Err(broken(fault, record)), cause, unsent })
 }
 
+/// Gives the request the `Host` that `endpoint` is to be told; `replaced` keeps
+/// the client's where it is not that, for an endpoint after this one.
+fn address_to(
+    head: &mut Request<()>,
+    endpoint: &Endpoint,
+    policy: &ServicePolicy,
+    replaced: &mut Option<HeaderValue>,
+) {
+    // A server that the config file names by `https://` and a DNS name serves
+    // that name, if nothing else is said.
+    let preserve = policy.preserve_host.unwrap_or_else(|| {
+        let named = !endpoint.checked && matches!(endpoint.address.host, Host::Name(_));
+        !(named && endpoint.scheme == Scheme::Https)
+    });
+    let headers = head.headers_mut();
+    if preserve && let Some(host) = replaced.take() {
+        headers.insert(HOST, host);
+    }
+    if preserve && headers.contains_key(HOST) {
+        return;
+    }
+    let address = &endpoint.address;
+    let host = if address.port == endpoint.scheme.port() {
+        address.host.to_string()
+    } else {
+        address.to_string()
+    };
+    if let Ok(host) = HeaderValue::try_from(host)
+        && let Some(own) = headers.insert(HOST, host)
+    {
+        replaced.get_or_insert(own);
+    }
+}
+
 /// Who was waited for when the time was over.
 fn stalled(record: &Record) -> Failure {
     let starved = |upload: &Rc<Upload>| !upload.complete.get() && upload.starved.get();
@@ -294,7 +326,10 @@ async fn connect(
     let guard = proxy.guard.load_full();
     let client = record.announced_as(policy.proxy_protocol);
     let header = record.announcement(policy.proxy_protocol);
-    let opened = record.deadline.limit(upstream::connect(endpoint, &guard, &header)).await;
+    let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
+    let tls = state.and_then(|state| state.connector());
+    let connecting = upstream::connect(endpoint, &guard, &header, tls.as_deref());
+    let opened = record.deadline.limit(connecting).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);

@@ -29,6 +29,8 @@ impl Proxy {
             host: String::new(),
             path: String::new(),
             query: None,
+            tls_version: None,
+            sni: None,
             protocol: Version::HTTP_11,
             status: 0,
             reason,

@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+
 use super::{Router, Slot};
 use crate::{
     balance::{Balancer, Breaker, Gate, Memory, Queue, RetryBudget},
     model::{EndpointId, ServiceName, ServicePolicy},
     telemetry::ServiceMetrics,
+    tls::Connector,
 };
 
 /// What a service keeps across tables.
@@ -30,6 +33,8 @@ pub struct ServiceState {
     pub memory: Memory,
     /// What it counts.
     pub metrics: Arc<ServiceMetrics>,
+    /// How TLS is spoken to its instances, once one of them does.
+    connector: ArcSwapOption<Connector>,
 }
 
 impl ServiceState {
@@ -44,7 +49,20 @@ impl ServiceState {
             budget: RetryBudget::new(workers),
             memory: Memory::default(),
             metrics: ServiceMetrics::new(workers),
+            connector: ArcSwapOption::empty(),
         }
+    }
+
+    /// How TLS is spoken to its instances; none before one of them does.
+    #[must_use]
+    pub fn connector(&self) -> Option<Arc<Connector>> {
+        self.connector.load_full()
+    }
+
+    /// Speaks TLS to its instances by `connector` from here on. Called by the
+    /// reconciler alone.
+    pub fn secure(&self, connector: Connector) {
+        self.connector.store(Some(Arc::new(connector)));
     }
 
     /// Takes over another policy. Called by the reconciler alone.

@@ -8,7 +8,11 @@ use tokio::{
     net::{TcpStream, lookup_host},
 };
 
-use crate::model::{Address, AddressDenied, AddressGuard, Endpoint, Host};
+use super::{Stream, tls};
+use crate::{
+    model::{Address, AddressDenied, AddressGuard, Endpoint, Host},
+    tls::Connector,
+};
 
 /// Why a connection could not be opened. Nothing was sent, so the request is
 /// safe to be sent elsewhere.
@@ -41,16 +45,35 @@ pub enum ConnectError {
         /// What the system said.
         error: io::Error,
     },
+    /// The endpoint does not speak TLS as it should.
+    #[error("no TLS: {why}")]
+    Tls {
+        /// Whether it is its certificate that is not good enough.
+        certificate: bool,
+        /// For a person.
+        why: String,
+    },
 }
 
-/// Opens a TCP connection to `endpoint`. A name is resolved anew each time and
+/// Opens a connection to `endpoint`. A name is resolved anew each time and
 /// every address it has is held against `guard`, then tried in turn. `header`
-/// is sent before everything else; it may be empty.
+/// is sent before everything else; it may be empty. Where TLS is spoken,
+/// `connector` says how; without one there is no connection.
 ///
 /// # Errors
 ///
 /// The error of the last address tried.
 pub async fn connect(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+    header: &[u8],
+    connector: Option<&Connector>,
+) -> Result<Stream, ConnectError> {
+    let stream = connect_plain(endpoint, guard, header).await?;
+    tls::secure(stream, endpoint, connector).await
+}
+
+async fn connect_plain(
     endpoint: &Endpoint,
     guard: &AddressGuard,
     header: &[u8],

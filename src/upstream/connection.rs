@@ -8,15 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use tokio::net::TcpStream;
 
 use super::{
-    Incoming,
+    Incoming, Stream,
     http1::{self, Outgoing, SendError},
 };
-
-/// What a connection is made of.
-pub type Stream = TcpStream;
 
 /// A connection over which a request can be sent.
 #[derive(Debug)]

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Connection,
-    connection::Stream,
+    Connection, Stream,
     http1::{Answer, AnswerError, Switched},
 };
 

@@ -7,12 +7,14 @@ mod http1;
 mod incoming;
 mod keep_alive;
 mod pool;
+mod tls;
 
 pub use connect::{ConnectError, connect};
-pub use connection::{Connection, Stream};
+pub use connection::Connection;
 pub use http1::{
     Answer, AnswerError, Connection as Http1, Fault, Malformed, Outgoing, SendError, Switched,
     recycle,
 };
 pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
+pub use tls::Stream;

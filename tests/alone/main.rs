@@ -42,5 +42,6 @@ mod slow_start;
 mod streaming;
 mod systemd;
 mod timeouts;
+mod tls;
 mod trailers;
 mod tunnels;

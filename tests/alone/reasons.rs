@@ -9,7 +9,9 @@ use std::{thread, time::Duration};
 use http::Request;
 use portolan::model::Reason;
 
-use crate::support::{Backend, Connection, Message, Portolan, Silence, eventually, http2::Http2};
+use crate::support::{
+    Backend, Connection, Message, Portolan, Silence, eventually, http2::Http2, tls::Authority,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -123,6 +125,18 @@ fn provoke(reason: Reason) -> Option<Scene> {
         Reason::ExpectationRefused => {
             before(OK, "").asked("GET / HTTP/1.1\r\nhost: test\r\nexpect: tea\r\n\r\n")
         }
+        Reason::Misdirected => {
+            let authority = Authority::new();
+            let pair = authority.issue("a", &["a.example"]);
+            let scene = alone(&format!(
+                "[[listener]]\ntls = {{ certificates = [{{ {pair} }}], \
+                 host = [{{ name = 'test', client_ca = '{}' }}] }}",
+                authority.ca()
+            ));
+            let mut client = authority.client().connect(scene.portolan.address(), "a.example");
+            let answer = client.connection.exchange(GET);
+            scene.answered(answer)
+        }
         Reason::HeadTooLarge => {
             let config = "[[listener]]\nmax_head_size = '1KiB'";
             let value = "a".repeat(2000);
@@ -146,6 +160,23 @@ fn provoke(reason: Reason) -> Option<Scene> {
         Reason::ConnectRefused => at(&Backend::refusing().to_string(), "").asked(GET),
         // The broadcast address: nothing can be connected to it.
         Reason::ConnectFailed => at("255.255.255.255:9", "").asked(GET),
+        Reason::TlsCertificateError => {
+            let authority = Authority::new();
+            authority.issue("app", &["127.0.0.1"]);
+            let backend = Backend::answering(OK);
+            let address = authority.server("app", backend.address, false);
+            let ca = Authority::new();
+            let tls = format!("tls = {{ ca = '{}' }}", ca.ca());
+            at(&format!("https://{address}"), &tls).asked(GET)
+        }
+        Reason::TlsProtocolError => {
+            let backend = Backend::start(|mut accepted| {
+                let _ = accepted.connection.read();
+                accepted.send(OK);
+            });
+            let endpoint = format!("https://{}", backend.address);
+            at(&endpoint, "tls = { verify = false }").asked(GET)
+        }
         Reason::DnsError => at("nothing.invalid:80", "timeouts = { connect = '25s' }").asked(GET),
         Reason::AddressDenied => {
             let scene = alone(

@@ -15,6 +15,7 @@ pub(crate) mod http2;
 mod message;
 mod portolan;
 mod process;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

@@ -36,8 +36,8 @@ impl Process {
         let mut process = Self::begin(&mut command);
         let (mut found, mut admin) = (Vec::new(), Vec::new());
         eventually(|| {
-            found = process.addresses("clients connect to http://");
-            admin = process.addresses("services register at http://");
+            found = process.addresses("clients connect to ");
+            admin = process.addresses("services register at ");
             let exit = process.child.try_wait().expect("a child");
             assert!(exit.is_none(), "it ended: {exit:?} {:#?}", process.log);
             found.len() >= listeners && !admin.is_empty()
@@ -72,8 +72,9 @@ impl Process {
 
     fn addresses(&self, mark: &str) -> Vec<SocketAddr> {
         let log = self.log.lock().expect("no panic");
-        let said = log.iter().filter_map(|line| Some(line.split_once(mark)?.1));
-        said.map(|text| text.trim_end_matches("/api/v1").parse().expect("an address")).collect()
+        let said = log.iter().filter_map(|line| line.split_once(mark)?.1.split_once("://"));
+        said.map(|(_, text)| text.trim_end_matches("/api/v1").parse().expect("an address"))
+            .collect()
     }
 
     #[allow(clippy::print_stdout, reason = "shown beside the test that fails")]

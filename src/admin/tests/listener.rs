@@ -19,7 +19,7 @@ async fn started() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>, TestPlan
     let state = AdminState::new(plane.control.clone(), receiver, address, log);
     let (stop, stopped) = oneshot::channel();
     let (_, relayed) = mpsc::channel(1);
-    let served = tokio::spawn(serve(listener, state, relayed, async {
+    let served = tokio::spawn(serve(listener, Arc::default(), state, relayed, async {
         let _ = stopped.await;
     }));
     (address, stop, served, plane)

@@ -90,7 +90,7 @@ impl Backoff {
 fn passes(error: &ClientError) -> bool {
     match error {
         ClientError::Unreachable { .. } | ClientError::Timeout { .. } => true,
-        ClientError::NotPortolan { .. } => false,
+        ClientError::Untrusted { .. } | ClientError::NotPortolan { .. } => false,
         ClientError::Refused(problem) => problem.status >= 500,
     }
 }

@@ -92,10 +92,11 @@ fn exposed(config: &Config, admin: Place<'_>, found: &mut Vec<Diagnostic>) {
     {
         return;
     }
-    let lacks = if settings.token.is_empty() {
-        "without tokens and without TLS"
-    } else {
-        "without TLS, so that tokens can be read on the way"
+    let lacks = match (settings.token.is_empty(), settings.tls.is_none()) {
+        (false, false) => return,
+        (true, true) => "without tokens and without TLS",
+        (true, false) => "without tokens",
+        (false, true) => "without TLS, so that tokens can be read on the way",
     };
     found.push(
         Diagnostic::new(

@@ -101,6 +101,14 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[route]]\nredirect = { to = '/' }\ntimeout = '1s'", &[("P0315", 3, 1)]),
     ("[service.a]\nendpoints = ['127.0.0.1:8080']", &[("P0316", 2, 14)]),
     ("[service.a]\nendpoints = ['a:1', 'http://a:1']", &[("P0317", 2, 21)]),
+    ("[[listener]]\ntls = { certificates = [] }", &[("P0330", 2, 7)]),
+    (
+        "[[listener]]\nredirect_to_https = true\ntls = { certificates = [{ cert = '/-', key = '/-' }] }",
+        &[("P0334", 2, 21), ("P0330", 3, 7)],
+    ),
+    ("[service.a]\ntls = { ca = '/-' }", &[("P0330", 2, 7)]),
+    ("[service.a]\ntls = { cert = '/-' }", &[("P0330", 2, 7)]),
+    ("[service.a]\ntls = { verify = false }", &[("P0335", 2, 18)]),
 ];
 
 #[test]
@@ -118,6 +126,7 @@ fn every_code_is_produced() {
         .filter_map(|(code, ..)| Code::find(code))
         .collect();
     seen.extend([unreadable(), writable_by_all(), refused_by_serde()]);
+    seen.extend(certificates());
     let missing: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -140,6 +149,28 @@ fn writable_by_all() -> Code {
     let loaded = load(file.path()).expect("a warning only");
     assert!(loaded.report().render(false).contains("chmod o-w"));
     loaded.warnings[0].code
+}
+
+/// A certificate that has expired, has no name, and whose key is for all.
+fn certificates() -> Vec<Code> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let cert = params.self_signed(&key).expect("a certificate");
+    std::fs::write(path("a.pem"), cert.pem()).expect("written");
+    std::fs::write(path("a.key"), key.serialize_pem()).expect("written");
+    let permissions = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(path("a.key"), permissions).expect("set");
+    let (cert, key) = (path("a.pem"), path("a.key"));
+    let text =
+        format!("[[listener]]\ntls = {{ certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}");
+    let loaded = crate::config::parse(&text, "proxy.toml", &|_| None).expect("warnings only");
+    let codes: Vec<_> = loaded.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [Code::CertificateTime, Code::CertificateNames, Code::KeyForAll]);
+    codes
 }
 
 /// The schema lets nothing pass that serde refuses, as far as is known, so

@@ -14,9 +14,10 @@ use super::{Catalog, ProbeChange};
 use crate::{
     control::entry::{EntryId, Findings, Lease, Source},
     model::{
-        Address, HealthCheck, HealthSettings, Instance, InstanceId, ServiceName, ServiceSettings,
-        Verdict, Weight,
+        Address, ClientTlsSettings, HealthCheck, HealthSettings, Instance, InstanceId, Scheme,
+        ServiceName, ServiceSettings, Verdict, Weight,
     },
+    tls::Connector,
 };
 
 impl Catalog {
@@ -42,6 +43,7 @@ impl Catalog {
             let service = self.service(&name);
             service.kept = sections.contains_key(&name) || needed.contains(&name);
             let policy = settings.resolve(defaults);
+            let other_tls = policy.tls != service.policy.tls;
             if policy != *service.policy {
                 service.state.configure(&policy);
                 for entry in service.entries.values() {
@@ -53,6 +55,9 @@ impl Catalog {
             let drain = service.policy.timeouts.drain;
             self.bound_drains(&name, drain);
             self.configure_endpoints(&name, now);
+            if other_tls {
+                self.secure(&name);
+            }
             self.resolve_checks(&name);
         }
     }
@@ -65,9 +70,11 @@ impl Catalog {
             named.filter_map(|origin| Some((id_of(&origin.address)?, origin.clone()))).collect();
         let gone: Vec<EntryId> = service
             .entries
-            .keys()
-            .filter(|(id, source)| *source == Source::File && !named.contains_key(id))
-            .cloned()
+            .iter()
+            .filter(|((id, source), entry)| {
+                *source == Source::File && named.get(id) != Some(&entry.instance.origin)
+            })
+            .map(|(id, _)| id.clone())
             .collect();
         for id in gone {
             self.take_out(name, &id, "proxy.toml does not name it any more", now);
@@ -91,6 +98,37 @@ impl Catalog {
             };
             self.put_in(instance, Source::File, 0, None, Lease::Unleased { renewed: false }, now);
         }
+    }
+
+    /// How TLS is spoken to instances of the service `name`, if `scheme` is.
+    pub(super) fn connector(&mut self, name: &ServiceName, scheme: Scheme) -> Option<Connector> {
+        let service = self.services.get(name).filter(|_| scheme == Scheme::Https)?;
+        let connector = self.connectors.of(&service.policy.tls);
+        if service.state.connector().as_deref() != Some(&connector) {
+            service.state.secure(connector.clone());
+        }
+        Some(connector)
+    }
+
+    /// Has TLS spoken to the instances of the service `name` as its policy says
+    /// now.
+    fn secure(&mut self, name: &ServiceName) {
+        let Some(service) = self.services.get(name) else { return };
+        let secured = service.entries.values().any(|entry| entry.tls.is_some());
+        let scheme = if secured { Scheme::Https } else { Scheme::Http };
+        let Some(connector) = self.connector(name, scheme) else { return };
+        let Some(service) = self.services.get_mut(name) else { return };
+        for entry in service.entries.values_mut().filter(|entry| entry.tls.is_some()) {
+            entry.tls = Some(connector.clone());
+            if entry.is_probed() {
+                self.probes.push(ProbeChange::Watch(entry.target()));
+            }
+        }
+        let services = &self.services;
+        let used = |settings: &ClientTlsSettings| {
+            services.values().any(|service| service.policy.tls == *settings)
+        };
+        self.connectors.keep(used);
     }
 
     /// Works out anew how the instances of a service are probed.

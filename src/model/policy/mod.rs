@@ -16,7 +16,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ByteSize, HealthSettings, HumanDuration, Origin};
+use crate::model::{ByteSize, ClientTlsSettings, HealthSettings, HumanDuration, Origin};
 
 pub use breaker::{BreakerPolicy, BreakerSettings, Trials};
 pub use outlier::{OutlierPolicy, OutlierSettings};
@@ -117,8 +117,10 @@ pub struct ServiceSettings {
     pub limits: LimitSettings,
     /// When a request is sent once more.
     pub retry: RetrySettings,
-    /// Send the client's `Host` to the instance; if false, its address.
-    /// Default true.
+    /// Send the client's `Host` to the instance; if false, its address. One of
+    /// `endpoints` that is named by `https://` and a DNS name is sent that name
+    /// if nothing is said here, since it serves the name that it has a
+    /// certificate for. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preserve_host: Option<bool>,
     /// The PROXY protocol header that stands before the first byte of each
@@ -144,6 +146,8 @@ pub struct ServiceSettings {
     pub outlier: OutlierSettings,
     /// The circuit breaker.
     pub breaker: BreakerSettings,
+    /// TLS towards instances whose address begins with `https://`.
+    pub tls: ClientTlsSettings,
 }
 
 /// Timeouts with every value in place.
@@ -178,8 +182,9 @@ pub struct ServicePolicy {
     pub queue: u32,
     /// Bytes of a request body; no limit if absent.
     pub body: Option<NonZeroU64>,
-    /// Send the client's `Host`.
-    pub preserve_host: bool,
+    /// Whether to send the client's `Host`; absent if that depends on the
+    /// instance.
+    pub preserve_host: Option<bool>,
     /// The header before the first byte of each connection.
     pub proxy_protocol: ProxyProtocol,
     /// When a request is sent once more.
@@ -194,6 +199,8 @@ pub struct ServicePolicy {
     pub outlier: OutlierPolicy,
     /// The circuit breaker, if there is one.
     pub breaker: Option<BreakerPolicy>,
+    /// TLS towards instances that speak it.
+    pub tls: ClientTlsSettings,
 }
 
 impl ServiceSettings {
@@ -221,7 +228,7 @@ impl ServiceSettings {
             concurrency: self.limits.concurrency.or(defaults.limits.concurrency),
             queue: self.limits.queue.or(defaults.limits.queue).unwrap_or(100),
             body: body.and_then(|size| NonZeroU64::new(size.0)),
-            preserve_host: self.preserve_host.or(defaults.preserve_host).unwrap_or(true),
+            preserve_host: self.preserve_host.or(defaults.preserve_host),
             proxy_protocol: self.proxy_protocol.or(defaults.proxy_protocol).unwrap_or_default(),
             retry: self.retry.resolve(&defaults.retry),
             panic: self.panic.or(defaults.panic).unwrap_or(true),
@@ -229,6 +236,7 @@ impl ServiceSettings {
             slow_start: self.slow_start.or(defaults.slow_start).map_or(Duration::ZERO, Into::into),
             outlier: self.outlier.resolve(&defaults.outlier),
             breaker: self.breaker.resolve(&defaults.breaker),
+            tls: self.tls.resolve(&defaults.tls),
         }
     }
 }
@@ -250,7 +258,7 @@ mod tests {
         assert_eq!(policy.timeouts.drain, Some(Duration::from_secs(300)));
         assert_eq!(policy.timeouts.queue, Duration::from_secs(1));
         assert_eq!((policy.concurrency, policy.queue, policy.body), (None, 100, None));
-        assert!(policy.preserve_host && policy.panic);
+        assert!(policy.preserve_host.is_none() && policy.panic);
         assert_eq!(policy.proxy_protocol, ProxyProtocol::Off);
         assert_eq!(policy.retry.attempts, 1);
         assert_eq!((policy.hold, policy.slow_start), (Duration::ZERO, Duration::ZERO));

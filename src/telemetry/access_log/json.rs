@@ -48,6 +48,8 @@ impl Serialize for Line<'_> {
         map.some("path", Some(&record.path))?;
         map.some("query", record.query.as_ref().filter(|_| self.with_query))?;
         map.some("protocol", Some(text::protocol(record.protocol)))?;
+        map.some("tls_version", record.tls_version)?;
+        map.some("sni", record.sni.as_deref())?;
         map.some("status", Some(record.status))?;
         map.some("reason", Some(record.reason))?;
         map.some("route", record.route.as_deref())?;

@@ -34,6 +34,10 @@ pub struct AccessRecord {
     pub path: String,
     /// Its query without the `?`; written only if the settings say so.
     pub query: Option<String>,
+    /// The version of TLS that the client spoke: `1.2` or `1.3`.
+    pub tls_version: Option<&'static str>,
+    /// The name that it asked for in the handshake.
+    pub sni: Option<Arc<str>>,
     /// The version of HTTP that the client spoke.
     pub protocol: Version,
     /// The status that the client was sent; 0 if it got no response.

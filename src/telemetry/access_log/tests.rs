@@ -32,6 +32,8 @@ fn record() -> AccessRecord {
         host: "shop.localhost".into(),
         path: "/orders/7".into(),
         query: Some("token=secret".into()),
+        tls_version: Some("1.3"),
+        sni: Some("shop.localhost".into()),
         protocol: Version::HTTP_11,
         status: 200,
         reason: Reason::Ok,
@@ -58,6 +60,8 @@ fn bare() -> AccessRecord {
         request_id: String::new(),
         host: String::new(),
         query: None,
+        tls_version: None,
+        sni: None,
         status: 404,
         reason: Reason::NoRoute,
         route: None,
@@ -107,7 +111,7 @@ fn paths(file: &Path) -> Vec<String> {
 
 #[test]
 fn a_line_of_json_has_its_fields_in_order() {
-    let full = r#"{"time":"2026-01-01T00:00:00.123Z","request_id":"0198-f","client":"192.0.2.7","peer":"127.0.0.1:55555","method":"GET","scheme":"http","host":"shop.localhost","path":"/orders/7","query":"token=secret","protocol":"HTTP/1.1","status":200,"reason":"ok","route":"orders","service":"orders","endpoint":"a","address":"10.0.0.1:80","attempts":1,"retry":"budget","upstream_status":200,"duration_ms":12.345,"upstream_ms":11.0,"connect_ms":0.25,"bytes_in":0,"bytes_out":512,"conn_reused":true,"user_agent":"curl/8.9.1","referer":"http://shop.localhost/"}"#;
+    let full = r#"{"time":"2026-01-01T00:00:00.123Z","request_id":"0198-f","client":"192.0.2.7","peer":"127.0.0.1:55555","method":"GET","scheme":"http","host":"shop.localhost","path":"/orders/7","query":"token=secret","protocol":"HTTP/1.1","tls_version":"1.3","sni":"shop.localhost","status":200,"reason":"ok","route":"orders","service":"orders","endpoint":"a","address":"10.0.0.1:80","attempts":1,"retry":"budget","upstream_status":200,"duration_ms":12.345,"upstream_ms":11.0,"connect_ms":0.25,"bytes_in":0,"bytes_out":512,"conn_reused":true,"user_agent":"curl/8.9.1","referer":"http://shop.localhost/"}"#;
     assert_eq!(as_json(&record(), true), format!("{full}\n"));
     let least = r#"{"time":"2026-01-01T00:00:00.123Z","client":"192.0.2.7","peer":"127.0.0.1:55555","method":"GET","scheme":"http","path":"/orders/7","protocol":"HTTP/1.1","status":404,"reason":"no_route","attempts":0,"duration_ms":12.345,"bytes_in":0,"bytes_out":512}"#;
     assert_eq!(as_json(&bare(), true), format!("{least}\n"));
@@ -120,7 +124,7 @@ fn a_line_of_text_is_for_people() {
         "2026-01-01T00:00:00.123Z  200  ok                        12.3ms  GET     \
          http://shop.localhost/orders/7 HTTP/1.1 -> orders/a 10.0.0.1:80 route=orders attempts=1 \
          retry=budget upstream_status=200 reused=true upstream=11.0ms connect=0.2ms in=0 out=512 \
-         client=192.0.2.7 peer=127.0.0.1:55555 id=0198-f agent=\"curl/8.9.1\" \
+         client=192.0.2.7 peer=127.0.0.1:55555 tls=1.3 sni=shop.localhost id=0198-f agent=\"curl/8.9.1\" \
          referer=\"http://shop.localhost/\"\n"
     );
     assert_eq!(

@@ -59,6 +59,12 @@ fn write_line(line: &mut Vec<u8>, record: &AccessRecord, with_query: bool) -> st
     }
     write!(line, " in={} out={}", record.bytes_in, record.bytes_out)?;
     write!(line, " client={} peer={}", record.client, record.peer)?;
+    if let Some(version) = record.tls_version {
+        write!(line, " tls={version}")?;
+    }
+    if let Some(sni) = &record.sni {
+        write!(line, " sni={}", Bare(sni))?;
+    }
     if !record.request_id.is_empty() {
         write!(line, " id={}", Bare(&record.request_id))?;
     }

@@ -23,8 +23,8 @@ pub use exposition::{CONTENT_TYPE, ENDPOINT_SERIES_MAX, render};
 pub use retry::RetryCause;
 pub use route::RouteMetrics;
 pub use scrape::{
-    AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
-    RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
+    AccessLogScrape, BuildScrape, CertificateScrape, ConfigScrape, EndpointScrape, InstancesScrape,
+    ProbesScrape, RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
 };
 pub use service::ServiceMetrics;
 pub use store::StoreMetrics;

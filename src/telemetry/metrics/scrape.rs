@@ -40,6 +40,22 @@ pub struct Scrape {
     pub store: StoreScrape,
     /// The access log.
     pub access_log: AccessLogScrape,
+    /// Certificates in use.
+    pub certificates: Vec<CertificateScrape>,
+    /// How often changed certificates were taken over, and how often they were
+    /// refused.
+    pub certificate_reloads: (u64, u64),
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug)]
+pub struct CertificateScrape {
+    /// Where: the address of a listener, or `admin`.
+    pub listener: String,
+    /// Its file.
+    pub file: String,
+    /// Until when it holds.
+    pub not_after: SystemTime,
 }
 
 /// What is running.

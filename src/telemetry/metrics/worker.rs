@@ -7,7 +7,7 @@ use super::{
     counter::Counter,
     histogram::{Distribution, Histogram, OVERHEAD_BOUNDS},
 };
-use crate::model::{Ending, Reason};
+use crate::model::{Ending, HandshakeFailure, Reason};
 
 /// Listeners that are told apart; those beyond are counted as one.
 pub(super) const LISTENERS: usize = 32;
@@ -57,6 +57,9 @@ pub struct WorkerMetrics {
     connect_failures: Counter,
     opened: [Counter; LISTENERS],
     closed: [Counter; LISTENERS],
+    handshakes: Counter,
+    resumed: Counter,
+    handshake_failures: [Counter; HandshakeFailure::ALL.len()],
     overhead: Histogram<12>,
 }
 
@@ -130,6 +133,16 @@ impl Metrics {
         (opened - closed, opened)
     }
 
+    /// TLS handshakes with clients: full ones, and those that resumed a session.
+    pub(super) fn handshakes(&self) -> (u64, u64) {
+        (self.sum(|worker| &worker.handshakes), self.sum(|worker| &worker.resumed))
+    }
+
+    /// TLS handshakes with clients that failed like this.
+    pub(super) fn handshakes_failed(&self, failure: HandshakeFailure) -> u64 {
+        self.sum(|worker| &worker.handshake_failures[failure as usize])
+    }
+
     pub(super) fn overhead(&self) -> Option<Distribution> {
         Distribution::of(self.workers.iter().map(|worker| &worker.overhead))
     }
@@ -155,6 +168,9 @@ impl WorkerMetrics {
             connect_failures: Counter::default(),
             opened: array::from_fn(|_| Counter::default()),
             closed: array::from_fn(|_| Counter::default()),
+            handshakes: Counter::default(),
+            resumed: Counter::default(),
+            handshake_failures: array::from_fn(|_| Counter::default()),
             overhead: Histogram::new(&OVERHEAD_BOUNDS),
         }
     }
@@ -169,6 +185,17 @@ impl WorkerMetrics {
     /// worker.
     pub fn connection_closed(&self, listener: usize) {
         self.closed[listener.min(LISTENERS - 1)].increment();
+    }
+
+    /// Counts a TLS handshake with a client; `resumed` if it went on with an
+    /// earlier session.
+    pub fn handshake_done(&self, resumed: bool) {
+        if resumed { &self.resumed } else { &self.handshakes }.increment();
+    }
+
+    /// Counts a TLS handshake with a client that failed.
+    pub fn handshake_failed(&self, failure: HandshakeFailure) {
+        self.handshake_failures[failure as usize].increment();
     }
 
     /// Counts a request of which the head was read.

@@ -7,6 +7,7 @@
 mod control;
 mod page;
 mod services;
+mod tls;
 mod traffic;
 
 use std::{fmt, sync::Arc};
@@ -58,6 +59,7 @@ impl Collector for Exposition {
         self.services(&mut page)?;
         self.endpoints(&mut page)?;
         self.connections(&mut page)?;
+        self.tls(&mut page)?;
         self.control(&mut page)?;
         self.telemetry(&mut page)?;
         self.process(&mut page)

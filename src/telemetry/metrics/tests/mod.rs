@@ -83,6 +83,11 @@ fn full() -> (Arc<Metrics>, Scrape) {
         }],
         store: StoreScrape { newest_snapshot: Some(UNIX_EPOCH), ..StoreScrape::default() },
         config: ConfigScrape { last_success: Some(UNIX_EPOCH), ..ConfigScrape::default() },
+        certificates: vec![CertificateScrape {
+            listener: "127.0.0.1:8443".to_owned(),
+            file: "a.pem".to_owned(),
+            not_after: UNIX_EPOCH,
+        }],
         ..Scrape::default()
     };
     (metrics, scrape)
