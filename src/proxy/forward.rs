@@ -292,6 +292,8 @@ fn rewrite(
     let target = match route.rewrite(path) {
         Some(path) => join(&path, target.query()),
         None if admitted.path.is_some() => join(path, target.query()),
+        // `http://a.example?b` has no path of its own, and needs one.
+        None if target.as_str().starts_with('?') => join(path, target.query()),
         None => Ok(target.clone()),
     };
     let target = target.map_err(|_| Failure::invalid("the rewritten path is too long"))?;

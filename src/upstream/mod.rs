@@ -11,7 +11,10 @@ mod tls;
 
 pub use connect::{ConnectError, connect};
 pub use connection::Connection;
-pub use http1::{Answer, AnswerError, Fault, Malformed, Outgoing, SendError, Switched, recycle};
+pub use http1::{
+    Answer, AnswerError, Connection as Http1, Fault, Malformed, Outgoing, SendError, Switched,
+    recycle,
+};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
 pub use tls::Stream;
