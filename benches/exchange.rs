@@ -19,7 +19,7 @@ use divan::{AllocProfiler, Bencher};
 use http::{HeaderMap, HeaderValue, Request, header};
 use http_body::Body;
 use http_body_util::Empty;
-use portolan::upstream::{self, Connection, Outgoing};
+use portolan::upstream::{self, Connection, Outgoing, Stream};
 use tokio::{net::TcpStream, runtime::LocalRuntime};
 
 #[global_allocator]
@@ -94,7 +94,7 @@ fn exchanges(bencher: Bencher<'_, '_>, answer: &'static [u8]) {
     let mut connection = Some(runtime.block_on(async {
         let stream = TcpStream::connect(address).await.expect("an instance");
         stream.set_nodelay(true).expect("a socket");
-        Connection::open(stream, None)
+        Connection::open(Stream::Plain(stream), None)
     }));
     bencher.bench_local(|| {
         let kept = connection.take().expect("the last one");

@@ -294,6 +294,8 @@ fn rewrite(
     let target = match route.rewrite(path) {
         Some(path) => join(&path, target.query()),
         None if admitted.path.is_some() => join(path, target.query()),
+        // `http://a.example?b` has no path of its own, and needs one.
+        None if target.as_str().starts_with('?') => join(path, target.query()),
         None => Ok(target.clone()),
     };
     let target = target.map_err(|_| Failure::invalid("the rewritten path is too long"))?;
@@ -308,10 +310,7 @@ fn rewrite(
     {
         record.request_id = id.clone();
     }
-    let via = HeaderValue::from_static(match record.version {
-        Version::HTTP_2 => "2 portolan",
-        _ => "1.1 portolan",
-    });
+    let via = pseudo::via(record.version);
     headers::to_instance(&mut headers, via, admitted.fields, client, &record.request_id);
     if let Some(left) = admitted.max_forwards {
         headers.insert(MAX_FORWARDS, HeaderValue::from(left));

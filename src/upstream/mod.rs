@@ -12,7 +12,10 @@ mod tls;
 
 pub use connect::{ConnectError, connect};
 pub use connection::Connection;
-pub use http1::{Answer, AnswerError, Fault, Malformed, Outgoing, SendError, Switched, recycle};
+pub use http1::{
+    Answer, AnswerError, Connection as Http1, Fault, Malformed, Outgoing, SendError, Switched,
+    recycle,
+};
 pub use http2::{Http2Answer, Http2Error, Shared};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
