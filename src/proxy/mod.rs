@@ -11,6 +11,7 @@ mod failure;
 mod form;
 mod forward;
 mod forwarded;
+mod grpc;
 mod headers;
 mod hold;
 mod proxy_status;

@@ -4,7 +4,7 @@
 //! Whether it is safe says `replay`; whether there is room for it, the budget
 //! of the service. The last failure is that of the request.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
@@ -22,10 +22,15 @@ use super::{
 };
 use crate::{
     deadline::Elapsed,
-    model::{Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy},
+    model::{
+        AddressGuard, Endpoint, EndpointId, Host, InFlight, Protocol, Reason, RetryPolicy, Scheme,
+        ServicePolicy,
+    },
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
-    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
+    upstream::{
+        self, ConnectError, Connection, Connector, Fault, Incoming, Outgoing, SendError, Shared,
+    },
 };
 
 /// A try that may not be the last.
@@ -203,8 +208,15 @@ async fn attempt(
     record.attempts = record.attempts.saturating_add(1);
     address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
+    // One that says whose connection it is is nobody else's.
+    let shares = policy.protocol == Protocol::H2;
     let client = record.announced_as(policy.proxy_protocol);
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, client, now) };
+    let idle = match (shares, fresh) {
+        (true, _) if client.is_some() => None,
+        (true, _) => proxy.pools.share(endpoint.id, now),
+        (false, true) => None,
+        (false, false) => proxy.pools.take(endpoint.id, client, now),
+    };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
@@ -224,6 +236,8 @@ async fn attempt(
     record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
     record.sent = Some(now);
     let rested = connection.rested();
+    // One that others use too has not ended for having been idle.
+    let stale = record.reused && !fresh && (!shares || !rested.is_zero());
     let upload = record.upload.clone();
     let interim = |status, _: &_| {
         if let Some(upload) = upload.as_ref().filter(|_| status == StatusCode::CONTINUE) {
@@ -243,7 +257,10 @@ async fn attempt(
     let cause = match fault {
         Fault::Malformed(_) | Fault::Request => None,
         Fault::Ended { .. } if unsent.is_none() && record.upload_failure().is_some() => None,
-        Fault::Ended { midway: false } if record.reused => {
+        // Nobody has looked at it, and the next connection is as good.
+        Fault::Refused { goes_away: true } if !fresh => Some(RetryCause::Stale),
+        Fault::Refused { .. } => Some(RetryCause::Unsent),
+        Fault::Ended { midway: false } if stale => {
             proxy.pools.had_ended(endpoint.id, rested, now);
             Some(RetryCause::Stale)
         }
@@ -305,6 +322,9 @@ fn broken(fault: Fault, record: &Record) -> Failure {
         (None, Fault::Malformed(malformed)) => {
             Failure::new(Reason::UpstreamProtocolError, malformed.detail())
         }
+        (None, Fault::Refused { .. }) => {
+            Failure::new(Reason::UpstreamReset, "the instance refused the request")
+        }
         (None, Fault::Ended { .. }) => {
             let detail = "the instance closed the connection without an answer";
             Failure::new(Reason::UpstreamReset, detail)
@@ -317,7 +337,7 @@ fn broken(fault: Fault, record: &Record) -> Failure {
 
 async fn connect(
     proxy: &Proxy,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     policy: &ServicePolicy,
     record: &mut Record,
 ) -> Result<Connection, (Failure, Option<RetryCause>)> {
@@ -328,8 +348,8 @@ async fn connect(
     let header = record.announcement(policy.proxy_protocol);
     let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
     let tls = state.and_then(|state| state.connector());
-    let connecting = upstream::connect(endpoint, &guard, &header, tls.as_deref());
-    let opened = record.deadline.limit(connecting).await;
+    let way = Way { client, header: &header, tls: tls.as_deref() };
+    let opened = record.deadline.limit(open(proxy, endpoint, policy, &guard, way)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -337,7 +357,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(stream)) => Ok(Connection::open(stream, client)),
+        Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {
@@ -347,4 +367,46 @@ async fn connect(
             Err((failure, (over != Elapsed::Total).then_some(RetryCause::Connect)))
         }
     }
+}
+
+/// How a connection is opened.
+struct Way<'a> {
+    /// The only client that it is for, if there is one.
+    client: Option<SocketAddr>,
+    /// What is sent first.
+    header: &'a [u8],
+    /// How TLS is spoken.
+    tls: Option<&'a Connector>,
+}
+
+/// Opens a connection to `endpoint`. One that is to be shared is opened by one
+/// request while others wait for it.
+async fn open(
+    proxy: &Proxy,
+    endpoint: &Arc<Endpoint>,
+    policy: &ServicePolicy,
+    guard: &AddressGuard,
+    way: Way<'_>,
+) -> Result<Connection, ConnectError> {
+    let Way { client, header, tls } = way;
+    if policy.protocol == Protocol::Http1 {
+        return Ok(Connection::open(
+            upstream::connect(endpoint, guard, header, tls).await?,
+            client,
+        ));
+    }
+    let full = || ConnectError::Http2(h2::Reason::REFUSED_STREAM.into());
+    if client.is_some() {
+        let stream = upstream::connect(endpoint, guard, header, tls).await?;
+        let own = Shared::open(stream).await.map_err(ConnectError::Http2)?;
+        return own.place(Instant::now()).map(Connection::from).ok_or_else(full);
+    }
+    let opening = proxy.pools.opening(endpoint);
+    let _held = opening.lock().await;
+    if let Some(connection) = proxy.pools.share(endpoint.id, Instant::now()) {
+        return Ok(connection);
+    }
+    let stream = upstream::connect(endpoint, guard, header, tls).await?;
+    let shared = Shared::open(stream).await.map_err(ConnectError::Http2)?;
+    proxy.pools.put_shared(endpoint, shared, Instant::now()).ok_or_else(full)
 }
