@@ -14,6 +14,7 @@ mod forwarded;
 mod grpc;
 mod headers;
 mod hold;
+mod opening;
 mod proxy_status;
 mod pseudo;
 mod record;

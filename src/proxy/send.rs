@@ -4,7 +4,7 @@
 //! Whether it is safe says `replay`; whether there is room for it, the budget
 //! of the service. The last failure is that of the request.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
@@ -16,6 +16,7 @@ use super::{
     Proxy,
     failure::{Failure, elapsed},
     hold::Holder,
+    opening::{Way, open},
     record::Record,
     replay::{Again, Replay},
     upload::{RequestBody, Upload},
@@ -23,14 +24,11 @@ use super::{
 use crate::{
     deadline::Elapsed,
     model::{
-        AddressGuard, Endpoint, EndpointId, Host, InFlight, Protocol, Reason, RetryPolicy, Scheme,
-        ServicePolicy,
+        Endpoint, EndpointId, Host, InFlight, Protocol, Reason, RetryPolicy, Scheme, ServicePolicy,
     },
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
-    upstream::{
-        self, ConnectError, Connection, Connector, Fault, Incoming, Outgoing, SendError, Shared,
-    },
+    upstream::{ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
 };
 
 /// A try that may not be the last.
@@ -367,46 +365,4 @@ async fn connect(
             Err((failure, (over != Elapsed::Total).then_some(RetryCause::Connect)))
         }
     }
-}
-
-/// How a connection is opened.
-struct Way<'a> {
-    /// The only client that it is for, if there is one.
-    client: Option<SocketAddr>,
-    /// What is sent first.
-    header: &'a [u8],
-    /// How TLS is spoken.
-    tls: Option<&'a Connector>,
-}
-
-/// Opens a connection to `endpoint`. One that is to be shared is opened by one
-/// request while others wait for it.
-async fn open(
-    proxy: &Proxy,
-    endpoint: &Arc<Endpoint>,
-    policy: &ServicePolicy,
-    guard: &AddressGuard,
-    way: Way<'_>,
-) -> Result<Connection, ConnectError> {
-    let Way { client, header, tls } = way;
-    if policy.protocol == Protocol::Http1 {
-        return Ok(Connection::open(
-            upstream::connect(endpoint, guard, header, tls).await?,
-            client,
-        ));
-    }
-    let full = || ConnectError::Http2(h2::Reason::REFUSED_STREAM.into());
-    if client.is_some() {
-        let stream = upstream::connect(endpoint, guard, header, tls).await?;
-        let own = Shared::open(stream).await.map_err(ConnectError::Http2)?;
-        return own.place(Instant::now()).map(Connection::from).ok_or_else(full);
-    }
-    let opening = proxy.pools.opening(endpoint);
-    let _held = opening.lock().await;
-    if let Some(connection) = proxy.pools.share(endpoint.id, Instant::now()) {
-        return Ok(connection);
-    }
-    let stream = upstream::connect(endpoint, guard, header, tls).await?;
-    let shared = Shared::open(stream).await.map_err(ConnectError::Http2)?;
-    proxy.pools.put_shared(endpoint, shared, Instant::now()).ok_or_else(full)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, uri::Scheme};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 
 use super::{
@@ -83,7 +83,7 @@ impl Connection {
         match self.kind {
             Kind::Http1(http1) => Ok(http1.send(head, body, interim).await?.map(Incoming::Http1)),
             Kind::Http2(place) => {
-                let sent = http2::send(place, head, body, Scheme::HTTP, interim);
+                let sent = http2::send(place, head, body, interim);
                 Ok(sent.await?.map(Incoming::Http2))
             }
         }

@@ -35,14 +35,13 @@ pub(in crate::upstream) async fn send<B>(
     place: Place,
     head: &Request<()>,
     body: Outgoing<B>,
-    scheme: Scheme,
     mut interim: impl FnMut(StatusCode, &HeaderMap),
 ) -> Result<Response<Http2Answer>, SendError<B>>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
 {
     let ends = body.is_end_stream();
-    let Some(request) = translate(head, &body, ends, scheme) else {
+    let Some(request) = translate(head, &body, ends, place.shared.0.scheme.clone()) else {
         return Err(SendError { fault: Malformed::NoHttp2.into(), unsent: None });
     };
     let begun = place.shared.sender().send_request(request, ends);

@@ -20,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use answer::{Http2Answer, Http2Error};
@@ -59,6 +60,8 @@ struct State {
     /// When its last stream ended.
     idle_since: Cell<Instant>,
     life: Rc<Life>,
+    /// What its requests say that they come by.
+    scheme: Scheme,
 }
 
 /// What its task and its users know of a connection.
@@ -88,7 +91,7 @@ impl Shared {
     /// # Errors
     ///
     /// When the connection is broken already.
-    pub async fn open<S>(stream: S) -> Result<Self, h2::Error>
+    pub async fn open<S>(stream: S, encrypted: bool) -> Result<Self, h2::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -113,6 +116,7 @@ impl Shared {
             streams: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             life,
+            scheme: if encrypted { Scheme::HTTPS } else { Scheme::HTTP },
         })))
     }
 
