@@ -35,6 +35,15 @@ endurance *ARGS:
 fuzz TARGET SECONDS="60":
     ./scripts/fuzz {{ TARGET }} {{ SECONDS }}
 
+# The attacks in full, with a release build; or those whose names have a word
+attacks *ARGS:
+    cargo test --release --test attacks -- --full {{ ARGS }}
+
+# The same hostile bytes to Portolan and to other servers; or the cases whose names have a word
+differential *ARGS:
+    ./scripts/install-origins
+    cargo test --features outside --test differential -- {{ ARGS }}
+
 # The API documentation, opened in a browser
 doc:
     cargo doc --no-deps --open

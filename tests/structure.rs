@@ -29,7 +29,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
         "routes and services carry their own counters, and services how they are reached",
     ),
     // The data plane.
-    ("upstream", &["model", "tls"], ""),
+    ("upstream", &["deadline", "model", "tls"], "pings of shared connections"),
     ("listener settings", &["model"], ""),
     ("listener", &["deadline", "model", "tls"], "generic over the service that it feeds"),
     (

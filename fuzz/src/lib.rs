@@ -3,10 +3,13 @@
 //! `tests/corpora.rs` runs those that were found once, with every test.
 
 pub mod config;
+pub mod forwarded;
 pub mod host;
 pub mod path;
 pub mod proxy_header;
 pub mod registration;
+pub mod response;
+mod wire;
 
 /// What is done with the bytes of a target.
 pub type Check = fn(&[u8]);
@@ -14,8 +17,10 @@ pub type Check = fn(&[u8]);
 /// Every target, by the name of its corpus.
 pub const ALL: &[(&str, Check)] = &[
     ("config", config::check),
+    ("forwarded", forwarded::check),
     ("host", host::check),
     ("path", path::check),
     ("proxy_header", proxy_header::check),
     ("registration", registration::check),
+    ("response", response::check),
 ];

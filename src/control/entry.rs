@@ -129,7 +129,7 @@ impl Entry {
     }
 
     pub(super) const fn is_probed(&self) -> bool {
-        matches!(self.check.probe, Probe::Http { .. } | Probe::Tcp)
+        matches!(self.check.probe, Probe::Http { .. } | Probe::Tcp | Probe::Grpc { .. })
     }
 
     /// Whether a probe that passes means that requests get through: it asks

@@ -38,6 +38,45 @@ pub(super) enum Failure {
         path: String,
         why: HttpFailure,
     },
+    /// A connection, but no good answer by gRPC.
+    #[error("grpc health -> {0}")]
+    Grpc(GrpcFailure),
+}
+
+/// Why an answer by gRPC did not pass.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GrpcFailure {
+    /// The address cannot be said in a request.
+    #[error("not sent")]
+    Unsendable,
+    /// No answer in time.
+    #[error("no answer within {}", HumanDuration(*.within))]
+    Timeout { within: Duration },
+    /// A status of HTTP that is none of gRPC.
+    #[error("HTTP status {0}")]
+    Http(u16),
+    /// The call failed: 5 if the service is not known, 12 if health is not.
+    #[error("grpc-status {0}")]
+    Status(u32),
+    /// It answers that it does not serve.
+    #[error("{}", serving_words(*.0))]
+    NotServing(u64),
+    /// What came is no answer.
+    #[error("no message of grpc.health.v1")]
+    NoAnswer,
+    /// The connection broke, or what came is not HTTP/2.
+    #[error("{0}")]
+    Protocol(h2::Error),
+}
+
+/// The name of a `ServingStatus`.
+const fn serving_words(status: u64) -> &'static str {
+    match status {
+        0 => "UNKNOWN",
+        2 => "NOT_SERVING",
+        3 => "SERVICE_UNKNOWN",
+        _ => "a status that is not known",
+    }
 }
 
 /// Why an HTTP answer did not pass.
@@ -80,6 +119,7 @@ impl Failure {
             Self::Http { why: HttpFailure::Protocol(error), .. } => {
                 io_source(error).is_some_and(is_ours)
             }
+            Self::Grpc(GrpcFailure::Protocol(error)) => error.get_io().is_some_and(is_ours),
             _ => false,
         }
     }

@@ -12,6 +12,7 @@
 mod counter;
 mod dial;
 mod failure;
+mod grpc;
 mod http;
 mod outlier;
 mod pace;

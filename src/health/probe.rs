@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     dial::{Deadline, Dialer},
     failure::Failure,
+    grpc,
     http::HttpProbe,
     tcp,
 };
@@ -86,6 +87,7 @@ pub(super) async fn run(dialer: &Dialer, target: &Target, guard: &AddressGuard) 
             probe.probe(dialer, target, guard, deadline).await
         }
         Probe::Tcp => tcp::probe(dialer, target, guard, deadline).await,
+        Probe::Grpc { service } => grpc::probe(service, dialer, target, guard, deadline).await,
         // Never scheduled; if asked all the same, the answer is theirs.
         Probe::Ttl | Probe::None => Ok("not probed".to_owned()),
     };

@@ -144,7 +144,7 @@ impl Prober {
     /// watch.
     pub fn watch(&self, target: Target) {
         match target.check.probe {
-            Probe::Http { .. } | Probe::Tcp => {
+            Probe::Http { .. } | Probe::Tcp | Probe::Grpc { .. } => {
                 self.shared.list().watch(target, Instant::now());
                 self.shared.changed.notify_one();
             }

@@ -1,12 +1,12 @@
 //! Health: what is asked of an instance, what it answered, and the one pure
 //! function that turns both and its lease into a state.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, time::Duration};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HumanDuration, ProxyProtocol};
+use super::{HumanDuration, ProxyProtocol, StatusSet};
 
 /// How the health of an instance is found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -16,84 +16,13 @@ pub enum ProbeKind {
     Http,
     /// A TCP connection can be opened.
     Tcp,
+    /// The instance says by gRPC that it serves (`grpc.health.v1`).
+    Grpc,
     /// The instance reports by heartbeats; it is healthy from the first one
     /// until its lease expires.
     Ttl,
     /// Nobody asks; it is healthy as long as it is registered.
     None,
-}
-
-/// A set of HTTP status codes, written as `"200-299"` or `"200, 204, 300-399"`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StatusSet(Vec<(u16, u16)>);
-
-impl StatusSet {
-    /// Whether `status` is in the set.
-    #[must_use]
-    pub fn contains(&self, status: u16) -> bool {
-        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
-    }
-}
-
-impl FromStr for StatusSet {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || {
-            format!("{text:?} is not a set of statuses; write \"200-299\" or \"200, 204, 300-399\"")
-        };
-        let status = |text: &str| {
-            text.trim().parse().ok().filter(|code| (100..=599).contains(code)).ok_or_else(refused)
-        };
-        let ranges = text.split(',').map(|part| match part.split_once('-') {
-            Some((first, last)) => {
-                let range = (status(first)?, status(last)?);
-                if range.0 <= range.1 { Ok(range) } else { Err(refused()) }
-            }
-            None => status(part).map(|code| (code, code)),
-        });
-        ranges.collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl TryFrom<String> for StatusSet {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<StatusSet> for String {
-    fn from(set: StatusSet) -> Self {
-        set.to_string()
-    }
-}
-
-impl fmt::Display for StatusSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (first, last)) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            if first == last {
-                write!(f, "{comma}{first}")?;
-            } else {
-                write!(f, "{comma}{first}-{last}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl JsonSchema for StatusSet {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "StatusSet".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "format": "status-set",
-            "examples": ["200-299", "200, 204, 300-399"]
-        })
-    }
 }
 
 /// Health settings as written in `[defaults]`, in `[service.NAME]` or in a
@@ -112,6 +41,9 @@ pub struct HealthSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "host"))]
     pub host: Option<String>,
+    /// The service that a gRPC probe asks for. Default: the server as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_service: Option<String>,
     /// A port of its own for the probe. Default: the port of the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<std::num::NonZeroU16>,
@@ -152,6 +84,11 @@ pub enum Probe {
     },
     /// Open a TCP connection and close it.
     Tcp,
+    /// `grpc.health.v1.Health/Check` over HTTP/2.
+    Grpc {
+        /// What is asked for; the server as a whole if empty.
+        service: String,
+    },
     /// Nothing: heartbeats are the answer.
     Ttl,
     /// Nothing: the answer is always yes.
@@ -214,10 +151,13 @@ impl HealthCheck {
                 path: first(layers, |layer| layer.path.clone()).unwrap_or_else(|| "/".to_owned()),
                 host: first(layers, |layer| layer.host.clone()),
                 expect_status: first(layers, |layer| layer.expect_status.clone())
-                    .unwrap_or_else(|| StatusSet(vec![(200, 399)])),
+                    .unwrap_or_else(|| StatusSet::range(200, 399)),
                 expect_body: first(layers, |layer| layer.expect_body.clone()),
             },
             ProbeKind::Tcp => Probe::Tcp,
+            ProbeKind::Grpc => Probe::Grpc {
+                service: first(layers, |layer| layer.grpc_service.clone()).unwrap_or_default(),
+            },
             ProbeKind::Ttl => Probe::Ttl,
             ProbeKind::None => Probe::None,
         };
@@ -305,7 +245,7 @@ impl InstanceState {
     }
 
     /// The state that follows from what is known. `suspect_for` bounds how
-    /// long passing HTTP probes outweigh an expired lease; that a TCP port is
+    /// long passing HTTP and gRPC probes outweigh an expired lease; that a TCP port is
     /// open earns nothing, since it may be anybody's by now.
     #[must_use]
     pub fn of(
@@ -319,8 +259,16 @@ impl InstanceState {
             return Self::Draining;
         }
         match (probe, verdict, lease) {
-            (Probe::Http { .. }, Verdict::Passing, LeaseStatus::Expired(since)) => {
-                if since < suspect_for { Self::Suspect } else { Self::Unhealthy }
+            (
+                Probe::Http { .. } | Probe::Grpc { .. },
+                Verdict::Passing,
+                LeaseStatus::Expired(since),
+            ) => {
+                if since < suspect_for {
+                    Self::Suspect
+                } else {
+                    Self::Unhealthy
+                }
             }
             (_, _, LeaseStatus::Expired(_)) => Self::Unhealthy,
             (Probe::None, _, _) => Self::Healthy,

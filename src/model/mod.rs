@@ -16,13 +16,14 @@ mod peer;
 mod policy;
 mod quantity;
 mod reason;
+mod status_set;
 mod tls;
 
 pub use address::{Address, Host, Origin, ParseAddressError, Scheme};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use health::{
-    HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, StatusSet, Verdict,
+    HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, Verdict,
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
@@ -31,11 +32,12 @@ pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use peer::{ClientCertificate, Peer, TlsSession};
 pub use policy::{
     BalancePolicy, BreakerPolicy, BreakerSettings, LimitSettings, OutlierPolicy, OutlierSettings,
-    ProxyProtocol, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings, ServicePolicy,
-    ServiceSettings, TimeoutSettings, Timeouts, Trials,
+    Protocol, ProxyProtocol, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings,
+    ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts, Trials,
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
+pub use status_set::StatusSet;
 pub use tls::{
     AdminTlsSettings, AlpnProtocol, CertificateFiles, ClientAuth, ClientTlsSettings,
     HandshakeFailure, HostRules, HostTlsSettings, ServerTlsSettings, TlsVersion,

@@ -11,8 +11,10 @@ mod failure;
 mod form;
 mod forward;
 mod forwarded;
+mod grpc;
 mod headers;
 mod hold;
+mod opening;
 mod proxy_status;
 mod pseudo;
 mod record;
@@ -26,7 +28,7 @@ mod websocket;
 
 use std::{future::Future, rc::Rc, sync::Arc};
 
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +46,20 @@ use record::Record;
 pub use body::{BrokenBody, ResponseBody};
 pub use client::Client;
 pub use upload::RequestBody;
+
+/// The fields of `request` as an instance gets them from `client`, as far as no
+/// route changes them: for whoever wants to try that out on many requests.
+///
+/// # Errors
+///
+/// The reason that the request is refused for.
+pub fn passed_on(request: Request<()>, client: &Client) -> Result<HeaderMap, Reason> {
+    let admitted = admission::admit(&request, client).map_err(|failure| failure.reason)?;
+    let mut headers = request.into_parts().0.headers;
+    let (via, id) = (HeaderValue::from_static("1.1 portolan"), HeaderValue::from_static("id"));
+    headers::to_instance(&mut headers, via, admitted.fields, client, &id);
+    Ok(headers)
+}
 
 /// The proxy of one worker.
 #[derive(Debug)]

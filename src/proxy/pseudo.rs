@@ -43,6 +43,11 @@ pub(super) fn flatten<B>(request: &mut Request<B>, client: &Client) -> Result<()
     Ok(())
 }
 
+/// The passage of a request that came by `version` (RFC 9110 section 7.6.3).
+pub(super) fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(if version == Version::HTTP_2 { "2 portolan" } else { "1.1 portolan" })
+}
+
 /// HPACK makes a field of one byte on the line into one of any size here, so
 /// their number is bounded as well as their size. What is left of whitespace
 /// at the ends of a value makes a message malformed (RFC 9113 section 8.2.1).

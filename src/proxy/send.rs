@@ -16,16 +16,19 @@ use super::{
     Proxy,
     failure::{Failure, elapsed},
     hold::Holder,
+    opening::{Way, open},
     record::Record,
     replay::{Again, Replay},
     upload::{RequestBody, Upload},
 };
 use crate::{
     deadline::Elapsed,
-    model::{Endpoint, EndpointId, Host, InFlight, Reason, RetryPolicy, Scheme, ServicePolicy},
+    model::{
+        Endpoint, EndpointId, Host, InFlight, Protocol, Reason, RetryPolicy, Scheme, ServicePolicy,
+    },
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
-    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
+    upstream::{ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
 };
 
 /// A try that may not be the last.
@@ -203,8 +206,15 @@ async fn attempt(
     record.attempts = record.attempts.saturating_add(1);
     address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
+    // One that says whose connection it is is nobody else's.
+    let shares = policy.protocol == Protocol::H2;
     let client = record.announced_as(policy.proxy_protocol);
-    let idle = if fresh { None } else { proxy.pools.take(endpoint.id, client, now) };
+    let idle = match (shares, fresh) {
+        (true, _) if client.is_some() => None,
+        (true, _) => proxy.pools.share(endpoint.id, now),
+        (false, true) => None,
+        (false, false) => proxy.pools.take(endpoint.id, client, now),
+    };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
@@ -224,6 +234,8 @@ async fn attempt(
     record.deadline.set(if uploading { timeouts.idle } else { timeouts.response });
     record.sent = Some(now);
     let rested = connection.rested();
+    // One that others use too has not ended for having been idle.
+    let stale = record.reused && !fresh && (!shares || !rested.is_zero());
     let upload = record.upload.clone();
     let interim = |status, _: &_| {
         if let Some(upload) = upload.as_ref().filter(|_| status == StatusCode::CONTINUE) {
@@ -243,7 +255,10 @@ async fn attempt(
     let cause = match fault {
         Fault::Malformed(_) | Fault::Request => None,
         Fault::Ended { .. } if unsent.is_none() && record.upload_failure().is_some() => None,
-        Fault::Ended { midway: false } if record.reused => {
+        // Nobody has looked at it, and the next connection is as good.
+        Fault::Refused { goes_away: true } if !fresh => Some(RetryCause::Stale),
+        Fault::Refused { .. } => Some(RetryCause::Unsent),
+        Fault::Ended { midway: false } if stale => {
             proxy.pools.had_ended(endpoint.id, rested, now);
             Some(RetryCause::Stale)
         }
@@ -305,6 +320,9 @@ fn broken(fault: Fault, record: &Record) -> Failure {
         (None, Fault::Malformed(malformed)) => {
             Failure::new(Reason::UpstreamProtocolError, malformed.detail())
         }
+        (None, Fault::Refused { .. }) => {
+            Failure::new(Reason::UpstreamReset, "the instance refused the request")
+        }
         (None, Fault::Ended { .. }) => {
             let detail = "the instance closed the connection without an answer";
             Failure::new(Reason::UpstreamReset, detail)
@@ -317,7 +335,7 @@ fn broken(fault: Fault, record: &Record) -> Failure {
 
 async fn connect(
     proxy: &Proxy,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     policy: &ServicePolicy,
     record: &mut Record,
 ) -> Result<Connection, (Failure, Option<RetryCause>)> {
@@ -328,8 +346,8 @@ async fn connect(
     let header = record.announcement(policy.proxy_protocol);
     let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
     let tls = state.and_then(|state| state.connector());
-    let connecting = upstream::connect(endpoint, &guard, &header, tls.as_deref());
-    let opened = record.deadline.limit(connecting).await;
+    let way = Way { client, header: &header, tls: tls.as_deref() };
+    let opened = record.deadline.limit(open(proxy, endpoint, policy, &guard, way)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));
     proxy.metrics.worker(proxy.worker).upstream_connect(connected);
@@ -337,7 +355,7 @@ async fn connect(
         service.metrics.connect(proxy.worker, connected);
     }
     match opened {
-        Ok(Ok(stream)) => Ok(Connection::open(stream, client)),
+        Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error @ ConnectError::Exhausted(_))) => Err((error.into(), None)),
         Ok(Err(error)) => Err((error.into(), Some(RetryCause::Connect))),
         Err(over) => {

@@ -37,6 +37,9 @@ pub enum ConnectError {
     /// about the endpoint.
     #[error("cannot open a connection: {0}")]
     Exhausted(io::Error),
+    /// It does not speak HTTP/2.
+    #[error("no HTTP/2: {0}")]
+    Http2(h2::Error),
     /// Anything else.
     #[error("cannot connect to {address}: {error}")]
     Failed {

@@ -12,19 +12,35 @@ use http_body::Body;
 use super::{
     Incoming, Stream,
     http1::{self, Outgoing, SendError},
+    http2::{self, Place},
 };
 
 /// A connection over which a request can be sent.
 #[derive(Debug)]
 pub struct Connection {
-    http1: http1::Connection<Stream>,
+    kind: Kind,
     /// How long it was idle before it was used last.
     pub(super) rested: Duration,
 }
 
+#[derive(Debug)]
+enum Kind {
+    /// One that is used for one request after another.
+    Http1(http1::Connection<Stream>),
+    /// A place on one that is used for many at once.
+    Http2(Place),
+}
+
 impl From<http1::Connection<Stream>> for Connection {
     fn from(http1: http1::Connection<Stream>) -> Self {
-        Self { http1, rested: Duration::ZERO }
+        Self { kind: Kind::Http1(http1), rested: Duration::ZERO }
+    }
+}
+
+impl From<Place> for Connection {
+    fn from(place: Place) -> Self {
+        let rested = place.idle_for;
+        Self { kind: Kind::Http2(place), rested }
     }
 }
 
@@ -42,7 +58,10 @@ impl Connection {
 
     /// The only client that it may be used for, if there is one.
     pub(super) fn client(&self) -> Option<SocketAddr> {
-        self.http1.client()
+        match &self.kind {
+            Kind::Http1(http1) => http1.client(),
+            Kind::Http2(_) => None,
+        }
     }
 
     /// Sends `head` with `body`, and waits for the head of the answer. Those
@@ -61,8 +80,19 @@ impl Connection {
     where
         B: Body<Data = Bytes> + Unpin + 'static,
     {
-        let response = self.http1.send(head, body, interim).await?;
-        Ok(response.map(Incoming::Http1))
+        match self.kind {
+            Kind::Http1(http1) => Ok(http1.send(head, body, interim).await?.map(Incoming::Http1)),
+            Kind::Http2(place) => {
+                let sent = http2::send(place, head, body, interim);
+                Ok(sent.await?.map(Incoming::Http2))
+            }
+        }
+    }
+
+    /// Whether others share it.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.kind, Kind::Http2(_))
     }
 
     /// How long it was idle before it was taken out of its pool.
@@ -73,21 +103,34 @@ impl Connection {
 
     /// For how long the endpoint said last that it keeps it when idle.
     pub(super) fn announcement(&self) -> Option<Duration> {
-        self.http1.announced()
+        match &self.kind {
+            Kind::Http1(http1) => http1.announced(),
+            Kind::Http2(_) => None,
+        }
     }
 
     /// Lets it be idle. False if it has ended.
     pub(super) fn rest(&mut self) -> bool {
-        self.http1.rest()
+        match &mut self.kind {
+            Kind::Http1(http1) => http1.rest(),
+            // The pool has what it belongs to.
+            Kind::Http2(_) => false,
+        }
     }
 
     /// Whether it can be used after it was idle.
     pub(super) fn is_open(&mut self) -> bool {
-        self.http1.is_open()
+        match &mut self.kind {
+            Kind::Http1(http1) => http1.is_open(),
+            Kind::Http2(_) => false,
+        }
     }
 
     /// When it ended while it was idle.
     pub(super) fn ended(&self) -> Option<Instant> {
-        self.http1.ended()
+        match &self.kind {
+            Kind::Http1(http1) => http1.ended(),
+            Kind::Http2(_) => None,
+        }
     }
 }

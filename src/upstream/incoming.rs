@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     Connection, Stream,
     http1::{Answer, AnswerError, Switched},
+    http2::{Http2Answer, Http2Error},
 };
 
 /// The body of an instance's answer.
@@ -19,7 +20,7 @@ pub enum Incoming {
     /// By HTTP/1.1. The connection rides in it.
     Http1(Answer<Stream>),
     /// By HTTP/2.
-    Http2(hyper::body::Incoming),
+    Http2(Http2Answer),
 }
 
 /// Why a body broke off.
@@ -30,7 +31,7 @@ pub enum IncomingError {
     Http1(AnswerError),
     /// By HTTP/2.
     #[error(transparent)]
-    Http2(hyper::Error),
+    Http2(Http2Error),
 }
 
 impl Incoming {
@@ -48,8 +49,7 @@ impl Incoming {
     pub fn close(&mut self) {
         match self {
             Self::Http1(answer) => answer.close(),
-            // Its stream ends when it is dropped.
-            Self::Http2(_) => {}
+            Self::Http2(answer) => answer.close(),
         }
     }
 

@@ -4,6 +4,7 @@
 mod connect;
 mod connection;
 mod http1;
+mod http2;
 mod incoming;
 mod keep_alive;
 mod pool;
@@ -11,7 +12,13 @@ mod tls;
 
 pub use connect::{ConnectError, connect};
 pub use connection::Connection;
-pub use http1::{Answer, AnswerError, Fault, Malformed, Outgoing, SendError, Switched, recycle};
+pub use http1::{
+    Answer, AnswerError, Connection as Http1, Fault, Malformed, Outgoing, SendError, Switched,
+    recycle,
+};
+pub use http2::{Http2Answer, Http2Error, Shared};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
+
+pub use crate::tls::Connector;
 pub use tls::Stream;

@@ -9,14 +9,16 @@ use std::{
     cell::RefCell,
     fmt,
     net::SocketAddr,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use tokio::sync::Mutex;
 
-use super::{Connection, keep_alive::KeepAlive};
+use super::{Connection, Shared, keep_alive::KeepAlive};
 use crate::model::{Endpoint, EndpointId};
 
 /// Idle connections kept for one endpoint by one worker.
@@ -31,7 +33,36 @@ pub struct Pools {
 struct Pool {
     endpoint: Arc<Endpoint>,
     connections: Vec<Idle>,
+    /// Those that many requests use at once, the oldest first.
+    shared: Vec<Shared>,
+    /// Held by whoever opens such a one, so that a crowd opens one and not
+    /// hundreds.
+    opening: Rc<Mutex<()>>,
     keep_alive: KeepAlive,
+}
+
+impl Pool {
+    fn new(endpoint: &Arc<Endpoint>) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            connections: Vec::new(),
+            shared: Vec::new(),
+            opening: Rc::default(),
+            keep_alive: KeepAlive::default(),
+        }
+    }
+
+    /// Forgets the shared connections that have ended, learning from it, or
+    /// have been idle for too long.
+    fn tidy_shared(&mut self, now: Instant) {
+        let keep_alive = &mut self.keep_alive;
+        self.shared.retain(|shared| {
+            if let Some(ended) = shared.ended() {
+                keep_alive.ended(shared.idle_for(ended), now);
+            }
+            shared.is_open() && shared.idle_for(now) < keep_alive.limit(None, now)
+        });
+    }
 }
 
 struct Idle {
@@ -79,6 +110,44 @@ impl Pools {
         None
     }
 
+    /// A place on a connection to `endpoint` that others use too.
+    #[must_use]
+    pub fn share(&self, endpoint: EndpointId, now: Instant) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let pool = idle.get_mut(&endpoint)?;
+        let place = pool.shared.iter().find_map(|shared| {
+            let fresh = shared.idle_for(now) < pool.keep_alive.limit(None, now);
+            fresh.then(|| shared.place(now)).flatten()
+        });
+        place.map(Connection::from)
+    }
+
+    /// What to hold while a connection to `endpoint` is opened that is to be
+    /// shared.
+    #[must_use]
+    pub fn opening(&self, endpoint: &Arc<Endpoint>) -> Rc<Mutex<()>> {
+        let mut idle = self.idle.borrow_mut();
+        let pool = idle.entry(endpoint.id).or_insert_with(|| Pool::new(endpoint));
+        Rc::clone(&pool.opening)
+    }
+
+    /// Lets others use `shared` too, and takes the first place on it.
+    #[must_use]
+    pub fn put_shared(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        shared: Shared,
+        now: Instant,
+    ) -> Option<Connection> {
+        let place = shared.place(now)?;
+        if !endpoint.is_retired() {
+            let mut idle = self.idle.borrow_mut();
+            let pool = idle.entry(endpoint.id).or_insert_with(|| Pool::new(endpoint));
+            pool.shared.push(shared);
+        }
+        Some(place.into())
+    }
+
     /// Keeps `connection` for the next request to `endpoint`, unless it has
     /// ended, or its endpoint is gone.
     pub fn put(&self, endpoint: &Arc<Endpoint>, mut connection: Connection, now: Instant) {
@@ -86,11 +155,7 @@ impl Pools {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let pool = idle.entry(endpoint.id).or_insert_with(|| Pool {
-            endpoint: Arc::clone(endpoint),
-            connections: Vec::new(),
-            keep_alive: KeepAlive::default(),
-        });
+        let pool = idle.entry(endpoint.id).or_insert_with(|| Pool::new(endpoint));
         if pool.connections.len() < MOST_IDLE {
             pool.connections.push(Idle { connection, since: now });
         }
@@ -109,9 +174,11 @@ impl Pools {
     pub fn tidy(&self) {
         let now = Instant::now();
         self.idle.borrow_mut().retain(|_, pool| {
-            let Pool { endpoint, connections, keep_alive } = pool;
+            pool.tidy_shared(now);
+            let Pool { endpoint, connections, shared, keep_alive, .. } = pool;
             connections.retain_mut(|idle| idle.is_good(keep_alive, now));
-            !endpoint.is_retired() && (!connections.is_empty() || keep_alive.has_learned(now))
+            !endpoint.is_retired()
+                && (!connections.is_empty() || !shared.is_empty() || keep_alive.has_learned(now))
         });
     }
 
@@ -120,10 +187,10 @@ impl Pools {
         self.idle.borrow_mut().retain(|_, pool| !pool.endpoint.is_retired());
     }
 
-    /// How many connections are idle.
+    /// How many connections are idle, or shared.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.idle.borrow().values().map(|pool| pool.connections.len()).sum()
+        self.idle.borrow().values().map(|pool| pool.connections.len() + pool.shared.len()).sum()
     }
 
     /// Whether none is.

@@ -73,7 +73,7 @@ fn service(
         }
     }
     let (interval, timeout) = (place.key("interval"), place.key("timeout"));
-    let probes = matches!(check.probe, Probe::Http { .. } | Probe::Tcp);
+    let probes = matches!(check.probe, Probe::Http { .. } | Probe::Tcp | Probe::Grpc { .. });
     let says = probes && (interval.is_there() || timeout.is_there());
     if says && !any_zero && !place.is_damaged() && check.timeout > check.interval {
         let (here, other) =
@@ -126,6 +126,7 @@ fn retry(policy: &RetryPolicy, place: Place<'_>, found: &mut Vec<Diagnostic>) {
 fn no_effect(health: &HealthSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {
     let kind = match health.kind {
         Some(ProbeKind::Tcp) => "tcp",
+        Some(ProbeKind::Grpc) => "grpc",
         Some(ProbeKind::Ttl) => "ttl",
         Some(ProbeKind::None) => "none",
         Some(ProbeKind::Http) | None => return,

@@ -49,6 +49,18 @@ impl BalancePolicy {
     }
 }
 
+/// What instances speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, as gRPC needs it: agreed on by ALPN with instances at
+    /// `https://`, with prior knowledge with others.
+    H2,
+}
+
 /// Timeouts towards the instances of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -106,6 +118,9 @@ pub struct ServiceSettings {
     /// Fixed endpoints. Instances that register come on top.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Origin>,
+    /// What instances speak. Default `http1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
     /// How an endpoint is picked. Default `least_request`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<BalancePolicy>,
@@ -172,6 +187,8 @@ pub struct Timeouts {
 /// How a service is treated, with every value in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePolicy {
+    /// What instances speak.
+    pub protocol: Protocol,
     /// How an endpoint is picked.
     pub balance: BalancePolicy,
     /// Timeouts.
@@ -215,6 +232,7 @@ impl ServiceSettings {
         let drain = duration(|timeouts| timeouts.drain, Duration::from_secs(300));
         let body = self.limits.body.or(defaults.limits.body);
         ServicePolicy {
+            protocol: self.protocol.or(defaults.protocol).unwrap_or_default(),
             balance: self.balance.or(defaults.balance).unwrap_or_default(),
             timeouts: Timeouts {
                 connect: duration(|timeouts| timeouts.connect, Duration::from_secs(1)),

@@ -35,6 +35,8 @@ malformed! {
     TooManyInterim = "the instance sent too many interim answers";
     /// 101 without a request for it.
     UnaskedSwitch = "the instance switched to a protocol that was not asked for";
+    /// It breaks a rule of HTTP/2, or the request cannot be said in it.
+    NoHttp2 = "what the instance speaks is not HTTP/2";
     /// A chunk is none (RFC 9112 section 7.1).
     Chunk = "the instance's answer is not chunked as it says";
     /// The trailers are too long, too many, or none.

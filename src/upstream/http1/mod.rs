@@ -65,6 +65,12 @@ pub enum Fault {
         /// An answer had begun.
         midway: bool,
     },
+    /// The instance has not looked at the request, and says so.
+    #[error("the instance refused the request")]
+    Refused {
+        /// Because the connection is to end.
+        goes_away: bool,
+    },
     /// What came breaks a rule of HTTP.
     #[error(transparent)]
     Malformed(#[from] Malformed),

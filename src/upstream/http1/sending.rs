@@ -40,6 +40,11 @@ impl<B> Outgoing<B> {
         Self { ahead: None, body }
     }
 
+    /// The same with `ahead`, which was taken out of it, before it.
+    pub(in crate::upstream) fn put_back(self, ahead: Option<Bytes>) -> Self {
+        Self { ahead, ..self }
+    }
+
     /// The body.
     pub const fn body(&self) -> &B {
         &self.body

@@ -69,7 +69,7 @@ struct Known {
 impl Known {
     fn is_probed(&self) -> bool {
         let check = HealthCheck::resolve(&[&self.registration.instance.health]);
-        matches!(check.probe, Probe::Http { .. } | Probe::Tcp)
+        matches!(check.probe, Probe::Http { .. } | Probe::Tcp | Probe::Grpc { .. })
     }
 
     fn forget_probes(&mut self) {

@@ -1,0 +1,151 @@
+//! One request on a stream, until the head of its answer.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::Body;
+
+use super::{
+    Http2Answer, Place,
+    upload::{Broken, Upload},
+};
+use crate::upstream::{Fault, Malformed, Outgoing, SendError};
+
+/// Heads that may come before the one that counts.
+const MOST_INTERIM: u32 = 16;
+
+/// Sends `head` with `body` at `place`, and waits for the head of the answer.
+/// Those that come before it are told to `interim`.
+///
+/// # Errors
+///
+/// When there is none. The error holds the body if no byte of it is lost, and
+/// the instance has provably not looked at the request.
+pub(in crate::upstream) async fn send<B>(
+    place: Place,
+    head: &Request<()>,
+    body: Outgoing<B>,
+    mut interim: impl FnMut(StatusCode, &HeaderMap),
+) -> Result<Response<Http2Answer>, SendError<B>>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+{
+    let ends = body.is_end_stream();
+    let Some(request) = translate(head, &body, ends, place.shared.0.scheme.clone()) else {
+        return Err(SendError { fault: Malformed::NoHttp2.into(), unsent: None });
+    };
+    let begun = place.shared.sender().send_request(request, ends);
+    let (mut response, stream) = match begun {
+        Ok(begun) => begun,
+        // Nothing has left.
+        Err(error) => {
+            let fault = match fault(&error) {
+                Fault::Malformed(malformed) => Fault::Malformed(malformed),
+                _ => Fault::Refused { goes_away: true },
+            };
+            return Err(SendError { fault, unsent: Some(body) });
+        }
+    };
+    let mut upload = Upload::new(stream, body);
+    let mut uploading = !ends;
+    let mut heads = 0;
+    let answer = poll_fn(|context| {
+        loop {
+            if uploading {
+                match upload.poll(context) {
+                    Poll::Ready(Err(Broken::Body)) => return Poll::Ready(Err(Fault::Request)),
+                    // What it said before counts.
+                    Poll::Ready(_) => uploading = false,
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(Some(Ok(head))) = response.poll_informational(context) {
+                heads += 1;
+                if heads > MOST_INTERIM {
+                    return Poll::Ready(Err(Malformed::TooManyInterim.into()));
+                }
+                interim(head.status(), head.headers());
+                continue;
+            }
+            let answer = Pin::new(&mut response).poll(context);
+            return answer.map_err(|error| fault(&error));
+        }
+    })
+    .await;
+    match answer {
+        Ok(answer) => {
+            let (parts, stream) = answer.into_parts();
+            let length = parts.headers.get(CONTENT_LENGTH);
+            let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+            let length = length.filter(|_| *head.method() != Method::HEAD);
+            let mut body = Http2Answer::new(stream, length, place);
+            if uploading {
+                body.upload(upload);
+            }
+            Ok(Response::from_parts(parts, body))
+        }
+        Err(fault @ Fault::Refused { .. }) => {
+            Err(SendError { fault, unsent: upload.into_unsent() })
+        }
+        Err(fault) => Err(SendError { fault, unsent: None }),
+    }
+}
+
+/// What `error` says of the request.
+fn fault(error: &h2::Error) -> Fault {
+    // A stream above the last one in a GOAWAY was not looked at, nor was one
+    // that was refused (RFC 9113 section 8.7).
+    if error.is_remote() && error.is_go_away() {
+        return Fault::Refused { goes_away: true };
+    }
+    if error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM) {
+        return Fault::Refused { goes_away: false };
+    }
+    if error.is_library() {
+        return Malformed::NoHttp2.into();
+    }
+    Fault::Ended { midway: error.is_reset() }
+}
+
+/// The head as HTTP/2 has it: the authority in the target, nothing of one hop.
+fn translate<B: Body>(
+    head: &Request<()>,
+    body: &B,
+    ends: bool,
+    scheme: Scheme,
+) -> Option<Request<()>> {
+    let mut headers = head.headers().clone();
+    let host = headers.remove(HOST)?;
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some_and(|te| te != "trailers") {
+        headers.remove(TE);
+    }
+    if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let target = head.uri().path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes())).ok()?)
+        .path_and_query(target.unwrap_or(PathAndQuery::from_static("/")))
+        .build()
+        .ok()?;
+    let mut request = Request::new(());
+    *request.method_mut() = head.method().clone();
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = headers;
+    Some(request)
+}

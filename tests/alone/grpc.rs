@@ -1,0 +1,123 @@
+//! gRPC through the proxy, by the bytes: calls, their ends, and health.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+
+use crate::support::{
+    Portolan, eventually,
+    http2::{self, Asked, Http2, Http2Backend, Reply, read_body},
+};
+
+const H2: &str = "protocol = 'h2'";
+
+fn call(timeout: Option<&str>) -> Request<()> {
+    let mut request = Request::post("http://test/shop.Orders/Get")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .expect("a request");
+    if let Some(timeout) = timeout {
+        let timeout = HeaderValue::from_str(timeout).expect("a value");
+        request.headers_mut().insert("grpc-timeout", timeout);
+    }
+    request
+}
+
+fn grpc_head() -> Response<()> {
+    Response::builder().header("content-type", "application/grpc").body(()).expect("a head")
+}
+
+fn status(code: &'static str) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static(code));
+    trailers
+}
+
+#[test]
+fn a_call_has_its_status_in_the_trailers() {
+    let backend = Http2Backend::start(|request: Asked, mut reply: Reply| async move {
+        assert_eq!(request.headers()["te"], "trailers");
+        let (body, _) = read_body(request.into_body()).await.expect("a body");
+        let Ok(mut stream) = reply.send_response(grpc_head(), false) else { return };
+        let _ = stream.send_data(body.into(), false);
+        let _ = stream.send_trailers(status("0"));
+    });
+    let portolan = Portolan::with(H2, backend.address);
+    let client = Http2::open(portolan.address());
+    let message = b"\0\0\0\0\x02hi";
+    let answer = client.exchange(call(None), message).expect("an answer");
+    assert_eq!(answer.body, message);
+    assert_eq!(answer.trailer("grpc-status"), Some("0"));
+}
+
+#[test]
+fn an_answer_may_be_trailers_alone() {
+    let backend = Http2Backend::start(|_request, mut reply: Reply| async move {
+        let mut head = grpc_head();
+        head.headers_mut().extend(status("5"));
+        let _ = reply.send_response(head, true);
+    });
+    let portolan = Portolan::with(H2, backend.address);
+    let client = Http2::open(portolan.address());
+    let (answer, _stream) = client.begin(call(None), true);
+    let answer = client.wait(answer).expect("an answer");
+    assert_eq!(answer.headers()["grpc-status"], "5");
+    assert!(answer.body().is_end_stream());
+    portolan.logged_reason("ok");
+}
+
+#[test]
+fn the_patience_of_the_caller_bounds_the_call() {
+    let cancelled = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&cancelled);
+    let backend = Http2Backend::start(move |request: Asked, mut reply: Reply| {
+        let counted = Arc::clone(&counted);
+        async move {
+            assert_eq!(request.headers()["grpc-timeout"], "200m");
+            let _ = poll_fn(|context| reply.poll_reset(context)).await;
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let portolan = Portolan::with(H2, backend.address);
+    let client = Http2::open(portolan.address());
+    let (answer, _stream) = client.begin(call(Some("200m")), true);
+    let answer = client.wait(http2::read(answer)).expect("an answer");
+    assert!(matches!(answer.status(), 200 | 504), "{answer:?}");
+    portolan.logged_reason("request_timeout");
+    eventually(|| cancelled.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn health_is_asked_for_by_grpc() {
+    let serving = Arc::new(AtomicU8::new(1));
+    let told = Arc::clone(&serving);
+    let backend = Http2Backend::start(move |request: Asked, mut reply: Reply| {
+        let serving = told.load(Ordering::SeqCst);
+        async move {
+            assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+            let (body, _) = read_body(request.into_body()).await.expect("a body");
+            assert_eq!(body, b"\0\0\0\0\x06\x0a\x04shop");
+            let Ok(mut stream) = reply.send_response(grpc_head(), false) else { return };
+            let _ = stream.send_data(Bytes::from(vec![0, 0, 0, 0, 2, 8, serving]), false);
+            let _ = stream.send_trailers(status("0"));
+        }
+    });
+    let portolan = Portolan::start(&format!(
+        "[service.app]\n{H2}\nhealth = {{ kind = 'grpc', grpc_service = 'shop', \
+         interval = '50ms', timeout = '50ms', unhealthy_after = 1 }}\n[[route]]\nservice = 'app'\n"
+    ));
+    portolan.register("app/a", backend.address);
+    serving.store(2, Ordering::SeqCst);
+    eventually(|| portolan.instance("app/a")["state"] == "unhealthy");
+    assert!(portolan.instance("app/a").to_string().contains("NOT_SERVING"));
+    serving.store(1, Ordering::SeqCst);
+    eventually(|| portolan.instance("app/a")["state"] == "healthy");
+}
