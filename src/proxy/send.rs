@@ -28,7 +28,7 @@ use crate::{
     },
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
-    upstream::{ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
+    upstream::{self, ConnectError, Connection, Fault, Incoming, Outgoing, SendError},
 };
 
 /// A try that may not be the last.

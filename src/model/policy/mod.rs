@@ -56,8 +56,7 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2, as gRPC needs it: agreed on by ALPN with instances at
-    /// `https://`, with prior knowledge with others.
+    /// HTTP/2, as gRPC needs it, with prior knowledge.
     H2,
 }
 
