@@ -18,6 +18,7 @@ pub mod model;
 pub mod proxy;
 pub mod registry;
 pub mod routing;
+pub mod sources;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -41,6 +41,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     // The control plane.
     ("registry settings", &["model"], ""),
     ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
+    ("sources", &["model"], "tell what others have, and do not know to whom"),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),

@@ -1,0 +1,15 @@
+//! Registries of others that instances come from.
+//!
+//! Each kind is a file or folder of its own that knows one protocol: it reads
+//! what is there, tells it to its [`Feed`], keeps itself connected, and never
+//! ends by itself. What is made of that (which instances are kept while a
+//! source is out of reach, which disappearances are believed) is decided once
+//! for all of them, behind the feed.
+
+mod backoff;
+mod feed;
+mod found;
+
+pub use backoff::Backoff;
+pub use feed::{Feed, News, SourceName};
+pub use found::{Found, Reported};
