@@ -7,19 +7,25 @@
 //! for all of them, behind the feed.
 
 mod backoff;
-#[allow(dead_code, reason = "the drivers that ask servers come next")]
 mod client;
+pub mod consul;
 mod document;
+pub mod eureka;
 mod feed;
 pub mod file;
+mod foreign;
 mod found;
+mod loose;
+mod pattern;
 mod running;
 mod settings;
+mod told;
 
 pub use crate::model::Reported;
 pub use backoff::Backoff;
 pub use client::{ParseServerUrlError, ServerUrl};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
+pub use pattern::ServicePattern;
 pub use running::{NewsSender, Running};
 pub use settings::{CommonSettings, SourceKind, SourceSettings};

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Feed, SourceName, file};
+use super::{Feed, SourceName, consul, eureka, file};
 
 /// A place outside that instances come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Consul "consul" consul::ConsulSettings "The catalog of Consul."
+    Eureka "eureka" eureka::EurekaSettings "The registry of Eureka servers."
     File "file" file::FileSettings "A file with a list of instances."
 }
 
