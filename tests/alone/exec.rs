@@ -66,7 +66,9 @@ impl Exec {
     fn start(admin: SocketAddr, words: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let errors = fs::File::create(folder.path().join("errors")).expect("a file");
-        let child = Command::new(env!("CARGO_BIN_EXE_portolan"))
+        // Shells start what they put into the background with signals ignored.
+        let child = Command::new("env")
+            .args(["--default-signal", env!("CARGO_BIN_EXE_portolan")])
             .args(["exec", "--admin", &admin.to_string()])
             .args(words)
             .current_dir(folder.path())
