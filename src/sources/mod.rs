@@ -7,6 +7,8 @@
 //! for all of them, behind the feed.
 
 mod backoff;
+#[allow(dead_code, reason = "the drivers that ask servers come next")]
+mod client;
 mod document;
 mod feed;
 pub mod file;
@@ -16,6 +18,7 @@ mod settings;
 
 pub use crate::model::Reported;
 pub use backoff::Backoff;
+pub use client::{ParseServerUrlError, ServerUrl};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
 pub use running::{NewsSender, Running};
