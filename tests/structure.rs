@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("balance", &["model"], ""),
     ("telemetry", &["model"], "is told numbers, and does not ask for them"),
     ("tls", &["model"], "files to configurations of rustls; no sockets"),
+    ("etcd", &["model", "tls"], "a client of one protocol; what the keys mean is told elsewhere"),
     (
         "routing",
         &["balance", "model", "telemetry", "tls"],
