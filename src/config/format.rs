@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
-    sources::SourceName,
+    sources::{ServerUrl, SourceName},
 };
 
 use super::Code;
@@ -24,6 +24,7 @@ pub(super) enum Format {
     Network,
     ServiceName,
     SourceName,
+    ServerUrl,
     HostPattern,
     Host,
     PathPrefix,
@@ -37,7 +38,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -45,6 +46,7 @@ impl Format {
         Self::Network,
         Self::ServiceName,
         Self::SourceName,
+        Self::ServerUrl,
         Self::HostPattern,
         Self::Host,
         Self::PathPrefix,
@@ -90,6 +92,9 @@ impl Format {
             Self::SourceName => {
                 ("source-name", "a name of a source", "consul-east", Code::SourceName)
             }
+            Self::ServerUrl => {
+                ("server-url", "a URL of a server", "http://127.0.0.1:8500", Code::ServerUrl)
+            }
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::PathPrefix => ("path-prefix", "a path", "/orders", Code::Path),
@@ -126,6 +131,7 @@ impl Format {
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
+            Self::ServerUrl => parsed::<ServerUrl>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),

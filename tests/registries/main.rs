@@ -12,4 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod consul;
+mod eureka;
+mod followed;
 mod servers;

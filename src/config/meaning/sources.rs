@@ -28,6 +28,9 @@ pub(super) fn check(config: &Config, sources: Place<'_>, found: &mut Vec<Diagnos
             SourceKind::File(settings) if settings.interval.0.is_zero() => {
                 found.push(zero(place.key("interval"), "an `interval`"));
             }
+            SourceKind::Eureka(settings) if settings.interval.0.is_zero() => {
+                found.push(zero(place.key("interval"), "an `interval`"));
+            }
             _ => {}
         }
     }

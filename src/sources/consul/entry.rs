@@ -86,13 +86,13 @@ impl Entry {
         format!("{}/{}@{node}", service.service.as_str(), service.id.as_str())
     }
 
-    /// Whether its metadata has all of `wanted`.
-    pub(super) fn has<'a>(
-        &self,
-        wanted: impl IntoIterator<Item = (&'a String, &'a String)>,
-    ) -> bool {
+    /// Whether its metadata has all of `wanted`: `key=value`, or `key`.
+    pub(super) fn has(&self, wanted: &[String]) -> bool {
         let meta = &self.service.meta;
-        wanted.into_iter().all(|(key, value)| meta.text(key) == Some(value))
+        wanted.iter().all(|wanted| match wanted.split_once('=') {
+            Some((key, value)) => meta.text(key) == Some(value),
+            None => meta.text(wanted).is_some(),
+        })
     }
 
     fn health(&self) -> Health {
@@ -169,6 +169,11 @@ mod tests {
         assert_eq!((instance.weight.value(), instance.zone.as_deref()), (7, Some("a")));
         assert_eq!((instance.version.as_deref(), reported), (Some("3"), Reported::Up));
         assert_eq!(instance.metadata.len(), 2);
+        let has = |wanted: &[&str]| {
+            full.has(&wanted.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(has(&[]) && has(&["version=3", "secure"]));
+        assert!(!has(&["version=4"]) && !has(&["version=3", "x"]));
 
         let bare = entry(r#""Address": "", "Port": 1, "Tags": null, "Meta": null"#, "");
         let Found { instance, reported } = bare.found().expect("an instance");

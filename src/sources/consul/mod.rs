@@ -32,7 +32,7 @@ const KEEP: Duration = Duration::from_secs(90);
 const PACE: Duration = Duration::from_millis(200);
 
 /// How often it is asked whether there is a leader.
-const BEAT: Duration = Duration::from_secs(10);
+const BEAT: Duration = Duration::from_secs(5);
 
 /// How often everything is read anew, give or take a fifth.
 const ANEW: Duration = Duration::from_secs(300);
@@ -184,8 +184,13 @@ impl Waits {
                 next
             }
         };
-        let before = std::mem::replace(seen, next);
-        Ok(self.judge(before, next, api.wait()))
+        let before = *seen;
+        let due = self.judge(before, next, api.wait());
+        // That it went back is still to be seen when everything is read.
+        if !before.is_after(next) {
+            *seen = next;
+        }
+        Ok(due)
     }
 
     fn judge(&mut self, before: Seen, next: Seen, wait: Duration) -> Due {

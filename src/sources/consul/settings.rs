@@ -1,6 +1,6 @@
 //! `[[source]]` with `kind = "consul"`.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::{fmt, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The catalog of Consul, asked through an agent or a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsulSettings {
     /// The HTTP API of an agent, best the one on the same machine.
@@ -38,9 +38,10 @@ pub struct ConsulSettings {
     /// Tags that an instance has to have, all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Metadata that an instance has to have, all of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, String>,
+    /// Metadata that an instance has to have, all of it: `"key=value"`, or
+    /// `"key"` whatever its value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<String>,
     /// A filter expression that Consul applies to the instances of each
     /// service, such as `Node.Meta.rack == "a"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +64,13 @@ pub struct ConsulSettings {
     /// TLS, if the URL begins with `https`.
     #[serde(default)]
     pub tls: ClientTlsSettings,
+}
+
+/// Without the token.
+impl fmt::Debug for ConsulSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsulSettings").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// The service that the servers of Consul register as.

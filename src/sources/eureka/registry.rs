@@ -14,9 +14,7 @@ use super::{
     EurekaSettings,
     document::{Applications, Entry},
 };
-use crate::{
-    sources::{Feed, Found, News, loose::Maybe, pattern::is_meant, told::Told},
-};
+use crate::sources::{Feed, Found, News, loose::Maybe, pattern::is_meant, told::Told};
 
 /// What is known of the registry of a server.
 #[derive(Debug, Default)]

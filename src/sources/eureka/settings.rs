@@ -15,7 +15,6 @@ pub struct EurekaSettings {
     /// Servers that replicate each other, with the path that clients are given
     /// (`http://HOST:8761/eureka`), and user and password if they want them.
     /// One is asked; when it fails, the next.
-    #[schemars(length(min = 1))]
     pub urls: Vec<ServerUrl>,
     /// The applications that are taken; `*` stands for anything. Default: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
