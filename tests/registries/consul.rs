@@ -147,7 +147,7 @@ fn hundreds_of_services_take_a_handful_of_connections() {
     for service in 0..300 {
         let body = json!({
             "Node": "far", "Address": "10.1.0.1", "SkipNodeUpdate": service > 0,
-            "Service": { "ID": "a", "Service": format!("s{service}"), "Port": 80 },
+            "Service": { "ID": format!("a{service}"), "Service": format!("s{service}"), "Port": 80 },
         });
         consul.put("/v1/catalog/register", &body);
     }
@@ -158,10 +158,10 @@ fn hundreds_of_services_take_a_handful_of_connections() {
     for service in [0, 150, 299] {
         let body = json!({
             "Node": "far", "Address": "10.1.0.1", "SkipNodeUpdate": true,
-            "Service": { "ID": "b", "Service": format!("s{service}"), "Port": 81 },
+            "Service": { "ID": format!("b{service}"), "Service": format!("s{service}"), "Port": 81 },
         });
         consul.put("/v1/catalog/register", &body);
-        let key = format!("s{service}/b@far");
+        let key = format!("s{service}/b{service}@far");
         show("consul: seen among 300", followed.until_is(&key, Some("http://10.1.0.1:81 1")));
     }
     let heard = followed.heard();

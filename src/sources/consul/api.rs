@@ -170,6 +170,9 @@ impl Api {
             within += self.wait + self.wait / 16;
         }
         let answer = self.ask(&target, within).await.map_err(failed)?;
+        if answer.status != StatusCode::OK {
+            return Err(failed(answer.refusal()));
+        }
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         if header("x-consul-knownleader") == Some("false") {
             return Err(ConsulError::NoLeader);
