@@ -11,6 +11,7 @@ mod document;
 mod feed;
 pub mod file;
 mod found;
+pub mod last_known;
 mod running;
 mod settings;
 
@@ -18,5 +19,6 @@ pub use crate::model::Reported;
 pub use backoff::Backoff;
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
+pub use last_known::LastKnown;
 pub use running::{NewsSender, Running};
 pub use settings::{CommonSettings, SourceKind, SourceSettings};
