@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("balance", &["model"], ""),
     ("telemetry", &["model"], "is told numbers, and does not ask for them"),
     ("tls", &["model"], "files to configurations of rustls; no sockets"),
+    ("etcd", &["model", "tls"], "a client of one protocol; what the keys mean is told elsewhere"),
     (
         "routing",
         &["balance", "model", "telemetry", "tls"],
@@ -42,7 +43,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("registry settings", &["model"], ""),
     ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
     ("file_watch", &[], "a mechanism that could be a crate of its own"),
-    ("sources", &["file_watch", "model"], "tell what others have, and do not know to whom"),
+    ("sources", &["file_watch", "model", "tls"], "tell what others have, and do not know to whom"),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),

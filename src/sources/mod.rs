@@ -7,6 +7,8 @@
 //! for all of them, behind the feed.
 
 mod backoff;
+#[allow(dead_code, reason = "the drivers that ask servers come next")]
+mod client;
 mod document;
 mod feed;
 pub mod file;
@@ -17,6 +19,7 @@ mod settings;
 
 pub use crate::model::Reported;
 pub use backoff::Backoff;
+pub use client::{ParseServerUrlError, ServerUrl};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
 pub use last_known::LastKnown;
