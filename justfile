@@ -44,6 +44,11 @@ differential *ARGS:
     ./scripts/install-origins
     cargo test --features outside --test differential -- {{ ARGS }}
 
+# Real registries of others; or the tests whose names have a word
+registries *ARGS:
+    ./scripts/install-registries
+    cargo test --features outside --test registries -- {{ ARGS }}
+
 # The API documentation, opened in a browser
 doc:
     cargo doc --no-deps --open

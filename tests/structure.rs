@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("balance", &["model"], ""),
     ("telemetry", &["model"], "is told numbers, and does not ask for them"),
     ("tls", &["model"], "files to configurations of rustls; no sockets"),
+    ("etcd", &["model", "tls"], "a client of one protocol; what the keys mean is told elsewhere"),
     (
         "routing",
         &["balance", "model", "telemetry", "tls"],
@@ -41,7 +42,8 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     // The control plane.
     ("registry settings", &["model"], ""),
     ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
-    ("sources", &["model"], "tell what others have, and do not know to whom"),
+    ("file_watch", &[], "a mechanism that could be a crate of its own"),
+    ("sources", &["file_watch", "model", "tls"], "tell what others have, and do not know to whom"),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),
@@ -55,6 +57,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
             "model",
             "registry settings",
             "routing",
+            "sources",
             "telemetry settings",
             "tls",
         ],
@@ -62,12 +65,22 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "control",
-        &["balance", "config", "health", "model", "registry", "routing", "telemetry", "tls"],
+        &[
+            "balance",
+            "config",
+            "health",
+            "model",
+            "registry",
+            "routing",
+            "sources",
+            "telemetry",
+            "tls",
+        ],
         "the one writer of the table",
     ),
     (
         "admin",
-        &["control", "model", "registry", "routing", "tls"],
+        &["control", "model", "registry", "routing", "sources", "tls"],
         "the registry's idea of a caller, and the router's idea of a host, are the only ones",
     ),
     // Both.
@@ -79,6 +92,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
             "config",
             "control",
             "deadline",
+            "file_watch",
             "health",
             "listener",
             "listener settings",

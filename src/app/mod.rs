@@ -7,7 +7,6 @@
 //! another.
 
 mod certificates;
-mod config_watch;
 mod descriptors;
 mod error;
 mod greeting;

@@ -154,6 +154,9 @@ codes! {
     Zero "P0220" Error "Zero where it means nothing"
     "With this duration or size at zero nothing could ever succeed: no time to connect, no bytes for a request head, probes without a pause. Leave the key out to get its default."
 
+    SourceName "P0221" Error "Not the name of a source"
+    "The name of a source has 1 to 63 of `a-z`, `0-9` and `-`, so that it can stand in a metric and behind the `@` of `service = \"orders@NAME\"`. `registry` means the instances that register here."
+
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
 
@@ -222,6 +225,12 @@ codes! {
 
     Unverified "P0335" Warning "Instances are not verified"
     "With `verify = false` whoever answers at the address of an instance is taken for it, so encryption keeps out only those who do no more than listen. Name the CA of the instances as `ca`; `server_name` is for instances that have a certificate for another name than that of their address."
+
+    SameSource "P0350" Error "Two sources with one name"
+    "A source is called after its kind unless it has a `name`, and what it says is kept under that name. Of several of one kind all but one need a `name`."
+
+    UnknownSource "P0351" Error "No source of this name"
+    "`service = \"orders@east\"` means those instances of `orders` that the source `east` has, and no `[[source]]` is called that."
 }
 
 impl Code {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
+    sources::SourceName,
 };
 
 use super::Code;
@@ -22,6 +23,7 @@ pub(super) enum Format {
     ListenAddress,
     Network,
     ServiceName,
+    SourceName,
     HostPattern,
     Host,
     PathPrefix,
@@ -35,13 +37,14 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
         Self::ListenAddress,
         Self::Network,
         Self::ServiceName,
+        Self::SourceName,
         Self::HostPattern,
         Self::Host,
         Self::PathPrefix,
@@ -84,6 +87,9 @@ impl Format {
             }
             Self::Network => ("network", "a network", "10.0.0.0/8", Code::Network),
             Self::ServiceName => ("service-name", "a service name", "orders", Code::ServiceName),
+            Self::SourceName => {
+                ("source-name", "a name of a source", "consul-east", Code::SourceName)
+            }
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::PathPrefix => ("path-prefix", "a path", "/orders", Code::Path),
@@ -119,6 +125,7 @@ impl Format {
             Self::ListenAddress => parsed::<ListenAddress>(text),
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
+            Self::SourceName => parsed::<SourceName>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),

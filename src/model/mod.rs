@@ -14,8 +14,10 @@ mod network;
 mod outcome;
 mod peer;
 mod policy;
+mod provenance;
 mod quantity;
 mod reason;
+mod reported;
 mod status_set;
 mod tls;
 
@@ -35,8 +37,10 @@ pub use policy::{
     Protocol, ProxyProtocol, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings,
     ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts, Trials,
 };
+pub use provenance::Provenance;
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
+pub use reported::Reported;
 pub use status_set::StatusSet;
 pub use tls::{
     AdminTlsSettings, AlpnProtocol, CertificateFiles, ClientAuth, ClientTlsSettings,
