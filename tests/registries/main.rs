@@ -15,4 +15,5 @@ mod support;
 mod consul;
 mod eureka;
 mod followed;
+mod routed;
 mod servers;
