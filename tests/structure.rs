@@ -34,14 +34,30 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("listener", &["deadline", "model", "tls"], "generic over the service that it feeds"),
     (
         "proxy",
-        &["balance", "deadline", "listener settings", "model", "routing", "telemetry", "upstream"],
-        "never the control plane; a request is judged by the limits of its listener",
+        &[
+            "balance",
+            "deadline",
+            "listener settings",
+            "model",
+            "routing",
+            "telemetry",
+            "tls",
+            "upstream",
+        ],
+        "never the control plane; a request is judged by the limits of its listener, and a CA \
+         is shown what it looks for",
     ),
     ("worker", &["deadline", "listener", "listener settings", "model", "proxy", "tls"], ""),
     // The control plane.
     ("registry settings", &["model"], ""),
     ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
     ("sources", &["model"], "tell what others have, and do not know to whom"),
+    ("acme settings", &["model"], ""),
+    (
+        "acme",
+        &["registry", "tls"],
+        "obtains files that listeners take over; the registry knows how to write one as a whole",
+    ),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),
@@ -49,6 +65,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     (
         "config",
         &[
+            "acme settings",
             "admin settings",
             "health settings",
             "listener settings",
@@ -62,7 +79,17 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "control",
-        &["balance", "config", "health", "model", "registry", "routing", "telemetry", "tls"],
+        &[
+            "acme",
+            "balance",
+            "config",
+            "health",
+            "model",
+            "registry",
+            "routing",
+            "telemetry",
+            "tls",
+        ],
         "the one writer of the table",
     ),
     (
@@ -74,6 +101,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     (
         "app",
         &[
+            "acme",
             "admin",
             "admin settings",
             "config",

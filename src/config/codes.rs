@@ -222,6 +222,9 @@ codes! {
 
     Unverified "P0335" Warning "Instances are not verified"
     "With `verify = false` whoever answers at the address of an instance is taken for it, so encryption keeps out only those who do no more than listen. Name the CA of the instances as `ca`; `server_name` is for instances that have a certificate for another name than that of their address."
+
+    NoIssuer "P0336" Error "Nobody to obtain certificates from"
+    "`acme` in the `tls` of a listener names what certificates are obtained for. From whom is said in `[acme]`, and there are no certificates without an account, for which the terms of the CA have to be accepted: `accept_terms = true`."
 }
 
 impl Code {

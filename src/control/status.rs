@@ -96,6 +96,7 @@ impl Control {
             connections: shared.metrics.connections(),
             store: store_view(&store),
             certificates: shared.certificates().views(SystemTime::now()),
+            acme: shared.certificates().automatic(),
             attention,
         }
     }

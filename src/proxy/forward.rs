@@ -59,6 +59,7 @@ pub(super) async fn handle(
         Ok(Outcome::Answer(answer)) => answer.into_response(&proxy, record),
         Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
         Ok(Outcome::Options) => answer::options(record),
+        Ok(Outcome::Proof(text)) => answer::proof(record, &text),
         Err(failure) => answer::failure(record, &failure),
     }
 }
@@ -71,6 +72,8 @@ enum Outcome {
     },
     /// It was for the proxy itself.
     Options,
+    /// It was for the proxy itself, from a CA that wants to see this.
+    Proof(Arc<str>),
 }
 
 /// The head of an instance's answer, and where the rest comes from.
@@ -109,6 +112,9 @@ async fn forward(
     record.form = admitted.fields.form;
     if admitted.for_proxy {
         return Ok(Outcome::Options);
+    }
+    if let Some(text) = proxy.proofs.text(request.uri().path()) {
+        return Ok(Outcome::Proof(text));
     }
     if client.settings.redirect_to_https {
         return to_https(&request, &admitted, client);
