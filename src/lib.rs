@@ -13,6 +13,8 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod deadline;
+pub mod etcd;
+pub mod file_watch;
 pub mod health;
 pub mod listener;
 pub mod model;

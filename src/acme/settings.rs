@@ -47,13 +47,14 @@ pub struct AcmeSettings {
 
 /// How a CA is shown that a name is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub enum Challenge {
     /// By a handshake with a listener that has the name in `tls.acme`, which
     /// the CA reaches at port 443 (RFC 8737).
+    #[serde(rename = "tls-alpn-01")]
     TlsAlpn01,
     /// By a request to any listener, which the CA reaches at port 80 (RFC 8555
     /// section 8.3).
+    #[serde(rename = "http-01")]
     Http01,
 }
 

@@ -8,7 +8,6 @@
 
 mod acme;
 mod certificates;
-mod config_watch;
 mod descriptors;
 mod error;
 mod greeting;

@@ -3,6 +3,7 @@
 //! process is.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::Arc,
@@ -16,7 +17,6 @@ use tokio::{
 use super::{
     Error, acme, allow_loopback,
     certificates::CertificateWatch,
-    config_watch::ConfigWatch,
     handover::Heir,
     inherited::InheritedSockets,
     listeners::{Listeners, load_admin},
@@ -32,6 +32,7 @@ use crate::{
         diagnosis::{failed, good, refused},
         view::{ReloadView, UpgradeView},
     },
+    file_watch::FileWatch,
     health::Prober,
     model::{AddressGuard, SharedGuard},
     registry::Registry,
@@ -79,7 +80,7 @@ impl Reloader {
     /// another process has taken over.
     pub(super) async fn run(mut self, mut requests: Requests) -> Option<Heir> {
         let path = self.control.loaded().file.clone();
-        let mut watch = ConfigWatch::start(Path::new(&path));
+        let mut watch = FileWatch::start(Path::new(&path));
         // What the last reload read, whether it took effect or not.
         let mut seen = Some(self.control.loaded().text.clone());
         loop {
@@ -256,7 +257,7 @@ fn summary(changes: &[String]) -> String {
 fn differences(old: &Config, new: &Config) -> Vec<String> {
     let mut lines = Vec::new();
     let names = old.service.keys().chain(new.service.keys());
-    let names: std::collections::BTreeSet<_> = names.collect();
+    let names: BTreeSet<_> = names.collect();
     for name in names {
         match (old.service.get(name), new.service.get(name)) {
             (None, Some(_)) => lines.push(format!("+ service {name}")),
@@ -275,6 +276,18 @@ fn differences(old: &Config, new: &Config) -> Vec<String> {
     }
     let gone = old_names.iter().filter(|name| !new_names.contains(name));
     lines.extend(gone.map(|name| format!("- route {name}")));
+    let sources = |config: &Config| -> BTreeMap<_, _> {
+        config.source.iter().map(|source| (source.name(), source.clone())).collect()
+    };
+    let (old_sources, new_sources) = (sources(old), sources(new));
+    for name in old_sources.keys().chain(new_sources.keys()).collect::<BTreeSet<_>>() {
+        match (old_sources.get(name), new_sources.get(name)) {
+            (None, Some(_)) => lines.push(format!("+ source {name}")),
+            (Some(_), None) => lines.push(format!("- source {name}")),
+            (old, new) if old != new => lines.push(format!("~ source {name}")),
+            _ => {}
+        }
+    }
     for (section, same) in [
         ("defaults", old.defaults == new.defaults),
         ("admin", old.admin == new.admin),

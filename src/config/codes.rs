@@ -154,6 +154,9 @@ codes! {
     Zero "P0220" Error "Zero where it means nothing"
     "With this duration or size at zero nothing could ever succeed: no time to connect, no bytes for a request head, probes without a pause. Leave the key out to get its default."
 
+    SourceName "P0221" Error "Not the name of a source"
+    "The name of a source has 1 to 63 of `a-z`, `0-9` and `-`, so that it can stand in a metric and behind the `@` of `service = \"orders@NAME\"`. `registry` means the instances that register here."
+
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
 
@@ -225,6 +228,9 @@ codes! {
 
     NoIssuer "P0336" Error "Nobody to obtain certificates from"
     "`acme` in the `tls` of a listener names what certificates are obtained for. From whom is said in `[acme]`, and there are no certificates without an account, for which the terms of the CA have to be accepted: `accept_terms = true`."
+
+    SameSource "P0350" Error "Two sources with one name"
+    "A source is called after its kind unless it has a `name`, and what it says is kept under that name. Of several of one kind all but one need a `name`."
 }
 
 impl Code {

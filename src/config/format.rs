@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
+    sources::SourceName,
 };
 
 use super::Code;
@@ -22,6 +23,7 @@ pub(super) enum Format {
     ListenAddress,
     Network,
     ServiceName,
+    SourceName,
     HostPattern,
     Host,
     DnsName,
@@ -36,13 +38,14 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
         Self::ListenAddress,
         Self::Network,
         Self::ServiceName,
+        Self::SourceName,
         Self::HostPattern,
         Self::Host,
         Self::DnsName,
@@ -86,6 +89,9 @@ impl Format {
             }
             Self::Network => ("network", "a network", "10.0.0.0/8", Code::Network),
             Self::ServiceName => ("service-name", "a service name", "orders", Code::ServiceName),
+            Self::SourceName => {
+                ("source-name", "a name of a source", "consul-east", Code::SourceName)
+            }
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::DnsName => ("dns-name", "a DNS name", "shop.example", Code::Host),
@@ -122,6 +128,7 @@ impl Format {
             Self::ListenAddress => parsed::<ListenAddress>(text),
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
+            Self::SourceName => parsed::<SourceName>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),

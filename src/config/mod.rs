@@ -23,6 +23,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod wrong_type;
 
 use std::path::Path;
 

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{
-    schema::{self, Shape, words},
-    structure::noun,
+    schema::{self, Shape, kinds, words},
     suggest::Table,
+    wrong_type::noun,
 };
 
 const INTRODUCTION: &str = "\
@@ -32,6 +32,9 @@ pub fn reference() -> String {
 
 /// Prints the keys of one table, then the tables below it.
 fn table(page: &mut String, node: &Value, header: &Table, description: &str) {
+    if let Shape::Kinds(choices) = Shape::of(node) {
+        return kinds_of(page, choices, header, description);
+    }
     let Shape::Table { keys, required } = Shape::of(node) else { return };
     let title = match header {
         Table::Root => "Top level".to_owned(),
@@ -54,13 +57,8 @@ fn table(page: &mut String, node: &Value, header: &Table, description: &str) {
                 below.push((Table::One(format!("{path}.NAME")), values, described));
             }
             (_, Some(node)) => below.push((Table::One(path), node, described)),
-            (shape, None) => {
-                let is_required = required.iter().any(|name| name == key);
-                let default =
-                    if is_required { "required".into() } else { default(node, described) };
-                let kind = kind(shape);
-                let text = format!("{}{}", one_line(described), choices(shape));
-                let _ = writeln!(rows, "| `{key}` | {kind} | {default} | {text} |");
+            (_, None) => {
+                rows.push_str(&row(key, node, required.iter().any(|name| name == key)));
             }
         }
     }
@@ -83,15 +81,50 @@ fn table(page: &mut String, node: &Value, header: &Table, description: &str) {
     }
 }
 
+/// The line of one key.
+fn row(key: &str, node: &Value, is_required: bool) -> String {
+    let described = node["description"].as_str().unwrap_or_default();
+    let shape = Shape::of(node);
+    let default = if is_required { "required".into() } else { default(node, described) };
+    let text = format!("{}{}", one_line(described), choices(shape));
+    format!("| `{key}` | {} | {default} | {text} |\n", kind(shape))
+}
+
+/// Prints the keys that all kinds of a table have, then those of each kind.
+fn kinds_of(page: &mut String, choices: &[Value], header: &Table, description: &str) {
+    let _ = write!(page, "\n## `{header}`\n\n{}\n", one_line(description));
+    let Some((_, first)) = kinds(choices).next() else { return };
+    let has = |node: &Value, key: &str| node["properties"][key] == first["properties"][key];
+    let is_common = |key: &str| kinds(choices).all(|(_, node)| has(node, key)) || key == "kind";
+    let rows = |page: &mut String, node: &Value, wanted: &dyn Fn(&str) -> bool| {
+        page.push_str("\n| key | type | default | |\n| --- | --- | --- | --- |\n");
+        let Shape::Table { keys, required } = Shape::of(node) else { return };
+        for (key, node) in keys.iter().filter(|(key, _)| wanted(key)) {
+            let is_required = required.iter().any(|name| name == key);
+            page.push_str(&row(key, node, is_required));
+        }
+    };
+    // With one kind there is nothing that it has in common with others.
+    let is_common = |key: &str| choices.len() > 1 && is_common(key);
+    if choices.len() > 1 {
+        rows(page, first, &is_common);
+    }
+    for (word, node) in kinds(choices) {
+        let described = node["description"].as_str().unwrap_or_default();
+        let _ = write!(page, "\n### `{header}` with `kind = \"{word}\"`\n\n{described}\n");
+        rows(page, node, &|key| !is_common(key));
+    }
+}
+
 /// The table that `node` is, or holds several of.
 fn section(node: &Value) -> Option<&Value> {
     let inner = match Shape::of(node) {
-        Shape::Table { .. } => node,
+        Shape::Table { .. } | Shape::Kinds(_) => node,
         Shape::List { items } => items,
         Shape::Map { values, .. } => values,
         _ => return None,
     };
-    matches!(Shape::of(inner), Shape::Table { .. }).then_some(inner)
+    matches!(Shape::of(inner), Shape::Table { .. } | Shape::Kinds(_)).then_some(inner)
 }
 
 fn kind(shape: Shape<'_>) -> String {

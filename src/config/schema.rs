@@ -34,6 +34,8 @@ pub(super) enum Shape<'s> {
     Table { keys: &'s Map<String, Value>, required: &'s [Value] },
     /// A table with any keys, of a format, and values of one kind.
     Map { names: Option<Format>, values: &'s Value },
+    /// A table of one of several kinds; which one, its key `kind` says.
+    Kinds(&'s [Value]),
     /// A list.
     List { items: &'s Value },
     /// One value, or a list of such.
@@ -55,8 +57,9 @@ pub(super) enum Shape<'s> {
 impl<'s> Shape<'s> {
     pub(super) fn of(node: &'s Value) -> Self {
         let node = resolve(node);
-        if let Some(words) = node["oneOf"].as_array() {
-            return Self::Words(words);
+        if let Some(choices) = node["oneOf"].as_array() {
+            let is_table = choices.iter().all(|choice| choice["properties"].is_object());
+            return if is_table { Self::Kinds(choices) } else { Self::Words(choices) };
         }
         if let Some(choices) = node["anyOf"].as_array() {
             let item = choices.iter().find(|choice| resolve(choice)["type"] != "array");
@@ -128,8 +131,15 @@ fn type_of(node: &Value) -> Option<&str> {
     }
 }
 
+/// The kinds of [`Shape::Kinds`], by the words for them.
+pub(super) fn kinds(choices: &[Value]) -> impl Iterator<Item = (&str, &Value)> + Clone {
+    choices
+        .iter()
+        .filter_map(|choice| Some((choice["properties"]["kind"]["const"].as_str()?, choice)))
+}
+
 /// The words of [`Shape::Words`].
-pub(super) fn words(choices: &[Value]) -> impl Iterator<Item = &str> {
+pub(super) fn words(choices: &[Value]) -> impl Iterator<Item = &str> + Clone {
     choices.iter().filter_map(|choice| choice["const"].as_str())
 }
 
@@ -150,6 +160,10 @@ mod tests {
             Shape::Map { names, values } => {
                 assert!(names.is_some(), "{path}: the names have no format");
                 walk(values, &below("*"));
+            }
+            Shape::Kinds(choices) => {
+                assert_eq!(kinds(choices).count(), choices.len(), "{path}");
+                kinds(choices).for_each(|(word, node)| walk(node, &below(word)));
             }
             Shape::List { items } => walk(items, &below("[]")),
             Shape::OneOrMany { item } => walk(item, &below("[]")),

@@ -14,6 +14,7 @@ use crate::{
     model::{HumanDuration, ServiceName, ServiceSettings},
     registry::RegistrySettings,
     routing::RouteSettings,
+    sources::SourceSettings,
     telemetry::TelemetrySettings,
 };
 
@@ -41,6 +42,9 @@ pub struct Config {
     pub admin: AdminSettings,
     /// The embedded registry.
     pub registry: RegistrySettings,
+    /// Places outside that instances come from. What an earlier one says of an
+    /// address counts before what a later one does.
+    pub source: Vec<SourceSettings>,
     /// Bounds over all probes.
     pub health: ProberSettings,
     /// What every service starts from.
@@ -75,6 +79,7 @@ impl Default for Config {
             acme: None,
             admin: AdminSettings::default(),
             registry: RegistrySettings::default(),
+            source: Vec::new(),
             health: ProberSettings::default(),
             defaults: ServiceSettings::default(),
             service: BTreeMap::new(),

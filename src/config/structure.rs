@@ -21,8 +21,9 @@ use super::{
     Code, Diagnostic,
     format::Format,
     interpolate::{InterpolateError, Surroundings},
-    schema::{self, Shape, words},
+    schema::{self, Shape, kinds, words},
     suggest::{self, Table},
+    wrong_type::wrong_type,
 };
 
 /// Walks a tree, takes out what is wrong, and remembers what it found.
@@ -67,6 +68,12 @@ impl<'a> Checker<'a> {
             (Shape::Table { .. } | Shape::Map { .. }, DeValue::Table(entries)) => {
                 self.table(entries, span, node, table)
             }
+            (Shape::Kinds(choices), DeValue::Table(entries)) => {
+                match self.kind(entries, &span, choices, table) {
+                    Some(node) => self.table(entries, span, node, table),
+                    None => false,
+                }
+            }
             (Shape::List { items } | Shape::OneOrMany { item: items }, DeValue::Array(list)) => {
                 self.list(list, items, path);
                 true
@@ -76,7 +83,7 @@ impl<'a> Checker<'a> {
                 self.expand(text, &span) && self.text(text, &span, format, path)
             }
             (Shape::Words(choices), DeValue::String(text)) => {
-                self.expand(text, &span) && self.word(text, &span, choices, path)
+                self.expand(text, &span) && self.word(text, &span, words(choices), path)
             }
             (shape @ (Shape::Integer { .. } | Shape::Numbers(_)), DeValue::Integer(number)) => {
                 let number = i128::from_str_radix(number.as_str(), number.radix());
@@ -143,6 +150,38 @@ impl<'a> Checker<'a> {
             self.damaged.insert(span);
         }
         complete
+    }
+
+    /// The one of `choices` that a table says it is.
+    fn kind(
+        &mut self,
+        entries: &mut DeTable<'a>,
+        span: &Range<usize>,
+        choices: &'static [Value],
+        table: &Table,
+    ) -> Option<&'static Value> {
+        let Some(kind) = entries.get_mut("kind") else {
+            let known: Vec<_> = kinds(choices).map(|(word, _)| format!("\"{word}\"")).collect();
+            let missing =
+                Diagnostic::new(Code::MissingKey, span.clone(), format!("{table} has no `kind`"));
+            self.found.push(missing.label(format!("not {}", known.join(" or "))));
+            return None;
+        };
+        let (place, path) = (kind.span(), table.path("kind"));
+        let DeValue::String(text) = kind.get_mut() else {
+            let found =
+                wrong_type(Shape::Text(None), kind.get_ref(), &self.text[place.clone()], &path);
+            self.found.push(Diagnostic { span: Some(place), ..found });
+            return None;
+        };
+        if !self.expand(text, &place) {
+            return None;
+        }
+        let words = kinds(choices).map(|(word, _)| word);
+        if !self.word(text, &place, words.clone(), &path) {
+            return None;
+        }
+        kinds(choices).find(|(word, _)| *word == &**text).map(|(_, node)| node)
     }
 
     fn list(&mut self, list: &mut DeArray<'a>, items: &'static Value, path: &str) {
@@ -245,14 +284,21 @@ impl<'a> Checker<'a> {
         false
     }
 
-    fn word(&mut self, text: &str, span: &Range<usize>, choices: &[Value], path: &str) -> bool {
-        if words(choices).any(|word| word == text) {
+    fn word<'w>(
+        &mut self,
+        text: &str,
+        span: &Range<usize>,
+        mut choices: impl Iterator<Item = &'w str> + Clone,
+        path: &str,
+    ) -> bool {
+        let known: Vec<_> = choices.clone().map(|word| format!("{word:?}")).collect();
+        let nearest = suggest::nearest(text, choices.clone());
+        if choices.any(|word| word == text) {
             return true;
         }
-        let known: Vec<_> = words(choices).map(|word| format!("{word:?}")).collect();
         let (shown, help) = match self.references.get(span) {
             Some(reference) => (reference.clone(), None),
-            None => (format!("{text:?}"), suggest::nearest(text, words(choices))),
+            None => (format!("{text:?}"), nearest),
         };
         let message = format!("`{path}`: {shown} is not one of the words it takes");
         self.found.push(
@@ -298,72 +344,5 @@ fn split_advice(why: &str) -> (&str, Option<&str>) {
     match why.rsplit_once("; ") {
         Some((what, advice)) if what.matches('"').count() % 2 == 0 => (what, Some(advice)),
         _ => (why, None),
-    }
-}
-
-/// The diagnostic for `found`, written as `source`, where `shape` is wanted.
-fn wrong_type(shape: Shape<'_>, found: &DeValue<'_>, source: &str, path: &str) -> Diagnostic {
-    let is = match found {
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    };
-    let quoted = |source: &str| format!("write \"{source}\"");
-    let single = !source.contains('\n') && source.len() <= 60;
-    let help = match (shape, found) {
-        (Shape::Text(Some(Format::Duration)), DeValue::Integer(_)) => {
-            Some(format!("write \"{source}s\" or \"{source}ms\""))
-        }
-        (Shape::Text(Some(Format::ByteSize)), DeValue::Integer(number)) => {
-            let size = number.as_str().parse().map(crate::model::ByteSize);
-            Some(size.map_or_else(|_| quoted(source), |size| format!("write \"{size}\"")))
-        }
-        (Shape::Text(Some(format)), DeValue::Table(_) | DeValue::Array(_)) => {
-            Some(quoted(format.example()))
-        }
-        (Shape::Text(_), DeValue::Table(_) | DeValue::Array(_)) => None,
-        (Shape::Text(_), _) if single => Some(quoted(source)),
-        (Shape::Integer { .. } | Shape::Numbers(_), DeValue::String(text))
-            if text.parse::<i64>().is_ok() =>
-        {
-            Some(format!("write {text}, without quotes"))
-        }
-        (Shape::Boolean, DeValue::String(text)) if matches!(&**text, "true" | "false") => {
-            Some(format!("write {text}, without quotes"))
-        }
-        (Shape::List { items }, DeValue::Table(_))
-            if matches!(Shape::of(items), Shape::Table { .. }) =>
-        {
-            Some(format!("there can be several; write [[{path}]]"))
-        }
-        (Shape::List { .. }, DeValue::String(_)) if single => Some(format!("write [{source}]")),
-        (Shape::Table { .. }, DeValue::Array(_)) => Some(format!("there is one; write [{path}]")),
-        (Shape::Table { keys, .. }, _) => {
-            let known: Vec<_> = keys.keys().map(|key| format!("`{key}`")).collect();
-            Some(format!("its keys are {}", known.join(", ")))
-        }
-        _ => None,
-    };
-    let message = format!("`{path}` wants {}, this is {is}", noun(shape));
-    Diagnostic::new(Code::WrongType, 0..0, message)
-        .label(format!("not {}", noun(shape)))
-        .help_if(help)
-}
-
-/// What a shape is called, with its article.
-pub(super) fn noun(shape: Shape<'_>) -> String {
-    match shape {
-        Shape::Table { .. } | Shape::Map { .. } => "a table".into(),
-        Shape::List { .. } => "a list".into(),
-        Shape::OneOrMany { item } => format!("{} or a list of such", noun(Shape::of(item))),
-        Shape::Text(Some(format)) => format.noun().into(),
-        Shape::Text(None) | Shape::Unknown => "text".into(),
-        Shape::Words(_) => "a word".into(),
-        Shape::Integer { .. } | Shape::Numbers(_) => "a whole number".into(),
-        Shape::Boolean => "true or false".into(),
     }
 }

@@ -86,7 +86,18 @@ impl std::fmt::Display for Table {
 
 /// Adds the tables at or below `node` that have `key`.
 fn tables_with(key: &str, node: &Value, table: &Table, found: &mut Vec<String>) {
-    let Shape::Table { keys, .. } = Shape::of(node) else { return };
+    let keys = match Shape::of(node) {
+        Shape::Table { keys, .. } => keys,
+        Shape::Kinds(choices) => {
+            // Once is enough for those that several kinds have.
+            let mut having = schema::kinds(choices);
+            if having.any(|(_, kind)| kind["properties"][key].is_object()) {
+                found.push(table.to_string());
+            }
+            return;
+        }
+        _ => return,
+    };
     if keys.contains_key(key) {
         found.push(table.to_string());
     }

@@ -16,6 +16,7 @@ mod peer;
 mod policy;
 mod quantity;
 mod reason;
+mod reported;
 mod status_set;
 mod tls;
 
@@ -37,6 +38,7 @@ pub use policy::{
 };
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
+pub use reported::Reported;
 pub use status_set::StatusSet;
 pub use tls::{
     AdminTlsSettings, AlpnProtocol, CertificateFiles, ClientAuth, ClientTlsSettings,

@@ -6,6 +6,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
@@ -13,17 +14,24 @@ use super::Found;
 use crate::model::InstanceKey;
 
 /// How a source is called in `proxy.toml`: 1 to 63 characters of `a-z`, `0-9`
-/// and `-`.
+/// and `-`, other than `registry`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SourceName(Arc<str>);
 
 /// A text that cannot be the name of a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot be the name of a source: 1 to 63 of a-z, 0-9 and \"-\"")]
+#[error(
+    "{0:?} cannot be the name of a source; use 1 to 63 of a-z, 0-9 and \"-\", other than \"registry\""
+)]
 pub struct ParseSourceNameError(String);
 
 impl SourceName {
+    /// The name of a source that has none but its kind.
+    pub(super) fn of_kind(kind: &'static str) -> Self {
+        Self(kind.into())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -35,7 +43,9 @@ impl FromStr for SourceName {
     type Err = ParseSourceNameError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        match (1..=63).contains(&text.len()) && text.bytes().all(fits) {
+        // The registry is a source of its own.
+        let fits = text != "registry" && text.bytes().all(fits);
+        match (1..=63).contains(&text.len()) && fits {
             true => Ok(Self(text.into())),
             false => Err(ParseSourceNameError(text.to_owned())),
         }
@@ -52,6 +62,15 @@ impl TryFrom<String> for SourceName {
 impl From<SourceName> for String {
     fn from(name: SourceName) -> Self {
         name.0.as_ref().to_owned()
+    }
+}
+
+impl JsonSchema for SourceName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SourceName".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "source-name", "examples": ["consul-east"] })
     }
 }
 

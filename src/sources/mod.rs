@@ -7,9 +7,19 @@
 //! for all of them, behind the feed.
 
 mod backoff;
+#[allow(dead_code, reason = "the drivers that ask servers come next")]
+mod client;
+mod document;
 mod feed;
+pub mod file;
 mod found;
+mod running;
+mod settings;
 
+pub use crate::model::Reported;
 pub use backoff::Backoff;
+pub use client::{ParseServerUrlError, ServerUrl};
 pub use feed::{Feed, News, SourceName};
-pub use found::{Found, Reported};
+pub use found::Found;
+pub use running::{NewsSender, Running};
+pub use settings::{CommonSettings, SourceKind, SourceSettings};

@@ -13,6 +13,7 @@ use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use super::TlsError;
@@ -112,10 +113,14 @@ fn config(name: &str, digest: &[u8]) -> Result<ServerConfig, TlsError> {
     };
     let (cert, key) = made().map_err(|error: rcgen::Error| TlsError::Proof(error.to_string()))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
+    // Not held against each other: what marks the certificate as a proof makes
+    // it one that is for nothing else, which the library would refuse.
+    let key = provider.key_provider.load_private_key(PrivateKeyDer::Pkcs8(key))?;
+    let shown = SingleCertAndKey::from(CertifiedKey::new(vec![cert], key));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![cert], PrivateKeyDer::Pkcs8(key))?;
+        .with_cert_resolver(Arc::new(shown));
     config.alpn_protocols = vec![ACME_TLS.to_vec()];
     Ok(config)
 }

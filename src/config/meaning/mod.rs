@@ -6,6 +6,7 @@ mod addresses;
 mod headers;
 mod routes;
 mod services;
+mod sources;
 mod tls;
 mod tokens;
 
@@ -18,6 +19,7 @@ pub(super) fn check(config: &Config, tree: &Tree<'_>) -> Vec<Diagnostic> {
     addresses::check(config, top, &mut found);
     tokens::check(&config.admin, top.key("admin"), &mut found);
     services::check(config, top, &mut found);
+    sources::check(config, top.key("source"), &mut found);
     tls::check(config, top, &mut found);
     routes::check(config, top.key("route"), &mut found);
     for (index, route) in config.route.iter().enumerate() {

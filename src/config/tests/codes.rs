@@ -119,6 +119,20 @@ const FILES: &[(&str, &[Found])] = &[
     ("[service.a]\ntls = { ca = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { cert = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { verify = false }", &[("P0335", 2, 18)]),
+    ("[[source]]\npath = 'a'", &[("P0105", 1, 1)]),
+    ("[[source]]\nkind = 'file'", &[("P0105", 1, 1)]),
+    ("[[source]]\nkind = 'fiel'\npath = 'a'", &[("P0214", 2, 8)]),
+    ("[[source]]\nkind = 'file'\npaht = 'a'\npath = 'a'", &[("P0101", 3, 1)]),
+    ("[[source]]\nkind = 'file'\nname = 'A'\npath = 'a'", &[("P0221", 3, 8)]),
+    ("[[source]]\nkind = 'file'\ninterval = '0s'\npath = 'a'", &[("P0220", 3, 12)]),
+    (
+        "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\npath = 'b'",
+        &[("P0350", 5, 8)],
+    ),
+    (
+        "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\nname = 'b'\npath = 'b'",
+        &[],
+    ),
 ];
 
 #[test]

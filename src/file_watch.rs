@@ -1,4 +1,4 @@
-//! Notices that the config file has changed, once it is whole.
+//! Notices that a file has changed, once it is whole.
 //!
 //! The folder is watched, since editors put a new file in the place of the
 //! old one. A file that is open for writing is not read: its beginning alone
@@ -38,7 +38,7 @@ const TELLS_CLOSE: bool = cfg!(target_os = "linux");
 
 /// Watches one file.
 #[derive(Debug)]
-pub(super) struct ConfigWatch {
+pub struct FileWatch {
     path: PathBuf,
     shared: Arc<Shared>,
     /// The changes that were answered for.
@@ -68,23 +68,23 @@ impl Shared {
     }
 }
 
-impl ConfigWatch {
+impl FileWatch {
     /// Watches the file at `path` from now on, and takes it for changed: it may
     /// have been since it was read. Where it cannot be watched that is all
     /// that is told.
-    pub(super) fn start(path: &Path) -> Self {
+    pub fn start(path: &Path) -> Self {
         let state = State { changes: 1, opens: 0, last: Instant::now(), writing: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), told: Notify::new() });
         let watched = watcher(path, Arc::clone(&shared));
         if let Err(error) = &watched {
-            tracing::warn!(%error, "changes of the config file are not noticed; send SIGHUP");
+            tracing::warn!(%error, "changes of {} are not noticed", path.display());
         }
         Self { path: path.to_owned(), shared, handled: 0, _watcher: watched.ok() }
     }
 
     /// What the file holds after the next change. May be broken off and called
     /// again; nothing is lost by it.
-    pub(super) async fn changed(&mut self) -> String {
+    pub async fn changed(&mut self) -> String {
         loop {
             self.still().await;
             let changes = self.shared.state().changes;
@@ -215,7 +215,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    async fn changed(watch: &mut ConfigWatch) -> String {
+    async fn changed(watch: &mut FileWatch) -> String {
         timeout(PATIENCE, watch.changed()).await.expect("it changed")
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("proxy.toml");
         fs::write(&path, "0").expect("written");
-        let mut watch = ConfigWatch::start(&path);
+        let mut watch = FileWatch::start(&path);
         assert_eq!(changed(&mut watch).await, "0", "it may have been written before");
         fs::write(&path, "1").expect("written");
         assert_eq!(changed(&mut watch).await, "1");
@@ -244,7 +244,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("proxy.toml");
         fs::write(&path, "old").expect("written");
-        let mut watch = ConfigWatch::start(&path);
+        let mut watch = FileWatch::start(&path);
         assert_eq!(changed(&mut watch).await, "old");
         let mut file = fs::File::create(&path).expect("opened");
         file.write_all(b"one ").expect("written");
