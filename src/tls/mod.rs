@@ -22,7 +22,7 @@ use arc_swap::ArcSwapOption;
 
 pub use automatic::{Automatic, inspect};
 pub use certificate::{Facts, of_client};
-pub use client::{Connector, is_about_certificate, words};
+pub use client::{Connector, is_about_certificate, refuses_protocol, words};
 pub use connectors::Connectors;
 pub use error::TlsError;
 pub use proofs::{Proof, Proofs};

@@ -16,7 +16,7 @@ use crate::support::{
     http2::{self, Asked, Http2, Http2Backend, Reply, read_body},
 };
 
-const H2: &str = "protocol = 'h2'";
+const H2: &str = "protocol = 'h2c'";
 
 fn call(timeout: Option<&str>) -> Request<()> {
     let mut request = Request::post("http://test/shop.Orders/Get")

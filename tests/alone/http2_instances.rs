@@ -19,7 +19,7 @@ use crate::support::{
     http2::{self, Asked, Http2, Http2Backend, Reply, get, post, read_body},
 };
 
-const H2: &str = "protocol = 'h2'";
+const H2: &str = "protocol = 'h2c'";
 
 fn ok(mut reply: Reply, text: &'static str) {
     if let Ok(mut stream) = reply.send_response(Response::new(()), false) {

@@ -116,6 +116,8 @@ const FILES: &[(&str, &[Found])] = &[
         "[acme]\naccept_terms = true\n[[listener]]\ntls = { acme = ['*.example'] }",
         &[("P0207", 4, 17)],
     ),
+    ("[service.a]\nprotocol = 'h2'\nendpoints = ['http://a:1']", &[("P0337", 3, 14)]),
+    ("[service.a]\nprotocol = 'h2c'\nendpoints = ['http://a:1']", &[]),
     ("[service.a]\ntls = { ca = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { cert = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { verify = false }", &[("P0335", 2, 18)]),
