@@ -74,3 +74,20 @@ fn path(folder: &Path) -> PathBuf {
 fn url(contact: &str) -> String {
     if contact.contains(':') { contact.to_owned() } else { format!("mailto:{contact}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_directory_has_a_folder_of_its_own() {
+        let folder = |settings: AcmeSettings| settings.folder(Path::new("/d"));
+        let production = folder(AcmeSettings::default());
+        assert_eq!(production, Path::new("/d/acme/acme-v02.api.letsencrypt.org_directory"));
+        let staging = folder(AcmeSettings { staging: true, ..Default::default() });
+        assert_ne!(staging, production);
+        let odd = Some("https://../../etc/dir".to_owned());
+        let odd = folder(AcmeSettings { directory: odd, ..Default::default() });
+        assert_eq!(odd, Path::new("/d/acme/_.._etc_dir"));
+    }
+}
