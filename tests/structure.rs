@@ -90,6 +90,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
             "model",
             "registry",
             "routing",
+            "sources",
             "telemetry",
             "tls",
         ],
@@ -97,7 +98,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "admin",
-        &["control", "model", "registry", "routing", "tls"],
+        &["control", "model", "registry", "routing", "sources", "tls"],
         "the registry's idea of a caller, and the router's idea of a host, are the only ones",
     ),
     // Both.

@@ -13,6 +13,7 @@ mod document;
 mod feed;
 pub mod file;
 mod found;
+pub mod last_known;
 mod running;
 mod settings;
 
@@ -21,5 +22,6 @@ pub use backoff::Backoff;
 pub use client::{ParseServerUrlError, ServerUrl};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
+pub use last_known::LastKnown;
 pub use running::{NewsSender, Running};
 pub use settings::{CommonSettings, SourceKind, SourceSettings};

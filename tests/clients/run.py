@@ -32,7 +32,7 @@ class Clients:
         version = ["-o", "/dev/null", "-w", "%{http_version} %{http_code}"]
         for arguments, url, expected in [
             (["--http1.1"], self.http, b"1.1 200"),
-            (["--http1.0"], self.http, b"1.1 200"),
+            (["--http1.0"], self.http, b"1 200"),
             (["--http2-prior-knowledge"], self.http, b"2 200"),
             (["--http1.1"], self.https, b"1.1 200"),
             (["--http2"], self.https, b"2 200"),

@@ -3,6 +3,7 @@ clear, for the tests in this folder."""
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -80,6 +81,9 @@ async def page(_):
 
 def origin(port):
     """Serves on a thread of its own until the process ends."""
+
+    # Whoever only looks whether it is there leaves in the middle.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
     async def serve():
         app = web.Application(client_max_size=1 << 26)
