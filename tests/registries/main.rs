@@ -1,5 +1,5 @@
-//! The registries of others: real servers of them, which the tests start, kill
-//! and stall, and fakes that misbehave. `./scripts/install-registries` installs
+//! The registries of others, and a CA that speaks ACME: real servers of them,
+//! which the tests start, kill and stall, and fakes that misbehave. `./scripts/install-registries` installs
 //! what is needed; where something is missing the tests fail and say so.
 
 #![allow(
@@ -16,4 +16,5 @@ mod consul;
 mod eureka;
 mod followed;
 mod routed;
+mod acme;
 mod servers;

@@ -10,6 +10,7 @@ mod child;
 pub(crate) mod consul;
 pub(crate) mod eureka;
 pub(crate) mod http;
+pub(crate) mod pebble;
 mod port;
 mod tests;
 
