@@ -43,7 +43,11 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("registry settings", &["model"], ""),
     ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
     ("file_watch", &[], "a mechanism that could be a crate of its own"),
-    ("sources", &["file_watch", "model", "tls"], "tell what others have, and do not know to whom"),
+    (
+        "sources",
+        &["etcd", "file_watch", "model", "tls"],
+        "tell what others have, and do not know to whom",
+    ),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),
