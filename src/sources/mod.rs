@@ -17,6 +17,7 @@ pub mod file;
 mod found;
 mod running;
 mod settings;
+pub mod zookeeper;
 
 pub use crate::model::Reported;
 pub use backoff::Backoff;

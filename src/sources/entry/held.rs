@@ -57,16 +57,6 @@ impl Held {
         self.change(entry, Vec::new())
     }
 
-    /// The entries that are known and stand below `path`, or are it.
-    pub(in crate::sources) fn below(&self, path: &str) -> Vec<String> {
-        let inside = |entry: &str| {
-            entry.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let from = self.by_entry.range(path.to_owned()..).map(|(entry, _)| entry);
-        let near = from.take_while(|entry| entry.starts_with(path));
-        near.filter(|entry| inside(entry)).cloned().collect()
-    }
-
     fn change(&mut self, entry: &str, held: Vec<Found>) -> Vec<News> {
         let old = self.by_entry.get(entry).into_iter().flatten();
         let touched: BTreeSet<_> = old.chain(&held).map(|found| found.instance.key()).collect();
@@ -157,17 +147,6 @@ mod tests {
         assert_eq!(news.last(), Some(&News::List(vec![found(1, 1)])));
         assert_eq!(news.len(), 3);
         assert_eq!(held.remove("a").len(), 1);
-    }
-
-    #[test]
-    fn entries_below_a_path_are_its_children_and_itself() {
-        let mut held = Held::default();
-        for entry in ["a", "a/b", "a/b/c", "ab", "a.b", "b"] {
-            held.put(entry, Ok(vec![found(1, 1)]));
-        }
-        assert_eq!(held.below("a"), ["a", "a/b", "a/b/c"]);
-        assert_eq!(held.below("a/b"), ["a/b", "a/b/c"]);
-        assert!(held.below("c").is_empty());
     }
 
     proptest! {

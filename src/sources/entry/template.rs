@@ -69,19 +69,6 @@ impl Template {
             None => false,
         }
     }
-
-    /// The word that all entries have `depth` segments below the path.
-    pub(in crate::sources) fn word(&self, depth: usize) -> Option<&str> {
-        match self.0.get(depth) {
-            Some(Segment::Word(word)) => Some(word),
-            _ => None,
-        }
-    }
-
-    /// Whether it says of which service an entry is.
-    pub(in crate::sources) fn names_service(&self) -> bool {
-        self.0.contains(&Segment::Service)
-    }
 }
 
 impl Default for Template {
