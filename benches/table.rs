@@ -35,7 +35,15 @@ fn targets(count: usize, even: bool) -> Vec<Target> {
         let key = format!("service/{index}").parse().expect("a key");
         let address = "10.0.0.1:80".parse().expect("an address");
         let weight = if even || !index.is_multiple_of(HEAVY) { 100 } else { 333 };
-        Target { endpoint: Arc::new(Endpoint::new(key, 1, address, true)), weight }
+        Target {
+            endpoint: Arc::new(Endpoint::new(
+                key,
+                1,
+                address,
+                portolan::model::Provenance::Registered,
+            )),
+            weight,
+        }
     };
     (0..count).map(target).collect()
 }

@@ -69,12 +69,22 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "control",
-        &["balance", "config", "health", "model", "registry", "routing", "telemetry", "tls"],
+        &[
+            "balance",
+            "config",
+            "health",
+            "model",
+            "registry",
+            "routing",
+            "sources",
+            "telemetry",
+            "tls",
+        ],
         "the one writer of the table",
     ),
     (
         "admin",
-        &["control", "model", "registry", "routing", "tls"],
+        &["control", "model", "registry", "routing", "sources", "tls"],
         "the registry's idea of a caller, and the router's idea of a host, are the only ones",
     ),
     // Both.

@@ -9,11 +9,11 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::{
     configuration, events, explain, index, instances, openapi, probes,
-    registration::RegistrationBody, services, settings::Scope, state::AdminState,
+    registration::RegistrationBody, services, settings::Scope, sources, state::AdminState,
 };
 use crate::control::view::{
     ExplanationView, InstanceView, LeavingView, RegisteredView, ReloadView, RoutesView,
-    ServiceView, ServicesView, StatusView, UpgradeView,
+    ServiceView, ServicesView, SourceView, SourcesView, StatusView, UpgradeView,
 };
 
 /// A method that calls are made by.
@@ -226,6 +226,39 @@ pub(super) static CALLS: &[Call] = &[
         statuses: TAGGED,
         handler: |filter| on(filter, services::routes),
         ..read("/api/v1/routes", "routes", "Routes in the order of the file.", json::<RoutesView>())
+    },
+    Call {
+        handler: |filter| on(filter, sources::sources),
+        ..read(
+            "/api/v1/sources",
+            "sources",
+            "Sources of instances, and how current each is.",
+            json::<SourcesView>(),
+        )
+    },
+    Call {
+        verb: Verb::Post,
+        needs: Some(Scope::Admin),
+        change: Some("accept_source"),
+        handler: |filter| on(filter, sources::accept),
+        ..read(
+            "/api/v1/sources/{source}/accept",
+            "accept_source",
+            "Believe a source that so many instances are gone.",
+            json::<SourceView>(),
+        )
+    },
+    Call {
+        verb: Verb::Post,
+        needs: Some(Scope::Admin),
+        change: Some("resync_source"),
+        handler: |filter| on(filter, sources::resync),
+        ..read(
+            "/api/v1/sources/{source}/resync",
+            "resync_source",
+            "Have a source read all that it has again.",
+            json::<SourceView>(),
+        )
     },
     Call {
         handler: |filter| on(filter, probes::status),

@@ -26,6 +26,7 @@ mod same_origin;
 mod serve;
 mod services;
 mod settings;
+mod sources;
 mod state;
 mod succession;
 #[cfg(test)]

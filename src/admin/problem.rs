@@ -200,7 +200,9 @@ impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let detail = error.to_string();
         match error {
-            ControlError::NotFound(_) => Self::new(Kind::NotFound, detail),
+            ControlError::NotFound(_) | ControlError::NoSource(_) => {
+                Self::new(Kind::NotFound, detail)
+            }
             ControlError::OwnedByAnother => Self::new(Kind::OwnedByAnother, detail),
             ControlError::Replaced(_) => Self::new(Kind::Replaced, detail),
             ControlError::LimitReached(_) => Self::new(Kind::LimitReached, detail),

@@ -14,7 +14,10 @@ use super::{
     calls::Call,
     problem::{Kind, Problem, nearest},
 };
-use crate::model::{HumanDuration, InstanceKey, ServiceName};
+use crate::{
+    model::{HumanDuration, InstanceKey, ServiceName},
+    sources::SourceName,
+};
 
 /// The longest body of a change of instances, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -29,6 +32,10 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct ServicePath(pub(super) ServiceName);
 
+/// `{source}` of the path.
+#[derive(Debug)]
+pub(super) struct SourcePath(pub(super) SourceName);
+
 /// `{service}/instances/{id}` of the path.
 #[derive(Debug)]
 pub(super) struct InstancePath(pub(super) InstanceKey);
@@ -38,6 +45,14 @@ fn bad(detail: impl ToString) -> Problem {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ServicePath {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Path<String> = Path::from_request_parts(parts, state).await.map_err(bad)?;
+        path.0.parse().map(Self).map_err(bad)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SourcePath {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path: Path<String> = Path::from_request_parts(parts, state).await.map_err(bad)?;

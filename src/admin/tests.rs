@@ -159,7 +159,7 @@ fn request(method: &str, path: &str) -> request::Builder {
 
 /// The path of `call`, for the instance `orders/a`.
 fn path_of(call: &Call) -> String {
-    call.path.replace("{service}", "orders").replace("{id}", "a")
+    call.path.replace("{service}", "orders").replace("{id}", "a").replace("{source}", "east")
 }
 
 /// Calls whose answer ends by itself.

@@ -115,7 +115,8 @@ mod tests {
         let target = |(index, weight): (usize, &u16)| {
             let key = format!("orders/{index}").parse().expect("a key");
             let address = "127.0.0.1:80".parse().expect("an address");
-            let endpoint = Arc::new(Endpoint::new(key, 1, address, true));
+            let endpoint =
+                Arc::new(Endpoint::new(key, 1, address, crate::model::Provenance::Registered));
             Target { endpoint, weight: *weight }
         };
         weights.iter().enumerate().map(target).collect()

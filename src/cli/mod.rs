@@ -28,6 +28,7 @@ mod routes;
 mod run;
 mod schema;
 mod services;
+mod source;
 mod sse;
 mod status;
 #[cfg(test)]
@@ -149,6 +150,9 @@ Exit code: that of the command, 128 and the signal that ended it, 127 or 126 if 
     /// Check, carry away, fill or restore the store of the registry
     #[command(subcommand)]
     Registry(registry::RegistryVerb),
+    /// Look after the sources that instances come from
+    #[command(subcommand)]
+    Source(source::SourceVerb),
     /// Have the running proxy read its config file again
     Reload(reload::ReloadArgs),
     /// Have the running proxy start its program anew and hand over to it
@@ -241,6 +245,7 @@ impl Cli {
             Verb::Heartbeat(args) => self.ask(async |client| args.ask(client).await),
             Verb::Drain(args) => self.ask(async |client| args.drain(client).await),
             Verb::Deregister(args) => self.ask(async |client| args.deregister(client).await),
+            Verb::Source(verb) => self.ask(async |client| verb.ask(client).await),
             Verb::Reload(args) => self.ask(async |client| args.ask(client).await),
             Verb::Upgrade(args) => self.ask(async |client| args.ask(client).await),
             Verb::Registry(verb) => verb.perform(self.global.config_file()),

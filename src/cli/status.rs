@@ -4,6 +4,7 @@ use super::{
     client::Client,
     departures,
     output::{FormatArgs, Output},
+    source,
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
 use crate::{
@@ -73,6 +74,9 @@ fn facts(view: &StatusView) -> Columns {
     fact("process", view.pid.to_string().into());
     fact("config", config(view));
     fact("store", store(&view.store));
+    for (index, source) in view.sources.iter().enumerate() {
+        fact(if index == 0 { "sources" } else { "" }, source::line(source));
+    }
     for (index, certificate) in view.certificates.iter().enumerate() {
         fact(if index == 0 { "certificates" } else { "" }, shown_certificate(certificate));
     }

@@ -228,6 +228,9 @@ codes! {
 
     SameSource "P0350" Error "Two sources with one name"
     "A source is called after its kind unless it has a `name`, and what it says is kept under that name. Of several of one kind all but one need a `name`."
+
+    UnknownSource "P0351" Error "No source of this name"
+    "`service = \"orders@east\"` means those instances of `orders` that the source `east` has, and no `[[source]]` is called that."
 }
 
 impl Code {

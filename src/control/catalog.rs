@@ -13,6 +13,9 @@ mod inherited;
 mod leases;
 mod leaving;
 mod outliers;
+mod registered;
+mod shadows;
+mod sourced;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +27,11 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-pub(super) use self::{departures::Departure, leaving::Leaving};
+pub(super) use self::{
+    departures::Departure,
+    leaving::Leaving,
+    sourced::{SourceState, Sources, word},
+};
 use self::{departures::Departures, outliers::Watch};
 use super::{
     entry::{Entry, EntryId, Findings, Lease, ServiceEntry, Source},
@@ -35,9 +42,8 @@ use crate::{
     health::{LastProbe, Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        Origin, ServiceName, ServiceSettings,
+        Origin, Provenance, Reported, ServiceName, ServiceSettings,
     },
-    registry::Registration,
     routing::{Service, ServiceState, Slot, Slots},
     tls::Connectors,
 };
@@ -72,6 +78,7 @@ pub(super) struct Catalog {
     inherited: Inherited,
     pub(super) departures: Departures,
     watch: Watch,
+    pub(super) sources: Sources,
     touched: BTreeSet<ServiceName>,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
@@ -100,6 +107,7 @@ impl Catalog {
             inherited: Inherited::new(),
             departures: Departures::default(),
             watch: Watch::new(bell),
+            sources: Sources::default(),
             touched: BTreeSet::new(),
             probes: Vec::new(),
             happened: Vec::new(),
@@ -135,80 +143,38 @@ impl Catalog {
         self.service(name).slot
     }
 
-    /// Takes over a registration.
-    pub(super) fn upsert(&mut self, registration: Registration, restored: bool, now: Instant) {
-        let Registration { instance, generation, draining, owner } = registration;
-        let (name, id) = (instance.service.clone(), (instance.id.clone(), Source::Registry));
-        let leased = instance.ttl.is_some();
-        let entry = self.services.get_mut(&name).and_then(|service| service.entries.get_mut(&id));
-        if let Some(entry) = entry.filter(|entry| entry.generation == generation) {
-            entry.lease = match entry.lease {
-                same @ Lease::Unleased { .. } if !leased => same,
-                same @ Lease::Live { .. } if leased => same,
-                _ => Lease::begun(leased),
-            };
-            entry.instance = instance;
-            entry.owner = owner;
-            let address = entry.endpoint.address.clone();
-            self.happened.push(Happening::new("updated", &name, &id.0, "its registration changed"));
-            self.touched.insert(name.clone());
-            self.touch_tenants(&address);
-            self.resolve_checks(&name);
-            return;
-        }
-        let key = InstanceKey { service: name.clone(), id: id.0.clone() };
-        if self.take_out(&name, &id, "a newer registration took its place", now) {
-            self.replaced_by(&key, generation);
-        }
-        let kind = if restored { "restored" } else { "registered" };
-        let detail = format!("at {}, generation {generation}", instance.origin);
-        let told = self.happened.len();
-        let lease = Lease::begun(leased);
-        let known = self.put_in(instance, Source::Registry, generation, owner, lease, now);
-        self.happened.push(Happening::new(kind, &name, &id.0, detail));
-        if let Some(entry) = self.registered(&key, generation) {
-            entry.registered = (!restored).then_some(now);
-        }
-        if draining {
-            self.drain(&key, generation, now);
-        }
-        if known {
-            // All of it was told by the process before.
-            self.happened.truncate(told);
-        }
-    }
-
     /// Puts in an instance. Answers whether the process before knew it.
     fn put_in(
         &mut self,
         instance: Instance,
         source: Source,
+        provenance: Provenance,
         generation: u64,
-        owner: Option<String>,
         lease: Lease,
         now: Instant,
     ) -> bool {
-        let (name, id) = (instance.service.clone(), (instance.id.clone(), source));
+        let (name, id) = (instance.service.clone(), (instance.id.clone(), source.clone()));
         let defaults_health = self.defaults.health.clone();
         let service = self.service(&name);
         let layers = [&instance.health, &service.settings.health, &defaults_health];
         let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
         let Origin { address, scheme } = instance.origin.clone();
-        let checked = source != Source::File;
-        let endpoint = Endpoint::new(instance.key(), generation, address, checked);
+        let endpoint = Endpoint::new(instance.key(), generation, address, provenance);
         let endpoint = Arc::new(endpoint.speaking(scheme));
         let tls = self.connector(&name, scheme);
         let mut entry = Entry {
             instance,
             source,
             generation,
-            owner,
+            owner: None,
             endpoint: Arc::clone(&endpoint),
             tls,
             check,
             findings: Findings::default(),
             lease,
             draining: false,
+            reported: Reported::default(),
+            shadowed_by: None,
             state: InstanceState::Starting,
             since: now,
             registered: None,
@@ -223,7 +189,7 @@ impl Catalog {
         self.watch.begin(&endpoint, &policy);
         let known = self.carry_on(&mut entry, now);
         self.service(&name).entries.insert(id.clone(), entry);
-        if source == Source::Registry {
+        if provenance == Provenance::Registered {
             let tenants = self.tenants.entry(endpoint.address.clone()).or_default();
             tenants.insert((name.clone(), id.clone()));
             self.touch_tenants(&endpoint.address);
@@ -261,54 +227,6 @@ impl Catalog {
             self.leave(&entry.endpoint, entry.fall, why, now);
         }
         true
-    }
-
-    fn registered(&mut self, key: &InstanceKey, generation: u64) -> Option<&mut Entry> {
-        let service = self.services.get_mut(&key.service)?;
-        let entry = service.entries.get_mut(&(key.id.clone(), Source::Registry))?;
-        (entry.generation == generation).then(|| {
-            self.touched.insert(key.service.clone());
-            entry
-        })
-    }
-
-    /// Marks a registration as leaving.
-    pub(super) fn drain(&mut self, key: &InstanceKey, generation: u64, now: Instant) {
-        let Some(entry) = self.registered(key, generation) else { return };
-        if std::mem::replace(&mut entry.draining, true) {
-            return;
-        }
-        entry.endpoint.retire();
-        let (endpoint, fall) = (Arc::clone(&entry.endpoint), entry.fall);
-        let detail = format!("{} in flight", endpoint.in_flight());
-        self.happened.push(Happening::new("draining", &key.service, &key.id, detail));
-        self.leave(&endpoint, fall, "it was asked to", now);
-    }
-
-    /// Forgets a registration.
-    pub(super) fn remove(
-        &mut self,
-        key: &InstanceKey,
-        generation: u64,
-        why: &'static str,
-        now: Instant,
-    ) {
-        if self.registered(key, generation).is_some() {
-            self.take_out(&key.service, &(key.id.clone(), Source::Registry), why, now);
-            self.happened.push(Happening::new("deregistered", &key.service, &key.id, why));
-        }
-    }
-
-    /// Registrations without a lease that have failed for longer than
-    /// `bound`.
-    pub(super) fn given_up(&self, bound: Duration, now: Instant) -> Vec<(InstanceKey, u64)> {
-        let failing = |entry: &&Entry| {
-            entry.source == Source::Registry
-                && matches!(entry.lease, Lease::Unleased { .. })
-                && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
-        };
-        let entries = self.services.values().flat_map(|service| service.entries.values());
-        entries.filter(failing).map(|entry| (entry.instance.key(), entry.generation)).collect()
     }
 
     /// Works out states and compiles what was touched. Answers with what
@@ -358,6 +276,7 @@ impl Catalog {
                 self.happened.push(Happening::state(&name, &id.0, entry.state, state));
                 (entry.state, entry.since) = (state, now);
             }
+            self.happened.extend(shadows::cast(&name, service, &self.sources));
             let (compiled, next_step) = service.compile(now);
             match next_step {
                 Some(at) => self.watch.growing.insert(name.clone(), at),
@@ -393,6 +312,11 @@ impl Catalog {
     pub(super) fn entry(&self, key: &InstanceKey) -> Option<&Entry> {
         let entries = &self.services.get(&key.service)?.entries;
         let of = |source| entries.get(&(key.id.clone(), source));
-        of(Source::Registry).or_else(|| of(Source::File))
+        let outside = || {
+            let first = (key.id.clone(), Source::File);
+            let same = entries.range(first..).take_while(|((id, _), _)| *id == key.id);
+            same.map(|(_, entry)| entry).last()
+        };
+        of(Source::Registry).or_else(|| of(Source::File)).or_else(outside)
     }
 }

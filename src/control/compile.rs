@@ -156,7 +156,8 @@ mod tests {
     fn given(state: InstanceState, failing_since: Option<Instant>) -> Given {
         let key = "orders/a".parse().expect("a key");
         let address = "10.0.0.1:80".parse().expect("an address");
-        let endpoint = Arc::new(Endpoint::new(key, 1, address, true));
+        let endpoint =
+            Arc::new(Endpoint::new(key, 1, address, crate::model::Provenance::Registered));
         let once_passed = state != InstanceState::Starting;
         let (refused, expired, ejected) = (false, false, false);
         Given { endpoint, state, failing_since, once_passed, refused, expired, ejected }

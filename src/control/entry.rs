@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::compile::{self, Candidate, Rules};
@@ -16,28 +17,32 @@ use crate::{
     health::{Standing, Target, Window},
     model::{
         EjectionCause, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceId,
-        InstanceState, LeaseStatus, Probe, ServicePolicy, ServiceSettings, Verdict,
+        InstanceState, LeaseStatus, Probe, Reported, ServicePolicy, ServiceSettings, Verdict,
     },
     routing::{Service, ServiceState, Slot},
+    sources::SourceName,
     tls::Connector,
 };
 
 /// Where an instance came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum Source {
     /// `endpoints` in the config file.
     File,
     /// It registered here.
     Registry,
+    /// A `[[source]]` of the config file.
+    Outside(SourceName),
 }
 
 impl Source {
     /// How the source is called.
     #[must_use]
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(super) fn as_str(&self) -> &str {
         match self {
             Self::File => "proxy.toml",
             Self::Registry => "registry",
+            Self::Outside(name) => name.as_str(),
         }
     }
 }
@@ -106,6 +111,10 @@ pub(super) struct Entry {
     pub(super) findings: Findings,
     pub(super) lease: Lease,
     pub(super) draining: bool,
+    /// What its source says of it.
+    pub(super) reported: Reported,
+    /// The source that counts before its own and has the same address.
+    pub(super) shadowed_by: Option<Source>,
     pub(super) state: InstanceState,
     pub(super) since: Instant,
     /// When it registered; none if it was restored, or is not of the registry.
@@ -149,7 +158,7 @@ impl Entry {
             endpoint: self.endpoint.id,
             service: self.instance.service.clone(),
             address: self.endpoint.address.clone(),
-            checked: self.endpoint.checked,
+            provenance: self.endpoint.provenance,
             check: self.check.clone(),
             tls: self.tls.clone(),
         }
@@ -170,8 +179,19 @@ impl Entry {
             Lease::Expired { .. } if claimed => LeaseStatus::Expired(Duration::MAX),
             Lease::Expired { at } => LeaseStatus::Expired(now.duration_since(at)),
         };
+        match self.reported {
+            Reported::Up => {}
+            Reported::Down if !self.draining => return InstanceState::Unhealthy,
+            // Nothing new, and time for what it has: as one that leaves.
+            Reported::Down | Reported::OutOfService => return InstanceState::Draining,
+        }
         let verdict = self.findings.verdict;
         InstanceState::of(&self.check.probe, verdict, lease, self.draining, suspect_for)
+    }
+
+    /// Whether it may get requests as far as sources are concerned.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.reported == Reported::Up && self.shadowed_by.is_none()
     }
 
     /// What decides whether it gets requests.
@@ -220,7 +240,8 @@ impl ServiceEntry {
     /// when its shares are to be worked out anew.
     pub(super) fn compile(&mut self, now: Instant) -> (Option<Service>, Option<Instant>) {
         let policy = &self.policy;
-        let candidates: Vec<_> = self.entries.values().map(Entry::candidate).collect();
+        let candidates: Vec<_> =
+            self.entries.values().filter(|entry| entry.is_wanted()).map(Entry::candidate).collect();
         let rules = Rules { panic: policy.panic, slow_start: policy.slow_start };
         let compiled = compile::compile(&candidates, rules, now);
         let picked: BTreeSet<EndpointId> =

@@ -3,6 +3,7 @@
 use crate::{
     model::{AddressDenied, InstanceKey},
     registry::RegistryError,
+    sources::SourceName,
 };
 
 /// Why the control plane did not do what was asked.
@@ -12,6 +13,9 @@ pub enum ControlError {
     /// No such instance.
     #[error("{0} is not registered")]
     NotFound(InstanceKey),
+    /// No such source.
+    #[error("there is no source {0}")]
+    NoSource(SourceName),
     /// Somebody else registered it.
     #[error("it was registered by somebody else")]
     OwnedByAnother,

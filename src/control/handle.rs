@@ -143,15 +143,16 @@ impl Control {
             predecessor: Predecessor::default(),
             hurry: watch::Sender::new(false),
             certificates: RwLock::default(),
-            warm: AtomicBool::new(registry.restored == 0),
+            warm: AtomicBool::new(registry.restored == 0 && parts.loaded.config.source.is_empty()),
         });
         let watcher = publisher.watcher();
         let (events, probes) = (registry.events, prober.1);
-        let inputs = Inputs { commands: receiver, registry: events, probes, alarms };
+        let (news, sources) = mpsc::unbounded_channel();
+        let inputs = Inputs { commands: receiver, registry: events, sources, probes, alarms };
         let handle = registry.registry.clone();
         let (loaded, inheritance) = (parts.loaded, parts.inheritance);
         let reconciler =
-            Reconciler::new(Arc::clone(&shared), handle, publisher, &loaded, inheritance);
+            Reconciler::new(Arc::clone(&shared), handle, publisher, &loaded, inheritance, news);
         tokio::spawn(reconciler.run(inputs));
         let control = Self {
             shared,

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     health::{LastProbe, Standing},
-    model::{EjectionCause, InstanceKey, InstanceState, Verdict},
+    model::{Address, EjectionCause, InstanceKey, InstanceState, Verdict},
     registry::{InheritedLease, LeaseStanding, Suspended},
+    sources::LastKnown,
 };
 
 /// What a process knows that is not in the store.
@@ -26,14 +27,15 @@ pub struct Inheritance {
     /// Every lease.
     pub leases: Vec<InheritedLease>,
     instances: Vec<InheritedInstance>,
+    /// What every source had.
+    pub(super) sources: Vec<LastKnown>,
 }
 
 /// What is known of one instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct InheritedInstance {
     key: InstanceKey,
-    /// Whether the config file names it.
-    from_file: bool,
+    source: Source,
     generation: u64,
     address: String,
     state: InstanceState,
@@ -67,7 +69,7 @@ impl Control {
         let entries = catalog.services.values().flat_map(|service| service.entries.values());
         let instances = entries.map(|entry| InheritedInstance {
             key: entry.instance.key(),
-            from_file: entry.source == Source::File,
+            source: entry.source.clone(),
             generation: entry.generation,
             address: entry.endpoint.address.to_string(),
             state: entry.state,
@@ -85,7 +87,12 @@ impl Control {
             }),
             lease: None,
         });
-        Inheritance { version, leases: suspended.leases().to_vec(), instances: instances.collect() }
+        Inheritance {
+            version,
+            leases: suspended.leases().to_vec(),
+            instances: instances.collect(),
+            sources: catalog.sources.known(),
+        }
     }
 }
 
@@ -95,7 +102,7 @@ impl Inheritance {
         let mut leases: HashMap<_, _> =
             self.leases.into_iter().map(|lease| (lease.key.clone(), lease)).collect();
         let named = |mut instance: InheritedInstance| {
-            let source = if instance.from_file { Source::File } else { Source::Registry };
+            let source = instance.source.clone();
             if source == Source::Registry {
                 instance.lease = leases
                     .remove(&instance.key)
@@ -112,6 +119,11 @@ impl InheritedInstance {
     /// same id.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
         self.generation == entry.generation && self.address == entry.endpoint.address.to_string()
+    }
+
+    /// Which one under its id it was, if it was at `address`.
+    pub(super) fn generation_at(&self, address: &Address) -> Option<u64> {
+        (self.address == address.to_string()).then_some(self.generation)
     }
 
     /// Makes `entry` what it was in the process before. Answers with the last

@@ -21,6 +21,8 @@ mod scrape;
 mod shared;
 mod show;
 mod slow_start;
+mod source_memory;
+mod sources;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;

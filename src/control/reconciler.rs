@@ -20,6 +20,7 @@ use super::{
     inheritance::Inheritance,
     routes::Routes,
     shared::Shared,
+    source_memory::SourceMemory,
 };
 use crate::{
     config::Loaded,
@@ -27,6 +28,7 @@ use crate::{
     model::{EndpointId, InstanceKey},
     registry::{Registry, RegistryEvent, Removal},
     routing::{Publisher, Table, Watcher},
+    sources::{LastKnown, News as SourceNews, NewsSender, Running, SourceName},
 };
 
 /// How often states that depend on the time are looked at.
@@ -44,6 +46,10 @@ pub(super) enum Command {
     Settle(oneshot::Sender<u64>),
     /// Take over a config file. Answer when it is published.
     Configure(Arc<Loaded>, oneshot::Sender<u64>),
+    /// Believe what is held of a source. Answer when it is published.
+    Accept(SourceName, oneshot::Sender<u64>),
+    /// Have a source read all that it has again.
+    Resync(SourceName, oneshot::Sender<u64>),
     /// Take out a registration on behalf of another process that has the
     /// store. Answer when it is published.
     Leave(InstanceKey, u64, oneshot::Sender<u64>),
@@ -55,6 +61,8 @@ pub(super) struct Inputs {
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) registry: mpsc::UnboundedReceiver<RegistryEvent>,
     pub(super) probes: mpsc::UnboundedReceiver<ProbeReport>,
+    /// What sources tell.
+    pub(super) sources: mpsc::UnboundedReceiver<(SourceName, SourceNews)>,
     /// Endpoints on which requests fail.
     pub(super) alarms: mpsc::Receiver<EndpointId>,
 }
@@ -69,6 +77,8 @@ pub(super) struct Reconciler {
     table: Table,
     routes: Routes,
     deregister_after: Duration,
+    sources: Running,
+    memory: SourceMemory,
 }
 
 impl Reconciler {
@@ -79,7 +89,8 @@ impl Reconciler {
         registry: Registry,
         publisher: Publisher,
         loaded: &Arc<Loaded>,
-        inheritance: Inheritance,
+        mut inheritance: Inheritance,
+        news: NewsSender,
     ) -> Self {
         let version = inheritance.version;
         let routes = Routes::new(shared.workers);
@@ -91,12 +102,33 @@ impl Reconciler {
             table: Table { version, ..Table::default() },
             routes,
             deregister_after: loaded.config.registry.deregister_after.into(),
+            sources: Running::new(news),
+            memory: SourceMemory::new(&loaded.config.registry.data_dir),
         };
+        let known = std::mem::take(&mut inheritance.sources);
         reconciler.catalog().inherit(inheritance);
         let (answer, _) = oneshot::channel();
         let commands = vec![Command::Configure(Arc::clone(loaded), answer)];
         reconciler.turn(News { commands, ..News::default() });
+        reconciler.remember(known);
         reconciler
+    }
+
+    /// Goes on from what sources had, as the process before knows or else the
+    /// disk.
+    fn remember(&self, known: Vec<LastKnown>) {
+        let mut catalog = self.catalog();
+        let unknown = catalog
+            .sources
+            .all
+            .keys()
+            .filter(|source| !known.iter().any(|known| known.source == **source));
+        let (read, failures) = self.memory.read(unknown);
+        catalog.sources.memory_failures = failures;
+        let now = Instant::now();
+        for known in known.into_iter().chain(read) {
+            catalog.restore_source(known, now);
+        }
     }
 
     fn catalog(&self) -> RwLockWriteGuard<'_, Catalog> {
@@ -120,14 +152,21 @@ impl Reconciler {
                     None => return,
                 },
                 Some(event) = inputs.registry.recv() => news.registry.push(event),
+                Some(heard) = inputs.sources.recv() => news.sources.push(heard),
                 Some(report) = inputs.probes.recv() => news.probes.push(report),
                 Some(endpoint) = inputs.alarms.recv() => news.alarms.push(endpoint),
                 _ = ticks.tick() => {
                     count = count.wrapping_add(1);
-                    let mut catalog = self.catalog();
+                    let shared = Arc::clone(&self.shared);
+                    let catalog = shared.catalog.write();
+                    let mut catalog = catalog.unwrap_or_else(PoisonError::into_inner);
                     let now = Instant::now();
                     catalog.touch_suspects(now);
                     catalog.tick(now);
+                    for source in catalog.tend_sources(now) {
+                        self.sources.want(&source);
+                    }
+                    self.memory.tend(&mut catalog.sources, now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
                         self.give_up();
@@ -138,6 +177,7 @@ impl Reconciler {
             // so what it is about is in the queue by now.
             news.commands.extend(std::iter::from_fn(|| inputs.commands.try_recv().ok()));
             news.registry.extend(std::iter::from_fn(|| inputs.registry.try_recv().ok()));
+            news.sources.extend(std::iter::from_fn(|| inputs.sources.try_recv().ok()));
             news.probes.extend(std::iter::from_fn(|| inputs.probes.try_recv().ok()));
             news.alarms.extend(std::iter::from_fn(|| inputs.alarms.try_recv().ok()));
             self.turn(news);
@@ -149,11 +189,20 @@ impl Reconciler {
         let mut answers = Vec::new();
         let mut configs = Vec::new();
         let mut leavers = Vec::new();
+        let mut accepted = Vec::new();
         for command in news.commands {
             match command {
                 Command::Settle(answer) => answers.push(answer),
                 Command::Configure(loaded, answer) => {
                     configs.push(loaded);
+                    answers.push(answer);
+                }
+                Command::Accept(source, answer) => {
+                    accepted.push(source);
+                    answers.push(answer);
+                }
+                Command::Resync(source, answer) => {
+                    self.sources.want(&source);
                     answers.push(answer);
                 }
                 Command::Leave(key, generation, answer) => {
@@ -168,6 +217,12 @@ impl Reconciler {
             for event in news.registry {
                 apply(&mut catalog, event, now);
             }
+            for (source, told) in news.sources {
+                catalog.heard(&source, told, now);
+            }
+            for source in accepted {
+                catalog.accept(&source, "somebody accepted that", now);
+            }
             for (key, generation) in leavers {
                 catalog.drain(&key, generation, now);
             }
@@ -181,6 +236,8 @@ impl Reconciler {
             if let Some(loaded) = configs.last() {
                 self.deregister_after = loaded.config.registry.deregister_after.into();
                 configure(&mut catalog, loaded, now);
+                catalog.configure_sources(&loaded.config.source, now);
+                self.sources.configure(&loaded.config.source);
                 self.table.router = self.routes.build(&mut catalog, loaded);
             }
             compiling = std::time::Instant::now();
@@ -241,6 +298,7 @@ impl Reconciler {
 struct News {
     commands: Vec<Command>,
     registry: Vec<RegistryEvent>,
+    sources: Vec<(SourceName, SourceNews)>,
     probes: Vec<ProbeReport>,
     alarms: Vec<EndpointId>,
 }

@@ -33,6 +33,11 @@ impl Control {
         request: RegisterRequest,
     ) -> Result<Registering<'_>, ControlError> {
         let RegisterRequest { instance, caller, wait } = request;
+        if instance.service.of_source().is_some() {
+            let detail =
+                "what stands behind the '@' of a service is a source, and nothing registers there";
+            return Err(ControlError::Invalid(detail.to_owned()));
+        }
         if let Some(address) = instance.origin.address.socket_addr() {
             self.check_address(address)?;
         }

@@ -6,8 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
+
 use super::{
     Control,
+    catalog::Catalog,
     entry::{Entry, ServiceEntry, Source},
     show::circuit,
 };
@@ -87,11 +90,7 @@ impl Control {
             routes: table.router.routes().iter().map(route).collect(),
             services: catalog.services.iter().map(service).collect(),
             endpoints: if few { entries().map(endpoint).collect() } else { Vec::new() },
-            sources: vec![SourceScrape {
-                source: Source::Registry.as_str().to_owned(),
-                up: store.state == StoreState::Writable,
-                last_sync: Some(SystemTime::now()),
-            }],
+            sources: sources(&catalog, store.state == StoreState::Writable),
             instances: by_state
                 .into_iter()
                 .map(|((source, state), count)| InstancesScrape {
@@ -134,8 +133,29 @@ impl Control {
         let mut counts = BTreeMap::new();
         let catalog = self.shared.catalog();
         for entry in catalog.services.values().flat_map(|service| service.entries.values()) {
-            *counts.entry((entry.source, entry.state)).or_default() += 1;
+            *counts.entry((entry.source.clone(), entry.state)).or_default() += 1;
         }
         counts
     }
+}
+
+fn sources(catalog: &Catalog, is_writable: bool) -> Vec<SourceScrape> {
+    let registry = SourceScrape {
+        source: Source::Registry.as_str().to_owned(),
+        up: is_writable,
+        last_sync: Some(SystemTime::now()),
+        failures: 0,
+        rejections: 0,
+        held: 0,
+    };
+    let now = Instant::now();
+    let outside = catalog.sources.all.iter().map(|(name, state)| SourceScrape {
+        source: name.to_string(),
+        up: state.is_connected(),
+        last_sync: state.age(now).and_then(|age| SystemTime::now().checked_sub(age)),
+        failures: state.failures,
+        rejections: state.rejections,
+        held: state.held.as_ref().map_or(0, |held| held.missing.len()),
+    });
+    std::iter::once(registry).chain(outside).collect()
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Control,
-    catalog::Departure,
+    catalog::{Departure, word},
     entry::{Entry, Lease, ServiceEntry, Source},
     view::{
         CircuitView, DepartureView, EjectedView, InstanceView, RouteView, RoutesView, ServiceView,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     balance::Circuit,
-    model::{Ended, InstanceKey, InstanceState, Probe, ServiceName},
+    model::{Ended, InstanceKey, InstanceState, Probe, Reported, ServiceName},
     routing::{Action, Route, Router},
 };
 
@@ -44,6 +44,8 @@ impl Control {
         InstanceView {
             instance: entry.instance.clone(),
             source: entry.source.as_str().to_owned(),
+            reported: entry.reported,
+            shadowed_by: entry.shadowed_by.as_ref().map(|by| by.as_str().to_owned()),
             state: entry.state,
             since_ms: millis(entry.since.elapsed()),
             why: self.why(entry),
@@ -60,6 +62,16 @@ impl Control {
 
     /// Why an instance is in its state, in words.
     fn why(&self, entry: &Entry) -> String {
+        if entry.reported != Reported::Up {
+            let left = match entry.endpoint.in_flight() {
+                0 => String::new(),
+                count => format!(", {count} in flight"),
+            };
+            return format!("{} says {}{left}", entry.source.as_str(), word(entry.reported));
+        }
+        if let Some(by) = &entry.shadowed_by {
+            return format!("{} has the same address, and counts first", by.as_str());
+        }
         if entry.state.is_routable()
             && let Some(ejected) = ejected(entry)
         {
@@ -96,7 +108,10 @@ impl Control {
             (InstanceState::Starting, _) if probe.is_none() => {
                 "waiting for the first probe".to_owned()
             }
-            (_, Probe::Ttl) => "heartbeats come".to_owned(),
+            (_, Probe::Ttl) => match &entry.source {
+                Source::Outside(source) => format!("{source} says UP"),
+                Source::File | Source::Registry => "heartbeats come".to_owned(),
+            },
             (_, Probe::None) => "not probed".to_owned(),
             _ => probe.unwrap_or_default(),
         }

@@ -11,6 +11,7 @@ use super::{
     Control,
     entry::ServiceEntry,
     show::{circuit, departure_view, millis},
+    sources::{complaints, unheard},
     view::{ConfigView, LedgerView, StatusView, StoreView},
 };
 use crate::{
@@ -35,6 +36,12 @@ impl Control {
         }
         if shared.warm.load(Ordering::Relaxed) {
             return Vec::new();
+        }
+        if shared.started.elapsed() <= WARM_UP {
+            let unheard = unheard(&shared.catalog());
+            if !unheard.is_empty() {
+                return unheard;
+            }
         }
         let unprobed = shared
             .catalog()
@@ -95,6 +102,7 @@ impl Control {
             departures: shared.catalog().departures.shown().map(departure_view).collect(),
             connections: shared.metrics.connections(),
             store: store_view(&store),
+            sources: self.sources().sources,
             certificates: shared.certificates().views(SystemTime::now()),
             attention,
         }
@@ -136,6 +144,7 @@ impl Control {
             ));
         }
         let catalog = self.shared.catalog();
+        sentences.extend(complaints(&catalog));
         let services = catalog.services.iter();
         let mut about_services = services.filter_map(|(name, service)| {
             complaint(service).map(|complaint| format!("{name}: {complaint}"))

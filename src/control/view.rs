@@ -7,6 +7,7 @@
 
 mod certificate;
 mod departure;
+mod source;
 mod store;
 
 mod changes;
@@ -14,8 +15,11 @@ mod changes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::store::StoreView;
-use crate::model::{Instance, InstanceState};
+pub use self::{
+    source::{HeldView, RejectedView, SourceView, SourcesView},
+    store::StoreView,
+};
+use crate::model::{Instance, InstanceState, Reported};
 pub use certificate::CertificateView;
 
 pub use changes::{DiagnosticView, ReloadView, UpgradeView};
@@ -27,8 +31,15 @@ pub struct InstanceView {
     /// As registered.
     #[serde(flatten)]
     pub instance: Instance,
-    /// Where it came from: `registry` or `proxy.toml`.
+    /// Where it came from: `registry`, `proxy.toml` or the name of a source.
     pub source: String,
+    /// What its source says of it.
+    #[serde(default)]
+    pub reported: Reported,
+    /// The source that counts before its own and has the same address, so that
+    /// it gets no requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadowed_by: Option<String>,
     /// Its state.
     pub state: InstanceState,
     /// How long it has been in that state.
@@ -37,7 +48,7 @@ pub struct InstanceView {
     /// 37 in a row`.
     pub why: String,
     /// Whether requests are sent to it. Differs from what the state says only
-    /// in panic and while it is ejected.
+    /// in panic, while it is ejected, and where another source has it.
     pub routable: bool,
     /// Present while it is ejected because of what requests saw of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,6 +217,9 @@ pub struct StatusView {
     pub connections: u64,
     /// The store of the registry.
     pub store: StoreView,
+    /// Sources of the config file, in the order in which they count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceView>,
     /// Certificates that clients are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateView>,
@@ -321,7 +335,9 @@ pub struct EventView {
     /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
     /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
-    /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`.
+    /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`, `reported`,
+    /// `shadowed`, `unshadowed`, `source_lost`, `source_back`, `source_held`,
+    /// `source_accepted`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

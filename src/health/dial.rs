@@ -111,8 +111,7 @@ async fn connect(
     until: Instant,
     deadline: Deadline,
 ) -> Result<TcpStream, Failure> {
-    let allowed = if target.checked { guard.check(address) } else { guard.check_own(address) };
-    allowed.map_err(Failure::Denied)?;
+    guard.check_from(target.provenance, address).map_err(Failure::Denied)?;
     let mut stream = timeout_at(until, TcpStream::connect(address))
         .await
         .map_err(|_| Failure::ConnectTimeout { within: deadline.within })?

@@ -16,7 +16,7 @@ use super::{
     tcp,
 };
 use crate::{
-    model::{Address, AddressGuard, EndpointId, HealthCheck, Probe, ServiceName},
+    model::{Address, AddressGuard, EndpointId, HealthCheck, Probe, Provenance, ServiceName},
     tls::Connector,
 };
 
@@ -33,9 +33,8 @@ pub struct Target {
     pub service: ServiceName,
     /// Where it listens; [`HealthCheck::port`] overrides the port.
     pub address: Address,
-    /// Whether its address is held to the rules for registered instances;
-    /// false for those that the config file names.
-    pub checked: bool,
+    /// Who has named it, which decides what its address may be.
+    pub provenance: Provenance,
     /// The probe, its times and thresholds.
     pub check: HealthCheck,
     /// How TLS is spoken there, if it is.

@@ -221,7 +221,7 @@ pub(super) mod tests {
     pub(in crate::health) fn new_id() -> EndpointId {
         let key = "orders/a".parse().expect("a key");
         let address = "10.0.0.1:80".parse().expect("an address");
-        Endpoint::new(key, 1, address, true).id
+        Endpoint::new(key, 1, address, crate::model::Provenance::Registered).id
     }
 
     /// A target with defaults for what `settings` leaves open.
@@ -229,6 +229,13 @@ pub(super) mod tests {
         let address: Address = address.parse().expect("an address");
         let check = HealthCheck::resolve(&[settings]);
         let service = "orders".parse().expect("a name");
-        Target { endpoint: new_id(), service, address, checked: true, check, tls: None }
+        Target {
+            endpoint: new_id(),
+            service,
+            address,
+            provenance: crate::model::Provenance::Registered,
+            check,
+            tls: None,
+        }
     }
 }

@@ -11,6 +11,8 @@ use std::{
     sync::Arc,
 };
 
+use super::Provenance;
+
 /// Why an address is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{address} is not allowed: {why}")]
@@ -44,9 +46,33 @@ impl AddressGuard {
     ///
     /// Names the rule that forbids it.
     pub fn check(&self, address: SocketAddr) -> Result<(), AddressDenied> {
+        self.check_with(self.allow_loopback, address)
+    }
+
+    /// Whether an instance that was named by `provenance` may be reached at
+    /// `address`.
+    ///
+    /// # Errors
+    ///
+    /// Names the rule that forbids it.
+    pub fn check_from(
+        &self,
+        provenance: Provenance,
+        address: SocketAddr,
+    ) -> Result<(), AddressDenied> {
+        match provenance {
+            Provenance::Named => self.check_own(address),
+            Provenance::Sourced { allow_loopback: Some(allow) } => self.check_with(allow, address),
+            Provenance::Registered | Provenance::Sourced { allow_loopback: None } => {
+                self.check(address)
+            }
+        }
+    }
+
+    fn check_with(&self, allow_loopback: bool, address: SocketAddr) -> Result<(), AddressDenied> {
         let ip = plain(address.ip());
-        let why = if !self.allow_loopback && ip.is_loopback() {
-            Some("loopback addresses are off, see registry.allow_loopback")
+        let why = if !allow_loopback && ip.is_loopback() {
+            Some("loopback addresses are off, see allow_loopback")
         } else {
             forbidden(ip)
         };
@@ -181,6 +207,11 @@ mod tests {
         assert!(!allowed(&guard, "127.0.0.1:9900"));
         assert!(!allowed(&guard, "127.0.0.1:8080"));
         assert!(!allowed(&guard, "[::ffff:127.0.0.1]:8080"));
+        let check = |allow| {
+            let provenance = Provenance::Sourced { allow_loopback: Some(allow) };
+            guard.check_from(provenance, "127.0.0.1:3000".parse().expect("an address"))
+        };
+        assert!(check(true).is_ok() && check(false).is_err(), "each source says for itself");
         let own: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
         assert!(guard.check_own(own).is_err());
         let anywhere: SocketAddr = "0.0.0.0:9900".parse().expect("an address");

@@ -12,7 +12,7 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Ending, InstanceKey, Outcomes, Scheme};
+use super::{Address, Ending, InstanceKey, Outcomes, Provenance, Scheme};
 
 /// Names an endpoint within this process; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,9 +41,8 @@ pub struct Endpoint {
     pub address: Address,
     /// What is spoken there.
     pub scheme: Scheme,
-    /// Whether its address is held to the rules for registered instances;
-    /// false for those that the config file names.
-    pub checked: bool,
+    /// Who has named it, which decides what its address may be.
+    pub provenance: Provenance,
     /// What requests saw of it.
     pub outcomes: Outcomes,
     retired: AtomicBool,
@@ -111,14 +110,19 @@ enum End {
 impl Endpoint {
     /// A fresh endpoint with nothing in flight.
     #[must_use]
-    pub fn new(instance: InstanceKey, generation: u64, address: Address, checked: bool) -> Self {
+    pub fn new(
+        instance: InstanceKey,
+        generation: u64,
+        address: Address,
+        provenance: Provenance,
+    ) -> Self {
         Self {
             id: EndpointId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             instance,
             generation,
             address,
             scheme: Scheme::Http,
-            checked,
+            provenance,
             outcomes: Outcomes::default(),
             retired: AtomicBool::new(false),
             begun: AtomicU64::new(0),
@@ -261,7 +265,7 @@ mod tests {
     fn in_flight_ends_with_the_guard_and_in_one_way() {
         let key = "orders/a".parse().expect("a key");
         let address = "127.0.0.1:80".parse().expect("an address");
-        let endpoint = Arc::new(Endpoint::new(key, 1, address, true));
+        let endpoint = Arc::new(Endpoint::new(key, 1, address, Provenance::Registered));
         let first = InFlight::begin(&endpoint);
         let mut second = InFlight::begin(&endpoint);
         assert_eq!((endpoint.in_flight(), endpoint.requests()), (2, 2));

@@ -14,6 +14,7 @@ mod network;
 mod outcome;
 mod peer;
 mod policy;
+mod provenance;
 mod quantity;
 mod reason;
 mod reported;
@@ -36,6 +37,7 @@ pub use policy::{
     Protocol, ProxyProtocol, RepeatedMethod, RetriedStatus, RetryPolicy, RetrySettings,
     ServicePolicy, ServiceSettings, TimeoutSettings, Timeouts, Trials,
 };
+pub use provenance::Provenance;
 pub use quantity::{ByteSize, HumanDuration, ParseQuantityError, Percent};
 pub use reason::{Ending, Reason};
 pub use reported::Reported;

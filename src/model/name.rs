@@ -110,7 +110,8 @@ macro_rules! name {
 name!(
     /// What routes point to and instances register under: 1 to 63 lower-case
     /// letters, digits, `-`, `_` and `.`, beginning and ending with a letter
-    /// or digit.
+    /// or digit. With `@SOURCE` behind it, it means those of its instances that
+    /// come from one source; nothing registers under such a name.
     ServiceName,
     check_service,
     "service-name",
@@ -126,8 +127,33 @@ name!(
     "orders-7"
 );
 
+impl ServiceName {
+    /// The service and the source, if it means the instances of one source.
+    #[must_use]
+    pub fn of_source(&self) -> Option<(&str, &str)> {
+        self.0.split_once('@')
+    }
+
+    /// The instances of this service that come from `source`.
+    #[must_use]
+    pub fn from_source(&self, source: &str) -> Option<Self> {
+        format!("{self}@{source}").parse().ok()
+    }
+}
+
 fn check_service(text: &str) -> Result<(), ParseNameError> {
     let what = "service name";
+    let (text, source) = text.split_once('@').map_or((text, None), |(name, of)| (name, Some(of)));
+    if let Some(source) = source {
+        let what = "source behind the '@' of a service name";
+        check_length(what, source, 63)?;
+        for (position, found) in (1..).zip(source.chars()) {
+            if !found.is_ascii_lowercase() && !found.is_ascii_digit() && found != '-' {
+                let allowed = "use a-z, 0-9 and '-'";
+                return Err(ParseNameError::BadCharacter { what, found, position, allowed });
+            }
+        }
+    }
     check_length(what, text, 63)?;
     let last = text.chars().count();
     for (position, found) in (1..).zip(text.chars()) {
@@ -171,11 +197,13 @@ mod tests {
 
     #[test]
     fn service_names_are_short_and_plain() {
-        for good in ["a", "orders", "orders-v2", "com.acme.orders", "a_b", "0"] {
+        for good in ["a", "orders", "orders-v2", "com.acme.orders", "a_b", "0", "orders@consul-2"] {
             assert!(good.parse::<ServiceName>().is_ok(), "{good}");
         }
         let long = "a".repeat(64);
-        for bad in ["", "-a", "a-", "Orders", "a b", "a/b", "é", long.as_str()] {
+        for bad in
+            ["", "-a", "a-", "Orders", "a b", "a/b", "é", "a@", "@a", "a@b@c", "a@B", long.as_str()]
+        {
             assert!(bad.parse::<ServiceName>().is_err(), "{bad}");
         }
     }

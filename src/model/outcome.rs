@@ -273,7 +273,7 @@ mod tests {
     fn rung(policy: &OutlierPolicy) -> (Endpoint, mpsc::Receiver<EndpointId>) {
         let key = "orders/a".parse().expect("a key");
         let address = "127.0.0.1:80".parse().expect("an address");
-        let endpoint = Endpoint::new(key, 1, address, true);
+        let endpoint = Endpoint::new(key, 1, address, crate::model::Provenance::Registered);
         let (bell, alarms) = mpsc::channel(1);
         endpoint.outcomes.ring(endpoint.id, bell);
         endpoint.outcomes.configure(policy);

@@ -24,7 +24,8 @@ use super::{
 use crate::{
     deadline::Elapsed,
     model::{
-        Endpoint, EndpointId, Host, InFlight, Protocol, Reason, RetryPolicy, Scheme, ServicePolicy,
+        Endpoint, EndpointId, Host, InFlight, Protocol, Provenance, Reason, RetryPolicy, Scheme,
+        ServicePolicy,
     },
     routing::{Action, Route, Service, ServiceState},
     telemetry::RetryCause,
@@ -279,7 +280,8 @@ fn address_to(
     // A server that the config file names by `https://` and a DNS name serves
     // that name, if nothing else is said.
     let preserve = policy.preserve_host.unwrap_or_else(|| {
-        let named = !endpoint.checked && matches!(endpoint.address.host, Host::Name(_));
+        let named = endpoint.provenance == Provenance::Named
+            && matches!(endpoint.address.host, Host::Name(_));
         !(named && endpoint.scheme == Scheme::Https)
     });
     let headers = head.headers_mut();

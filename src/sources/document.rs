@@ -38,7 +38,7 @@ pub(super) enum DocumentError {
 /// What a document says.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
     /// Entries that are no instance, and why.
     rejected: Vec<(String, String)>,
 }

@@ -117,11 +117,7 @@ async fn connect_one(
     header: &[u8],
     address: SocketAddr,
 ) -> Result<TcpStream, ConnectError> {
-    if endpoint.checked {
-        guard.check(address)?;
-    } else {
-        guard.check_own(address)?;
-    }
+    guard.check_from(endpoint.provenance, address)?;
     let mut stream = TcpStream::connect(address).await.map_err(|error| classify(address, error))?;
     // Heads are written whole; waiting to fill a segment would only delay them.
     let _ = stream.set_nodelay(true);

@@ -41,6 +41,7 @@ mod routes;
 mod sent_twice;
 mod signals;
 mod slow_start;
+mod sources;
 mod streaming;
 mod systemd;
 mod timeouts;

@@ -234,7 +234,8 @@ async fn the_router_and_the_document_have_the_same_calls() {
     let document = admin.ask("GET", "/api/v1/openapi.json").await.json();
     let paths = document["paths"].as_object().expect("paths");
     for (path, operations) in paths {
-        let filled = path.replace("{service}", "orders").replace("{id}", "a");
+        let filled =
+            path.replace("{service}", "orders").replace("{id}", "a").replace("{source}", "east");
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
             if path == "/api/v1/events" && method == "GET" {
                 continue;

@@ -19,7 +19,7 @@ pub(super) fn check(config: &Config, tree: &Tree<'_>) -> Vec<Diagnostic> {
     addresses::check(config, top, &mut found);
     tokens::check(&config.admin, top.key("admin"), &mut found);
     services::check(config, top, &mut found);
-    sources::check(config, top.key("source"), &mut found);
+    sources::check(config, top, &mut found);
     tls::check(config, top, &mut found);
     routes::check(config, top.key("route"), &mut found);
     for (index, route) in config.route.iter().enumerate() {

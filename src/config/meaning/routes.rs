@@ -103,13 +103,17 @@ fn declared(
     title: &str,
     found: &mut Vec<Diagnostic>,
 ) {
-    if config.service.contains_key(service) {
+    if config.service.contains_key(service) || service.of_source().is_some() {
         return;
     }
     let shown = place.show(service);
     let similar = Some(service.as_str())
         .filter(|_| !place.is_reference())
         .and_then(|name| suggest::nearest(name, config.service.keys().map(ServiceName::as_str)));
+    if similar.is_none() && !config.source.is_empty() {
+        // A source may have it, and that shows only once it is asked.
+        return;
+    }
     let message =
         format!("route {title} leads to {shown}, and nothing is declared under this name");
     let warning = Diagnostic::new(Code::UndeclaredService, place.span(), message)

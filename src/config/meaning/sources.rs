@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
-use crate::{config::tree::Place, sources::SourceKind};
+use crate::{
+    config::{suggest, tree::Place},
+    model::ServiceName,
+    sources::SourceKind,
+};
 
 use super::{Code, Config, Diagnostic, zero};
 
-pub(super) fn check(config: &Config, sources: Place<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>) {
+    let sources = top.key("source");
     let mut named = HashMap::new();
     for (index, source) in config.source.iter().enumerate() {
         let place = sources.item(index);
@@ -30,5 +35,35 @@ pub(super) fn check(config: &Config, sources: Place<'_>, found: &mut Vec<Diagnos
             }
             _ => {}
         }
+    }
+    if top.is_damaged() || sources.is_damaged() {
+        return;
+    }
+    for name in config.service.keys() {
+        known(config, name, top.key("service").key(name.as_str()).key_span(), found);
+    }
+    for (index, route) in config.route.iter().enumerate() {
+        if let Some(service) = &route.service {
+            known(config, service, top.key("route").item(index).key("service").span(), found);
+        }
+    }
+}
+
+/// An error if `service` means the instances of a source that is not there.
+fn known(
+    config: &Config,
+    service: &ServiceName,
+    span: std::ops::Range<usize>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some((_, wanted)) = service.of_source() else { return };
+    let names: Vec<_> = config.source.iter().map(|source| source.name().to_string()).collect();
+    if !names.iter().any(|name| name == wanted) {
+        let nearest = suggest::nearest(wanted, names.iter().map(String::as_str));
+        found.push(
+            Diagnostic::new(Code::UnknownSource, span, format!("there is no source \"{wanted}\""))
+                .label("no [[source]] is called this")
+                .help_if(nearest.map(|name| format!("did you mean \"{name}\"?"))),
+        );
     }
 }

@@ -123,6 +123,11 @@ const FILES: &[(&str, &[Found])] = &[
         "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\nname = 'b'\npath = 'b'",
         &[],
     ),
+    (
+        "[[source]]\nkind = 'file'\npath = 'a'\n[service.'a@fil']\n[[route]]\nservice = 'a@b'",
+        &[("P0351", 4, 10), ("P0351", 6, 11)],
+    ),
+    ("[[source]]\nkind = 'file'\npath = 'a'\n[[route]]\nservice = 'a@file'", &[]),
 ];
 
 #[test]

@@ -14,8 +14,8 @@ use super::{Catalog, ProbeChange};
 use crate::{
     control::entry::{EntryId, Findings, Lease, Source},
     model::{
-        Address, ClientTlsSettings, HealthCheck, HealthSettings, Instance, InstanceId, Scheme,
-        ServiceName, ServiceSettings, Verdict, Weight,
+        Address, ClientTlsSettings, HealthCheck, HealthSettings, Instance, InstanceId, Provenance,
+        Scheme, ServiceName, ServiceSettings, Verdict, Weight,
     },
     tls::Connector,
 };
@@ -96,7 +96,8 @@ impl Catalog {
                 ttl: None,
                 health: HealthSettings::default(),
             };
-            self.put_in(instance, Source::File, 0, None, Lease::Unleased { renewed: false }, now);
+            let lease = Lease::Unleased { renewed: false };
+            self.put_in(instance, Source::File, Provenance::Named, 0, lease, now);
         }
     }
 

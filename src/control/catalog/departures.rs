@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::leaving::Successor;
 use crate::{
     control::happening::Happening,
-    model::{Ended, Endpoint, InstanceKey, ServiceName},
+    model::{Ended, Endpoint, InstanceKey, Provenance, ServiceName},
 };
 
 /// Departures that are shown.
@@ -135,7 +135,7 @@ impl Departures {
 
     /// Keeps how `departure` ended.
     pub(super) fn remember(&mut self, departure: &Departure) {
-        if !departure.endpoint.checked {
+        if departure.endpoint.provenance != Provenance::Registered {
             return;
         }
         if self.remembered.len() == REMEMBERED {

@@ -28,7 +28,7 @@ impl Catalog {
     /// Makes a new entry what it was in the process before, if that knew it,
     /// and has it probed.
     pub(super) fn carry_on(&mut self, entry: &mut Entry, now: Instant) -> bool {
-        let known = self.inherited.remove(&(entry.instance.key(), entry.source));
+        let known = self.inherited.remove(&(entry.instance.key(), entry.source.clone()));
         let Some(known) = known.filter(|known| known.is_of(entry)) else {
             if entry.is_probed() {
                 self.probes.push(ProbeChange::Watch(entry.target()));
@@ -37,11 +37,13 @@ impl Catalog {
         };
         let last = known.apply(entry, now);
         if let (InstanceState::Suspect, Lease::Expired { at }) = (entry.state, entry.lease) {
-            let place = (entry.instance.service.clone(), (entry.instance.id.clone(), entry.source));
+            let place =
+                (entry.instance.service.clone(), (entry.instance.id.clone(), entry.source.clone()));
             self.suspects.insert(place, at);
         }
         if entry.is_ejected() {
-            let place = (entry.instance.service.clone(), (entry.instance.id.clone(), entry.source));
+            let place =
+                (entry.instance.service.clone(), (entry.instance.id.clone(), entry.source.clone()));
             self.watch.remember(place);
         }
         if entry.is_probed() {

@@ -18,7 +18,9 @@ use crate::{
         happening::Happening,
         predecessor::Predecessor,
     },
-    model::{Ended, Endpoint, EndpointId, InstanceId, InstanceKey, ServiceName},
+    model::{
+        Ended, Endpoint, EndpointId, InstanceId, InstanceKey, Provenance, Reported, ServiceName,
+    },
 };
 
 /// One that registered longer before the other left did not come for it.
@@ -116,9 +118,10 @@ impl Catalog {
             let Some(entry) = self.entry_of_mut(*id) else { continue };
             entry.fall = Some(Fall::Pending);
             let (endpoint, before) = (Arc::clone(&entry.endpoint), entry.well);
-            let why = match entry.is_expired() {
-                true => "its lease expired",
-                false => "its probes fail",
+            let why = match (entry.reported, entry.is_expired()) {
+                (Reported::Down, _) => "its source says that it is down",
+                (_, true) => "its lease expired",
+                (_, false) => "its probes fail",
             };
             let leaving = Leaving { before, ..self.begin(&endpoint, why, now) };
             self.leaving.push(leaving);
@@ -142,7 +145,7 @@ impl Catalog {
     /// Notes that `generation` has taken the place of the one that left last.
     pub(super) fn replaced_by(&mut self, key: &InstanceKey, generation: u64) {
         let last = self.leaving.last_mut().filter(|last| last.endpoint.instance == *key);
-        if let Some(last) = last.filter(|last| last.endpoint.checked) {
+        if let Some(last) = last.filter(|last| last.endpoint.provenance == Provenance::Registered) {
             last.successor = Some((key.id.clone(), generation));
         }
     }
@@ -262,13 +265,15 @@ impl Catalog {
     ) -> Vec<Leaving> {
         let wanted = |leaving: &&Leaving| {
             let endpoint = &leaving.endpoint;
-            let named = leaving.is_final && endpoint.checked && endpoint.instance == *key;
+            let named = leaving.is_final
+                && endpoint.provenance == Provenance::Registered
+                && endpoint.instance == *key;
             named && generation.is_none_or(|wanted| wanted == endpoint.generation)
         };
         self.leaving.iter().filter(wanted).cloned().collect()
     }
 
-    fn entry_of_mut(&mut self, endpoint: EndpointId) -> Option<&mut Entry> {
+    pub(super) fn entry_of_mut(&mut self, endpoint: EndpointId) -> Option<&mut Entry> {
         let (name, id) = self.endpoints.get(&endpoint)?;
         self.services.get_mut(name)?.entries.get_mut(id)
     }

@@ -6,6 +6,7 @@ mod outliers;
 mod random;
 
 use super::*;
+use crate::registry::Registration;
 use crate::{
     control::predecessor::Predecessor,
     health::{Outcome, ProbeReport},

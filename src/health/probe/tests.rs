@@ -251,7 +251,7 @@ async fn forbidden_addresses_are_not_connected_to() {
         assert!(requests.try_recv().is_err());
 
         // The config file may name it, unless it is a listener of our own.
-        target.checked = false;
+        target.provenance = crate::model::Provenance::Named;
         assert!(outcome_of(&target, &guard(false)).await.passed);
         requests.recv().await.expect("a request");
         let own = AddressGuard::new(true, vec![address]);

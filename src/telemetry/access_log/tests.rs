@@ -39,7 +39,12 @@ fn record() -> AccessRecord {
         reason: Reason::Ok,
         route: Some("orders".into()),
         service: Some("orders".parse().expect("a service name")),
-        endpoint: Some(Arc::new(Endpoint::new(key, 1, address, true))),
+        endpoint: Some(Arc::new(Endpoint::new(
+            key,
+            1,
+            address,
+            crate::model::Provenance::Registered,
+        ))),
         attempts: 1,
         retry: Some("budget"),
         upstream_status: Some(200),

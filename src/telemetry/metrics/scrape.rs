@@ -130,6 +130,12 @@ pub struct SourceScrape {
     pub up: bool,
     /// When it was last known to be in step.
     pub last_sync: Option<SystemTime>,
+    /// Attempts to reach it that failed.
+    pub failures: u64,
+    /// Times that an entry of it was left out.
+    pub rejections: u64,
+    /// Instances that its last list lacked and that stay all the same.
+    pub held: usize,
 }
 
 /// How many instances of one source are in one state.

@@ -27,6 +27,24 @@ impl Exposition {
                 None => Ok(()),
             })
         })?;
+        let help = "Attempts to reach the source that failed.";
+        page.counter("portolan_registry_source_failures_total", help, |series| {
+            sources.iter().try_for_each(|source| {
+                series.integer(&[("source", &source.source)], source.failures)
+            })
+        })?;
+        let help = "Times that an entry of the source could not be an instance.";
+        page.counter("portolan_registry_source_rejected_total", help, |series| {
+            sources.iter().try_for_each(|source| {
+                series.integer(&[("source", &source.source)], source.rejections)
+            })
+        })?;
+        let help = "Instances that the last list of the source lacked and that stay all the same.";
+        page.gauge("portolan_registry_source_held", help, |series| {
+            sources.iter().try_for_each(|source| {
+                series.integer(&[("source", &source.source)], source.held as u64)
+            })
+        })?;
         let help = "Instances by source and state.";
         page.gauge("portolan_registry_instances", help, |series| {
             instances.iter().try_for_each(|some| {

@@ -75,6 +75,9 @@ fn full() -> (Arc<Metrics>, Scrape) {
             source: "registry".into(),
             up: true,
             last_sync: Some(UNIX_EPOCH + Duration::from_millis(1_500)),
+            failures: 0,
+            rejections: 0,
+            held: 0,
         }],
         instances: vec![InstancesScrape {
             source: "registry".into(),
