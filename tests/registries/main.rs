@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     reason = "a test says what it needs by failing without it"
 )]
 
@@ -12,4 +13,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod etcd;
+mod scale;
 mod servers;
+mod watched;
+mod zookeeper;

@@ -1,6 +1,6 @@
 //! Entries whose form is the user's own: JSON, and where in it what is found.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -21,13 +21,20 @@ impl Pointer {
     }
 }
 
+impl FromStr for Pointer {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.is_empty() || text.starts_with('/') {
+            true => Ok(Self(text.to_owned())),
+            false => Err(format!("{text:?} is no JSON pointer; write \"/{text}\"")),
+        }
+    }
+}
+
 impl TryFrom<String> for Pointer {
     type Error = String;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.is_empty() || text.starts_with('/') {
-            true => Ok(Self(text)),
-            false => Err(format!("{text:?} is no JSON pointer; write \"/{text}\"")),
-        }
+        text.parse()
     }
 }
 

@@ -1,13 +1,13 @@
 //! `[[source]]` with `kind = "zookeeper"`.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::{
-    model::{Address, HumanDuration},
+    model::{Address, HumanDuration, ParseAddressError},
     sources::entry::{Fields, Template},
 };
 
@@ -88,10 +88,17 @@ impl fmt::Debug for ZookeeperSettings {
 #[serde(try_from = "String", into = "String")]
 pub struct ServerAddress(Address);
 
+impl FromStr for ServerAddress {
+    type Err = ParseAddressError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 impl TryFrom<String> for ServerAddress {
-    type Error = String;
+    type Error = ParseAddressError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self).map_err(|error| format!("{error}"))
+        text.parse()
     }
 }
 
@@ -114,7 +121,7 @@ impl JsonSchema for ServerAddress {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "format": "address",
+            "format": "server-address",
             "description": "Host and port of a server.",
             "examples": ["10.0.0.1:2181"]
         })
@@ -153,17 +160,24 @@ impl NodePath {
     }
 }
 
-impl TryFrom<String> for NodePath {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+impl FromStr for NodePath {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
         let is_path = text
             .strip_prefix('/')
             .is_some_and(|rest| rest.is_empty() || rest.split('/').all(is_name));
         match is_path {
-            true => Ok(Self(text)),
+            true => Ok(Self(text.to_owned())),
             false => Err(format!("{text:?} is no path of a node; write one like \"/services\"")),
         }
+    }
+}
+
+impl TryFrom<String> for NodePath {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 
