@@ -238,6 +238,12 @@ codes! {
     Unverified "P0335" Warning "Instances are not verified"
     "With `verify = false` whoever answers at the address of an instance is taken for it, so encryption keeps out only those who do no more than listen. Name the CA of the instances as `ca`; `server_name` is for instances that have a certificate for another name than that of their address."
 
+    NoIssuer "P0336" Error "Nobody to obtain certificates from"
+    "`acme` in the `tls` of a listener names what certificates are obtained for. From whom is said in `[acme]`, and there are no certificates without an account, for which the terms of the CA have to be accepted: `accept_terms = true`."
+
+    Misfit "P0337" Error "Protocol does not fit the address"
+    "`h2` is HTTP/2 over TLS, agreed on in the handshake, and takes instances whose address begins with `https://`. `h2c` is HTTP/2 in the clear, for all others. A service speaks one protocol to all of its instances."
+
     SameSource "P0350" Error "Two sources with one name"
     "A source is called after its kind unless it has a `name`, and what it says is kept under that name. Of several of one kind all but one need a `name`."
 

@@ -33,6 +33,7 @@ pub(super) enum Format {
     JsonPointer,
     HostPattern,
     Host,
+    DnsName,
     PathPrefix,
     ProbePath,
     HeaderName,
@@ -44,7 +45,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -58,6 +59,7 @@ impl Format {
         Self::JsonPointer,
         Self::HostPattern,
         Self::Host,
+        Self::DnsName,
         Self::PathPrefix,
         Self::ProbePath,
         Self::HeaderName,
@@ -111,6 +113,7 @@ impl Format {
             Self::JsonPointer => ("json-pointer", "a JSON pointer", "/port", Code::JsonPointer),
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
+            Self::DnsName => ("dns-name", "a DNS name", "shop.example", Code::Host),
             Self::PathPrefix => ("path-prefix", "a path", "/orders", Code::Path),
             Self::ProbePath => ("probe-path", "a path", "/healthz", Code::Path),
             Self::HeaderName => ("header-name", "a header name", "X-Team", Code::Header),
@@ -154,6 +157,7 @@ impl Format {
                 Some(_) => Ok(()),
                 None => Err(format!("{text:?} is not a host; write one like \"shop.example\"")),
             },
+            Self::DnsName => dns_name(text),
             Self::PathPrefix => parsed::<PathPrefix>(text),
             Self::ProbePath => probe_path(text),
             Self::HeaderName => parsed::<HeaderNameText>(text),
@@ -164,6 +168,23 @@ impl Format {
             Self::RedirectTarget => redirect_target(text),
         }
     }
+}
+
+/// A name that a CA can be asked to prove over HTTP or TLS: no star, no
+/// address.
+fn dns_name(text: &str) -> Result<(), String> {
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_address = || text.rsplit('.').next().is_some_and(|last| last.parse::<u8>().is_ok());
+    if text.len() <= 253 && text.split('.').all(label) && !is_address() {
+        return Ok(());
+    }
+    Err(format!("{text:?} is not a DNS name; write one like \"shop.example\", without a star"))
 }
 
 fn network(text: &str) -> String {
@@ -237,7 +258,8 @@ mod tests {
 
     #[test]
     fn what_has_no_type_of_its_own_is_checked_here() {
-        let bad: [(Format, &[&str]); 5] = [
+        let bad: [(Format, &[&str]); 6] = [
+            (Format::DnsName, &["", "*.a.example", "10.0.0.1", "a..b", "../x", "a_b", "-a", "a:1"]),
             (Format::Network, &["", "10.0.0.1", "10.0.0.0/33", "a/8"]),
             (Format::Host, &["", "a b", "http://a", "a/b"]),
             (Format::ProbePath, &["", "healthz", "/a b", "/a#b", "/é"]),

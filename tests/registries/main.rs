@@ -1,5 +1,5 @@
-//! The registries of others: real servers of them, which the tests start, kill
-//! and stall, and fakes that misbehave. `./scripts/install-registries` installs
+//! The registries of others, and a CA that speaks ACME: real servers of them,
+//! which the tests start, kill and stall, and fakes that misbehave. `./scripts/install-registries` installs
 //! what is needed; where something is missing the tests fail and say so.
 
 #![allow(
@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod etcd;
 mod scale;
 mod servers;

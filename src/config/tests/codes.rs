@@ -106,6 +106,18 @@ const FILES: &[(&str, &[Found])] = &[
         "[[listener]]\nredirect_to_https = true\ntls = { certificates = [{ cert = '/-', key = '/-' }] }",
         &[("P0334", 2, 21), ("P0330", 3, 7)],
     ),
+    ("[[listener]]\ntls = { acme = ['a.example'] }", &[("P0336", 2, 16)]),
+    (
+        "[acme]\naccept_terms = false\n[[listener]]\ntls = { acme = ['a.example'] }",
+        &[("P0336", 2, 16)],
+    ),
+    ("[acme]\naccept_terms = true\n[[listener]]\ntls = { acme = ['a.example'] }", &[]),
+    (
+        "[acme]\naccept_terms = true\n[[listener]]\ntls = { acme = ['*.example'] }",
+        &[("P0207", 4, 17)],
+    ),
+    ("[service.a]\nprotocol = 'h2'\nendpoints = ['http://a:1']", &[("P0337", 3, 14)]),
+    ("[service.a]\nprotocol = 'h2c'\nendpoints = ['http://a:1']", &[]),
     ("[service.a]\ntls = { ca = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { cert = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { verify = false }", &[("P0335", 2, 18)]),

@@ -11,6 +11,7 @@ pub(crate) mod consul;
 pub(crate) mod etcd;
 pub(crate) mod eureka;
 pub(crate) mod http;
+pub(crate) mod pebble;
 mod port;
 pub(crate) mod relay;
 mod tests;
