@@ -9,7 +9,10 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
-    sources::{ServerUrl, SourceName},
+    sources::{
+        Pointer, ServerUrl, SourceName, Template,
+        zookeeper::{NodePath, ServerAddress},
+    },
 };
 
 use super::Code;
@@ -25,6 +28,10 @@ pub(super) enum Format {
     ServiceName,
     SourceName,
     ServerUrl,
+    ServerAddress,
+    NodePath,
+    KeyTemplate,
+    JsonPointer,
     HostPattern,
     Host,
     DnsName,
@@ -39,7 +46,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -48,6 +55,10 @@ impl Format {
         Self::ServiceName,
         Self::SourceName,
         Self::ServerUrl,
+        Self::ServerAddress,
+        Self::NodePath,
+        Self::KeyTemplate,
+        Self::JsonPointer,
         Self::HostPattern,
         Self::Host,
         Self::DnsName,
@@ -97,6 +108,14 @@ impl Format {
             Self::ServerUrl => {
                 ("server-url", "a URL of a server", "http://127.0.0.1:8500", Code::ServerUrl)
             }
+            Self::ServerAddress => {
+                ("server-address", "an address of a server", "10.0.0.1:2181", Code::ServerAddress)
+            }
+            Self::NodePath => ("node-path", "a path of a node", "/services", Code::NodePath),
+            Self::KeyTemplate => {
+                ("key-template", "a form of keys", "{service}/{id}", Code::KeyTemplate)
+            }
+            Self::JsonPointer => ("json-pointer", "a JSON pointer", "/port", Code::JsonPointer),
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::DnsName => ("dns-name", "a DNS name", "shop.example", Code::Host),
@@ -135,6 +154,10 @@ impl Format {
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
             Self::ServerUrl => parsed::<ServerUrl>(text),
+            Self::ServerAddress => parsed::<ServerAddress>(text),
+            Self::NodePath => parsed::<NodePath>(text),
+            Self::KeyTemplate => parsed::<Template>(text),
+            Self::JsonPointer => parsed::<Pointer>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),

@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     reason = "a test says what it needs by failing without it"
 )]
 
@@ -12,9 +13,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod consul;
+mod etcd;
 mod eureka;
 mod followed;
 mod routed;
-mod acme;
+mod scale;
 mod servers;
+mod watched;
+mod zookeeper;

@@ -130,6 +130,19 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[source]]\nkind = 'eureka'\nurls = ['http://a']\ninterval = '0s'", &[("P0220", 4, 12)]),
     ("[[source]]\nkind = 'consul'\nurl = 'localhost:8500'", &[("P0222", 3, 7)]),
     (
+        "[[source]]\nkind = 'zookeeper'\nservers = ['http://a:1']\nlayout = 'json'\npath = 'a'",
+        &[("P0223", 3, 12), ("P0224", 5, 8)],
+    ),
+    (
+        "[[source]]\nkind = 'zookeeper'\nservers = ['a:1']\nlayout = 'json'\nsession_timeout = '0s'",
+        &[("P0220", 5, 19)],
+    ),
+    (
+        "[[source]]\nkind = 'etcd'\nendpoints = ['http://a:1']\nlayout = 'json'\nkey = '{service}'\n\
+         fields.port = 'port'",
+        &[("P0225", 5, 7), ("P0226", 6, 15)],
+    ),
+    (
         "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\npath = 'b'",
         &[("P0350", 5, 8)],
     ),
