@@ -59,7 +59,11 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
         "obtains files that listeners take over; the registry knows how to write one as a whole",
     ),
     ("file_watch", &[], "a mechanism that could be a crate of its own"),
-    ("sources", &["file_watch", "model", "tls"], "tell what others have, and do not know to whom"),
+    (
+        "sources",
+        &["etcd", "file_watch", "model", "tls"],
+        "tell what others have, and do not know to whom",
+    ),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),

@@ -157,6 +157,18 @@ codes! {
     SourceName "P0221" Error "Not the name of a source"
     "The name of a source has 1 to 63 of `a-z`, `0-9` and `-`, so that it can stand in a metric and behind the `@` of `service = \"orders@NAME\"`. `registry` means the instances that register here."
 
+    ServerAddress "P0223" Error "Not an address of a server"
+    "A server of an ensemble is named by host and port, without a scheme: `\"10.0.0.1:2181\"`, `\"[fd00::5]:2181\"`, `\"zk1.internal:2181\"`."
+
+    NodePath "P0224" Error "Not a path of a node"
+    "The path of a node of ZooKeeper begins with `/` and does not end with it: `\"/services\"`, or `\"/\"` for the root. No name in it is empty, `.` or `..`."
+
+    KeyTemplate "P0225" Error "Not a form of keys"
+    "Where entries stand is said by segments between `/`: `{service}`, `{id}`, `*` for one that does not matter, or a plain word. `{id}` is there once and last: `\"{service}/{id}\"`, `\"{service}/nodes/{id}\"`, `\"{id}\"`."
+
+    JsonPointer "P0226" Error "Not a JSON pointer"
+    "A place in a JSON value is said by the keys that lead to it, each after a `/` (RFC 6901): `\"/meta/port\"`. `\"\"` is the whole value."
+
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
 

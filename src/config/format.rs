@@ -9,7 +9,10 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
-    sources::SourceName,
+    sources::{
+        Pointer, SourceName, Template,
+        zookeeper::{NodePath, ServerAddress},
+    },
 };
 
 use super::Code;
@@ -24,6 +27,10 @@ pub(super) enum Format {
     Network,
     ServiceName,
     SourceName,
+    ServerAddress,
+    NodePath,
+    KeyTemplate,
+    JsonPointer,
     HostPattern,
     Host,
     DnsName,
@@ -38,7 +45,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -46,6 +53,10 @@ impl Format {
         Self::Network,
         Self::ServiceName,
         Self::SourceName,
+        Self::ServerAddress,
+        Self::NodePath,
+        Self::KeyTemplate,
+        Self::JsonPointer,
         Self::HostPattern,
         Self::Host,
         Self::DnsName,
@@ -92,6 +103,14 @@ impl Format {
             Self::SourceName => {
                 ("source-name", "a name of a source", "consul-east", Code::SourceName)
             }
+            Self::ServerAddress => {
+                ("server-address", "an address of a server", "10.0.0.1:2181", Code::ServerAddress)
+            }
+            Self::NodePath => ("node-path", "a path of a node", "/services", Code::NodePath),
+            Self::KeyTemplate => {
+                ("key-template", "a form of keys", "{service}/{id}", Code::KeyTemplate)
+            }
+            Self::JsonPointer => ("json-pointer", "a JSON pointer", "/port", Code::JsonPointer),
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::DnsName => ("dns-name", "a DNS name", "shop.example", Code::Host),
@@ -129,6 +148,10 @@ impl Format {
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
+            Self::ServerAddress => parsed::<ServerAddress>(text),
+            Self::NodePath => parsed::<NodePath>(text),
+            Self::KeyTemplate => parsed::<Template>(text),
+            Self::JsonPointer => parsed::<Pointer>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),

@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     reason = "a test says what it needs by failing without it"
 )]
 
@@ -13,4 +14,8 @@
 mod support;
 
 mod acme;
+mod etcd;
+mod scale;
 mod servers;
+mod watched;
+mod zookeeper;

@@ -128,6 +128,19 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[source]]\nkind = 'file'\nname = 'A'\npath = 'a'", &[("P0221", 3, 8)]),
     ("[[source]]\nkind = 'file'\ninterval = '0s'\npath = 'a'", &[("P0220", 3, 12)]),
     (
+        "[[source]]\nkind = 'zookeeper'\nservers = ['http://a:1']\nlayout = 'json'\npath = 'a'",
+        &[("P0223", 3, 12), ("P0224", 5, 8)],
+    ),
+    (
+        "[[source]]\nkind = 'zookeeper'\nservers = ['a:1']\nlayout = 'json'\nsession_timeout = '0s'",
+        &[("P0220", 5, 19)],
+    ),
+    (
+        "[[source]]\nkind = 'etcd'\nendpoints = ['http://a:1']\nlayout = 'json'\nkey = '{service}'\n\
+         fields.port = 'port'",
+        &[("P0225", 5, 7), ("P0226", 6, 15)],
+    ),
+    (
         "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\npath = 'b'",
         &[("P0350", 5, 8)],
     ),
