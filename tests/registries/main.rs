@@ -1,6 +1,7 @@
 //! The registries of others, and a CA that speaks ACME: real servers of them,
-//! which the tests start, kill and stall, and fakes that misbehave. `./scripts/install-registries` installs
-//! what is needed; where something is missing the tests fail and say so.
+//! which the tests start, kill and stall, and fakes that misbehave.
+//! `./scripts/install-registries` installs what is needed; where something is
+//! missing the tests fail and say so.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,8 +19,9 @@ mod consul;
 mod etcd;
 mod eureka;
 mod followed;
+mod moved;
 mod routed;
 mod scale;
 mod servers;
-mod watched;
+mod trial;
 mod zookeeper;
