@@ -7,8 +7,9 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// After so long without a failure, the next one counts as the first.
-const WELL: Duration = Duration::from_secs(60);
+/// After so long without a failure, the next one counts as the first: one try
+/// in that time is nothing that a peer would have to be spared.
+const WELL: Duration = Duration::from_secs(10);
 
 /// Full jitter: each wait is anything up to a bound that doubles from 100 ms
 /// to 30 s, so that many who lost the same peer do not come back at once.
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn waits_grow_and_begin_anew_after_a_minute_of_health() {
+    async fn waits_grow_and_begin_anew_after_a_while_of_health() {
         let mut backoff = Backoff::default();
         for _ in 0..20 {
             let bound = backoff.bound;

@@ -172,12 +172,11 @@ fn an_outage_takes_nothing_away() {
 
     consul.server.kill();
     show("consul: death noticed", followed.until(|heard| !heard.lost.is_empty()));
-    consul.restart();
     let lists = followed.heard().lists;
+    consul.restart();
     show("consul: back after a restart", followed.until(|heard| heard.lists > lists));
     consul.register("web", "b", address(2), &json!({}));
     followed.until_is("web/b@one", Some("http://10.0.0.2:8080 1"));
-
     consul.deregister("b");
     followed.until_is("web/b@one", None);
     let heard = followed.heard();

@@ -23,5 +23,6 @@ mod moved;
 mod routed;
 mod scale;
 mod servers;
+mod side_by_side;
 mod trial;
 mod zookeeper;

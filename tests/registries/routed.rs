@@ -14,10 +14,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Backend, Connection, Portolan, eventually};
+use crate::support::{Backend, Connection, PATIENCE, Portolan, eventually};
 
 /// Probes that are quick, and routes to every service by the path.
-pub(crate) const AROUND: &str = "[defaults]\nhealth = { kind = 'tcp', interval = '200ms', timeout = '5s' }\n\
+pub(crate) const AROUND: &str = "[defaults]\nhealth = { kind = 'tcp', interval = '5s', timeout = '5s' }\n\
     [[route]]\npath = '/orders'\nservice = 'orders'\n[[route]]\npath = '/steady'\nservice = 'steady'\n";
 
 /// A server that answers with `name`.
@@ -49,11 +49,15 @@ pub(crate) fn source(portolan: &Portolan, name: &str) -> Value {
     all.into_iter().find(|source| source["source"] == *name).unwrap_or_default()
 }
 
-/// Waits until the source `name` is connected, or is not.
+/// Waits until the source `name` is connected, or is not. After a long outage
+/// it may be half a minute until the source is tried again.
 #[track_caller]
 pub(crate) fn connected(portolan: &Portolan, name: &str, is: bool) {
     let begun = Instant::now();
-    eventually(|| source(portolan, name)["connected"] == is);
+    while source(portolan, name)["connected"] != is {
+        assert!(begun.elapsed() < 3 * PATIENCE, "{name}: {}", source(portolan, name));
+        thread::sleep(Duration::from_millis(10));
+    }
     println!("{name}: connected is {is} after {:?}", begun.elapsed());
 }
 

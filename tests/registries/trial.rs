@@ -72,6 +72,7 @@ pub(crate) fn put_through<R: Registry>(mut registry: R) {
     outage();
     requests.flow();
     trial.relay.mend();
+    connected(&trial.portolan, R::NAME, true);
     unrouted(&trial.portolan, &format!("{}: removed while cut off", R::NAME));
     trial.round(&registry, "after a cut");
     requests.flow();
