@@ -41,6 +41,12 @@ pub enum ParsePatternError {
     },
 }
 
+/// What stands for the name of any service in a route.
+pub(super) const ANY_SERVICE: &str = "{service}";
+
+/// A name in the place of [`ANY_SERVICE`], to see what becomes of the rest.
+const SOME_SERVICE: &str = "service";
+
 /// The hosts that a route serves.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -56,6 +62,14 @@ impl FromStr for HostPattern {
     type Err = ParsePatternError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || ParsePatternError::Host { text: text.to_owned() };
+        if text.matches(ANY_SERVICE).count() == 1 {
+            // No host is called this: it is written out before it is matched.
+            let written: Self = text.replace(ANY_SERVICE, SOME_SERVICE).parse()?;
+            return match written {
+                Self::Exact(_) => Ok(Self::Exact(text.to_ascii_lowercase().into())),
+                Self::Wildcard(_) => Err(refused()),
+            };
+        }
         let name = text.strip_prefix('*').unwrap_or(text);
         if let Some((host, port)) = name.rsplit_once(':')
             && !host.contains(':')
@@ -75,6 +89,25 @@ impl FromStr for HostPattern {
             return Ok(Self::Wildcard(format!(".{canonical}").into()));
         }
         if name.starts_with('.') { Err(refused()) } else { Ok(Self::Exact(canonical.into())) }
+    }
+}
+
+impl HostPattern {
+    /// Whether it stands for one host for each service.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        matches!(self, Self::Exact(host) if host.contains(ANY_SERVICE))
+    }
+
+    /// The host for `service`; none if no host can be called that.
+    #[must_use]
+    pub fn for_service(&self, service: &str) -> Option<Self> {
+        match self {
+            Self::Exact(host) if self.is_template() => {
+                host.replace(ANY_SERVICE, service).parse().ok()
+            }
+            other => Some(other.clone()),
+        }
     }
 }
 
@@ -133,6 +166,21 @@ impl PathPrefix {
         &self.0
     }
 
+    /// Whether it stands for one path for each service.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        self.0.contains(ANY_SERVICE)
+    }
+
+    /// The path for `service`.
+    #[must_use]
+    pub fn for_service(&self, service: &str) -> Option<Self> {
+        match self.is_template() {
+            true => self.0.replace(ANY_SERVICE, service).parse().ok(),
+            false => Some(self.clone()),
+        }
+    }
+
     /// Whether `path`, canonical, is this path or below it.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
@@ -149,11 +197,28 @@ impl PathPrefix {
 impl FromStr for PathPrefix {
     type Err = ParsePatternError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.matches(ANY_SERVICE).count() == 1 {
+            let written: Self = text.replace(ANY_SERVICE, SOME_SERVICE).parse()?;
+            let text = text.strip_suffix('/').unwrap_or(text);
+            let is_plain = text.replace(ANY_SERVICE, SOME_SERVICE) == *written.0;
+            return match is_plain {
+                true => Ok(Self(text.into())),
+                false => Err(ParsePatternError::Path {
+                    text: text.to_owned(),
+                    why: "beside {service} write the path as it is matched".to_owned(),
+                }),
+            };
+        }
         if !text.starts_with('/') {
             return Err(ParsePatternError::PathNotAbsolute { text: text.to_owned() });
         }
         let refused =
             |why: &str| ParsePatternError::Path { text: text.to_owned(), why: why.to_owned() };
+        if text.contains(['{', '}']) {
+            return Err(refused(
+                "only {service}, once, stands for something; write a brace as %7B",
+            ));
+        }
         if text.contains(['?', '#']) {
             return Err(refused("a path ends before '?' and '#'"));
         }
@@ -218,6 +283,26 @@ mod tests {
         );
         for bad in ["", "*", "*a", ".a", "a b", "a.*.b", "user@a", "http://a", "a..b"] {
             assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_any_service_is_written_out() {
+        let host: HostPattern = "{service}.Internal".parse().expect("a template");
+        assert!(host.is_template());
+        assert_eq!(
+            host.for_service("a.b").map(|host| host.to_string()),
+            Some("a.b.internal".into())
+        );
+        let path: PathPrefix = "/svc-{service}/api/".parse().expect("a template");
+        assert_eq!((path.to_string(), path.is_template()), ("/svc-{service}/api".into(), true));
+        let orders = path.for_service("orders").expect("a path");
+        assert!(orders.matches("/svc-orders/api/x") && !orders.is_template());
+        for bad in ["*.{service}", "{service}.{service}", "{service}:80", "{name}.internal"] {
+            assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
+        }
+        for bad in ["{service}", "/a/../{service}", "/{service}/{service}?", "/{service}?x"] {
+            assert!(bad.parse::<PathPrefix>().is_err(), "{bad}");
         }
     }
 

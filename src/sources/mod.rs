@@ -7,12 +7,14 @@
 //! for all of them, behind the feed.
 
 mod backoff;
-#[allow(dead_code, reason = "the drivers that ask servers come next")]
 mod client;
+pub mod dns;
+pub mod docker;
 mod document;
 mod feed;
 pub mod file;
 mod found;
+pub mod http;
 pub mod last_known;
 mod running;
 mod settings;

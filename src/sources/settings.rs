@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Feed, SourceName, file};
+use super::{Feed, SourceName, dns, docker, file, http};
 
 /// A place outside that instances come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,10 @@ macro_rules! kinds {
 
 kinds! {
     File "file" file::FileSettings "A file with a list of instances."
+    Http "http" http::HttpSettings "A document with a list of instances that a server answers with."
+    Dns "dns" dns::DnsSettings "Names that are looked up, one for each service."
+    Docker "docker" docker::DockerSettings
+        "Containers of a Docker engine that carry the label `portolan.service`."
 }
 
 /// One closed table for each kind, since that is what there is in the end.

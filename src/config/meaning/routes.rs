@@ -52,7 +52,7 @@ fn title(names: &[String], index: usize, place: Place<'_>) -> String {
 
 fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<Diagnostic>) {
     match (&route.service, &route.redirect) {
-        (None, None) if !place.is_damaged() => found.push(
+        (None, None) if !place.is_damaged() && !route.is_template() => found.push(
             Diagnostic::new(
                 Code::RouteToNowhere,
                 place.span(),
@@ -70,6 +70,21 @@ fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<
             .related(place.key("service").key_span(), "the service"),
         ),
         _ => {}
+    }
+    let both = if route.service.is_some() { "service" } else { "redirect" };
+    if route.is_template() && (route.service.is_some() || route.redirect.is_some()) {
+        let span = place.key(both).key_span();
+        let message = format!("route {title} leads to {{service}} and to a `{both}`");
+        found
+            .push(Diagnostic::new(Code::RouteToTwo, span, message).label("one of the two must go"));
+    }
+    if !route.is_template() && !route.services.is_empty() {
+        let span = place.key("services").key_span();
+        let message = format!("`services` has no effect on the route {title}");
+        found.push(
+            Diagnostic::new(Code::NoEffect, span, message)
+                .label("neither host nor path has {service} in it"),
+        );
     }
     if route.redirect.is_some() && route.service.is_none() {
         for key in ["timeout", "request_headers"] {
@@ -159,7 +174,8 @@ fn unreachable(
     for (index, route) in routes.iter().enumerate() {
         let here = place.item(index);
         // Without the host that was taken out, say, it would look like another.
-        let leads_nowhere = route.service.is_none() && route.redirect.is_none();
+        let leads_nowhere =
+            route.service.is_none() && route.redirect.is_none() && !route.is_template();
         if here.is_damaged() || leads_nowhere {
             continue;
         }

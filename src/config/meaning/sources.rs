@@ -29,11 +29,20 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
                 );
             }
         }
-        match &source.kind {
-            SourceKind::File(settings) if settings.interval.0.is_zero() => {
-                found.push(zero(place.key("interval"), "an `interval`"));
+        let times = match &source.kind {
+            SourceKind::File(settings) => vec![("interval", settings.interval)],
+            SourceKind::Http(settings) => {
+                vec![("interval", settings.interval), ("timeout", settings.timeout)]
             }
-            _ => {}
+            SourceKind::Dns(settings) => {
+                vec![("interval", settings.interval), ("timeout", settings.timeout)]
+            }
+            SourceKind::Docker(settings) => vec![("interval", settings.interval)],
+        };
+        for (key, time) in times {
+            if time.0.is_zero() {
+                found.push(zero(place.key(key), &format!("`{key}`")));
+            }
         }
     }
     if top.is_damaged() || sources.is_damaged() {

@@ -48,6 +48,11 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[listener]]\nidle_timeout = '0s'", &[("P0220", 2, 16)]),
     ("[defaults]\ntimeouts.request = '0s'", &[]),
     ("[[route]]", &[("P0301", 1, 1)]),
+    ("[[route]]\npath = '/{service}'", &[]),
+    ("[[route]]\npath = '/{service}'\nservices = ['a-*']", &[]),
+    ("[[route]]\npath = '/{servcie}'\nservice = 'a'\n[service.a]", &[("P0208", 2, 8)]),
+    ("[[route]]\nhost = '{service}.x'\nservice = 'a'\n[service.a]", &[("P0302", 3, 1)]),
+    ("[[route]]\nservice = 'a'\nservices = ['a']\n[service.a]", &[("P0315", 3, 1)]),
     ("[service.a]\n[[route]]\nservice = 'a'\nredirect = { to = '/' }", &[("P0302", 4, 1)]),
     (
         "[service.a]\n[[route]]\nname = 'x'\nservice = 'a'\n[[route]]\nname = 'x'\npath = '/b'\nservice = 'a'",
