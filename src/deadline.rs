@@ -216,6 +216,16 @@ impl Deadline {
         });
     }
 
+    /// Forgets all of it; lets the current phase end in `phase` from now, and the
+    /// whole in `total` if that is bounded.
+    pub fn restart(&self, phase: Duration, total: Option<Duration>) {
+        self.edit(|all, entry| {
+            entry.phase = all.bound(phase);
+            entry.total = total.map_or(Bound::NONE, |total| all.bound(total));
+            (entry.tag, entry.expired) = (0, false);
+        });
+    }
+
     /// Lets [`expire`] end this too; a `tag` of 0 is none.
     pub fn tag(&self, tag: u64) {
         self.edit(|_, entry| entry.tag = tag);

@@ -5,6 +5,7 @@
 //! is told to stop and its last connection has ended.
 
 mod connection;
+mod memory;
 mod serving;
 
 use std::{
@@ -191,6 +192,7 @@ async fn run(
         tidied.pools.tidy();
         // Also what took its place just before the last table came.
         cut(&tidied);
+        memory::give_back();
     };
     spawn_local(deadline::sweep(ticker, is_needed, housekeeping));
     spawn_local(acknowledge(Rc::clone(&proxy)));

@@ -11,6 +11,11 @@ use crate::{
     target::Target,
 };
 
+/// First requests a second, on connections that are open, and on those that
+/// have to shake hands as well.
+const REQUESTS: u32 = 5000;
+const HANDSHAKES: u32 = 500;
+
 /// Resident bytes of the process `root` and its descendants.
 fn resident(root: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{root}/status")).unwrap_or_default();
@@ -27,14 +32,15 @@ fn resident(root: u32) -> u64 {
 /// had one answer to `request`.
 pub(crate) fn cost(target: &Target, scenario: &Scenario, count: usize) -> anyhow::Result<f64> {
     let address = target.address(scenario.way).context("it does not speak that")?;
-    let work = |connections| Work { connections, rate: Some(5000), ..scenario.work.clone() };
+    let rate = if scenario.work.tls.is_some() { HANDSHAKES } else { REQUESTS };
+    let work = |connections| Work { connections, rate: Some(rate), ..scenario.work.clone() };
     // What is allocated once, for the first requests, is not a connection's.
     Clients::open(address, work(64))?.run(Duration::from_secs(1))?;
     std::thread::sleep(Duration::from_secs(2));
     let before = resident(target.pid());
     let mut clients = Clients::open(address, work(count))?;
     // At a fixed rate every connection has its turn: first in, first out.
-    let turn = Duration::from_secs_f64(count as f64 / 5000.0 * 1.2);
+    let turn = Duration::from_secs_f64(count as f64 / f64::from(rate) * 1.2);
     let outcome = clients.run(turn)?;
     anyhow::ensure!(outcome.failed == 0, "{}: {} failed", target.label, outcome.failed);
     std::thread::sleep(Duration::from_secs(3));

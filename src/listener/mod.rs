@@ -2,7 +2,6 @@
 //! HTTP/1.1 or HTTP/2 for whatever service it is given.
 
 mod accept;
-mod activity;
 mod farewell;
 pub mod http1;
 pub mod http2;

@@ -108,9 +108,9 @@ async fn serve_encrypted(
     settings: Arc<ListenerSettings>,
     stop: Stop,
 ) {
-    let Some(stream) = encrypt(work, shared, stream, &mut peer, &settings, &stop).await else {
-        return;
-    };
+    // In a place of its own too: it is over soon.
+    let shaken = Box::pin(encrypt(work, shared, stream, &mut peer, &settings, &stop)).await;
+    let Some(stream) = shaken else { return };
     let agreed = peer.tls.as_ref().and_then(|session| session.alpn.as_deref());
     let spoken = (Protocol::agreed(agreed), Bytes::new());
     speak(work, stream, spoken, peer, settings, stop).await;
@@ -163,7 +163,7 @@ async fn speak(
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     if protocol == Protocol::Http2 {
         let answer = |request| service.answer(request).map(Ok::<_, Infallible>);
-        http2::serve(stream, ahead, &settings, answer, stop.told()).await;
+        Box::pin(http2::serve(stream, ahead, &settings, answer, stop.told())).await;
         return None;
     }
     let service = Serving(service);

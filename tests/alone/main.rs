@@ -35,6 +35,7 @@ mod outliers;
 mod proxy_protocol;
 mod reasons;
 mod responses_without_body;
+mod resting;
 mod retries;
 mod retry_budget;
 mod routes;

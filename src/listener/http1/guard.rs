@@ -19,14 +19,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
+    activity::Activity,
     chunks::{Chunks, Passed, Then},
     head::{Breach, Framing, HeadScan, Limits, Progress},
     refusal::Refusal,
 };
-use crate::{
-    listener::{ClientStream, activity::Activity},
-    model::Reason,
-};
+use crate::{listener::ClientStream, model::Reason};
 
 /// What is read of the requests behind the one that is being answered: enough
 /// to see a client leave that has sent some ahead.
@@ -125,6 +123,14 @@ impl<S: ClientStream> Guard<S> {
     pub(super) fn new(stream: S, ahead: Bytes, activity: Arc<Activity>, limits: Limits) -> Self {
         let gate = Gate { phase: Phase::head(), limits };
         Self { stream, activity, gate, held: ahead.into(), passed: 0 }
+    }
+
+    /// Takes back what hyper was let see and has not used.
+    pub(super) fn take_back(&mut self, unused: &[u8]) {
+        if !unused.is_empty() {
+            self.held = [unused, &self.held].concat().as_slice().into();
+            self.passed += unused.len();
+        }
     }
 
     /// The socket.
@@ -257,6 +263,7 @@ impl<S: ClientStream> Guard<S> {
                 Ok(passed) => (passed, None),
                 Err(breach) => (0, Some(breach)),
             };
+            self.note_message();
             if passed < new.len() {
                 self.held.extend_from_slice(&new[passed..]);
                 buffer.set_filled(before + passed);
@@ -283,6 +290,11 @@ impl<S: ClientStream> Guard<S> {
             Ok(passed) => self.passed = passed,
             Err(breach) => self.refuse(breach),
         }
+        self.note_message();
+    }
+
+    fn note_message(&self) {
+        self.activity.message(!matches!(self.gate.phase, Phase::Head(_)));
     }
 }
 
@@ -342,7 +354,7 @@ impl<S: ClientStream> AsyncWrite for Guard<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // One that broke off must not look as if it had come to its end.
-        if self.activity.is_moved() || self.activity.is_broken() {
+        if self.activity.is_apart() || self.activity.is_broken() {
             return Poll::Ready(Ok(()));
         }
         ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;

@@ -3,6 +3,7 @@
 //! hyper parses and writes; `guard` stands between it and the socket and lets
 //! through what no two parsers can read in two ways.
 
+mod activity;
 mod chunks;
 mod guard;
 mod head;
@@ -29,11 +30,9 @@ use hyper_util::rt::TokioIo;
 
 use crate::deadline::{Remaining, Tagged};
 
-use super::{
-    ClientStream, Farewell, ListenerSettings,
-    activity::{Activity, Busy},
-};
+use super::{ClientStream, Farewell, ListenerSettings};
 
+use activity::{Activity, Busy, Over};
 use guard::Guard;
 use head::Limits;
 
@@ -85,6 +84,9 @@ pub struct Moved {
 
 /// Serves one connection, of which `ahead` was read already, with `service`
 /// until it ends or, after `shutdown`, moves if it can.
+///
+/// While nothing happens on it, only the socket is kept: what it takes to serve
+/// a request is made again when bytes come.
 pub async fn serve<I: ClientStream, S: Service>(
     stream: I,
     ahead: Bytes,
@@ -92,12 +94,61 @@ pub async fn serve<I: ClientStream, S: Service>(
     service: &S,
     shutdown: impl Future<Output = Farewell>,
 ) -> End {
-    let moves = stream.moves();
     let activity = Activity::new(settings.head_timeout.into(), settings.idle_timeout.into());
-    let most_fields = settings.max_head_fields.get();
+    let mut goodbye = Goodbye { moves: stream.moves(), said: false, shutdown: pin!(shutdown) };
     let largest = settings.max_head_size.bytes();
+    let most_fields = settings.max_head_fields.get();
     let limits = Limits::new(largest, settings.max_target_size.bytes(), most_fields);
-    let guard = Guard::new(stream, ahead, Arc::clone(&activity), limits);
+    let mut guard = Guard::new(stream, ahead, Arc::clone(&activity), limits);
+    loop {
+        // In a place of its own, which is given back while it rests.
+        let turn = Box::pin(converse(guard, &activity, settings, service, &mut goodbye));
+        guard = match turn.await {
+            Turn::Ended(end) => return end,
+            Turn::Rests(guard) => guard,
+        };
+        if let Some(end) = rest(&guard, &activity, &mut goodbye).await {
+            return end;
+        }
+        activity.rise();
+    }
+}
+
+/// When a connection is to end here, and whether that has been said to it.
+struct Goodbye<'a, F> {
+    moves: bool,
+    said: bool,
+    shutdown: Pin<&'a mut F>,
+}
+
+impl<F: Future<Output = Farewell>> Goodbye<'_, F> {
+    /// Says it when it is time. Answers with whether it has been said.
+    fn poll(&mut self, context: &mut Context<'_>, activity: &Activity) -> bool {
+        if !self.said
+            && let Poll::Ready(farewell) = self.shutdown.as_mut().poll(context)
+        {
+            self.said = true;
+            activity.leave(if self.moves { farewell } else { Farewell::Close });
+        }
+        self.said
+    }
+}
+
+/// What became of a connection that hyper has served.
+enum Turn<I: ClientStream> {
+    Ended(End),
+    /// It is between two requests, and has been for a while.
+    Rests(Guard<I>),
+}
+
+/// Serves a connection until it ends, moves or rests.
+async fn converse<I: ClientStream, S: Service>(
+    guard: Guard<I>,
+    activity: &Arc<Activity>,
+    settings: &ListenerSettings,
+    service: &S,
+    goodbye: &mut Goodbye<'_, impl Future<Output = Farewell>>,
+) -> Turn<I> {
     let answer = async |request: Request<Incoming>, busy: Busy| {
         let only_reset_tells = request.version() == Version::HTTP_10;
         let mut response = match busy.activity().refusal() {
@@ -119,44 +170,43 @@ pub async fn serve<I: ClientStream, S: Service>(
         answer(request, busy)
     });
     let mut builder = http1::Builder::new();
-    let most_fields = most_fields as usize;
+    let most_fields = settings.max_head_fields.get() as usize;
     if most_fields != HYPER_FIELDS {
         // Asked for even the bound that it has anyway, hyper fills its tables
         // of fields anew for every request.
         builder.max_headers(most_fields);
     }
     let mut connection = builder
-        .max_buf_size(largest.max(LEAST_HEAD))
+        .max_buf_size(settings.max_head_size.bytes().max(LEAST_HEAD))
         .serve_connection(TokioIo::new(guard), service)
         .with_upgrades();
-    let mut shutdown = pin!(shutdown);
-    let mut leaving = false;
     let end = poll_fn(|context| {
         let mut outcome = Pin::new(&mut connection).poll(context);
         while outcome.is_pending() && activity.lets_go() {
             outcome = Pin::new(&mut connection).poll(context);
         }
         // Only then: a request that is there already is to be answered.
-        if outcome.is_pending()
-            && !leaving
-            && let Poll::Ready(farewell) = shutdown.as_mut().poll(context)
-        {
-            leaving = true;
-            activity.leave(if moves { farewell } else { Farewell::Close });
+        let mut apart =
+            outcome.is_pending() && goodbye.poll(context, activity) && activity.begin_move();
+        let mut over = Poll::Pending;
+        if outcome.is_pending() && !apart {
+            over = activity.poll_over(context);
+            apart = over == Poll::Ready(Over::Rest);
         }
-        if outcome.is_pending() && leaving && activity.begin_move() {
+        if apart {
             // hyper ends at once if it is between two requests; else, in the
             // middle of a head or an upload, the connection ends here.
             Pin::new(&mut connection).graceful_shutdown();
             outcome = Pin::new(&mut connection).poll(context);
             if outcome.is_pending() {
                 activity.stay();
+                over = activity.poll_over(context);
             }
         }
         match outcome {
             Poll::Ready(Ok(())) => Poll::Ready(End::Closed),
             Poll::Ready(Err(error)) => Poll::Ready(End::Broken(error)),
-            Poll::Pending if activity.poll_over(context).is_pending() => Poll::Pending,
+            Poll::Pending if over.is_pending() => Poll::Pending,
             // Now it is told to the client, or the connection is closed.
             Poll::Pending if activity.end_wait() => {
                 context.waker().wake_by_ref();
@@ -166,17 +216,44 @@ pub async fn serve<I: ClientStream, S: Service>(
         }
     })
     .await;
-    match end {
-        End::Closed if activity.is_moved() => connection.into_parts().map_or(end, taken_apart),
-        end => end,
+    if !matches!(end, End::Closed) || !activity.is_apart() {
+        return Turn::Ended(end);
+    }
+    let Some(Parts { io, read_buf, .. }) = connection.into_parts() else {
+        return Turn::Ended(end);
+    };
+    let mut guard = io.into_inner();
+    guard.take_back(&read_buf);
+    match activity.rest() {
+        true => Turn::Rests(guard),
+        false => Turn::Ended(moved(&guard)),
     }
 }
 
-fn taken_apart<I: ClientStream, S>(parts: Parts<TokioIo<Guard<I>>, S>) -> End {
-    let guard = parts.io.inner();
+/// Waits until there is something to read. Answers with how the connection
+/// ended if it did.
+async fn rest<I: ClientStream>(
+    guard: &Guard<I>,
+    activity: &Activity,
+    goodbye: &mut Goodbye<'_, impl Future<Output = Farewell>>,
+) -> Option<End> {
+    poll_fn(|context| {
+        // An error is for whoever reads.
+        if guard.stream().socket().poll_read_ready(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        if goodbye.poll(context, activity) && activity.moves_at_rest() {
+            return Poll::Ready(Some(moved(guard)));
+        }
+        activity.poll_over(context).map(|_| Some(End::TimedOut))
+    })
+    .await
+}
+
+/// A connection that another process is to serve.
+fn moved<I: ClientStream>(guard: &Guard<I>) -> End {
     let socket = guard.stream().socket().as_fd().try_clone_to_owned();
-    // What hyper has read came before what it has not.
-    let ahead = [&parts.read_buf, guard.held()].concat().into();
+    let ahead = Bytes::copy_from_slice(guard.held());
     // Without a descriptor to spare it is closed.
     socket.map_or(End::Closed, |socket| End::Moved(Moved { stream: socket.into(), ahead }))
 }

@@ -29,6 +29,18 @@ fn bodies_pass_whole_in_both_directions() {
 }
 
 #[test]
+fn a_connection_that_rests_goes_on() {
+    let authority = Authority::new();
+    let backend = Backend::answering(OK);
+    let portolan = plain(&authority, &backend);
+    let mut session = authority.client().connect(portolan.address(), "a.example");
+    for _ in 0..3 {
+        assert_eq!(session.connection.exchange(GET).text(), "ok");
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+    }
+}
+
+#[test]
 fn a_websocket_passes() {
     let authority = Authority::new();
     let backend = Backend::start(|accepted| {

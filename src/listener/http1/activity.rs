@@ -1,4 +1,4 @@
-//! What a client connection is doing, and how long it may go on.
+//! What an HTTP/1.1 connection is doing, and how long it may go on.
 //!
 //! hyper knows one timeout for the head of a request, which is then also the
 //! one for an idle connection. Here they are two: an idle client is welcome
@@ -9,12 +9,15 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use super::{Farewell, http1::Refusal};
-use crate::deadline::{Deadline, Remaining};
+use super::Refusal;
+use crate::{
+    deadline::{Deadline, Elapsed, Remaining},
+    listener::Farewell,
+};
 
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
@@ -38,6 +41,21 @@ const CLOSING: u8 = 1;
 const MOVING: u8 = 2;
 /// Taken apart, to be served elsewhere.
 const MOVED: u8 = 3;
+/// Taken apart, to rest.
+const RESTING: u8 = 4;
+
+/// How long a connection keeps all that it takes to serve one, with nothing to
+/// serve.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// What is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The time that it has.
+    Time,
+    /// The time that it stays as it is. It is being taken apart.
+    Rest,
+}
 
 /// How long a client that goes on sending is listened to after the last
 /// answer.
@@ -51,6 +69,8 @@ pub(super) struct Activity {
     phase: AtomicU8,
     /// The last request came with a body, which may be coming still.
     uploading: AtomicBool,
+    /// The end of a message has not been seen.
+    message: AtomicBool,
     /// Bytes wait for the socket to take them.
     unwritten: AtomicBool,
     farewell: AtomicU8,
@@ -76,6 +96,7 @@ impl Activity {
         Arc::new(Self {
             phase: AtomicU8::new(HEAD),
             uploading: AtomicBool::new(false),
+            message: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
             farewell: AtomicU8::new(STAYING),
             broken: AtomicBool::new(false),
@@ -92,8 +113,13 @@ impl Activity {
     pub(super) fn received(&self) {
         if self.phase.load(Ordering::Relaxed) == IDLE {
             self.phase.store(HEAD, Ordering::Relaxed);
-            self.deadline.set(self.head);
+            self.deadline.restart(self.head, None);
         }
+    }
+
+    /// What has come ends in the middle of a message, or not.
+    pub(super) fn message(&self, is_open: bool) {
+        self.message.store(is_open, Ordering::Relaxed);
     }
 
     /// The client has not taken all that it was to be sent. It has as long to
@@ -116,7 +142,7 @@ impl Activity {
                 self.deadline.clear();
             }
             // The tail of a response that has left our hands.
-            IDLE => self.deadline.set(self.idle_bound()),
+            IDLE => self.deadline.restart(REST_AFTER, Some(self.idle_bound())),
             _ => {}
         }
     }
@@ -221,7 +247,7 @@ impl Activity {
         };
         self.farewell.store(farewell, Ordering::Relaxed);
         if farewell == CLOSING && self.phase.load(Ordering::Relaxed) == IDLE {
-            self.deadline.set(self.idle_bound());
+            self.deadline.set_total(self.idle_bound());
         }
     }
 
@@ -241,7 +267,7 @@ impl Activity {
     pub(super) fn may_read(&self) -> bool {
         match self.farewell.load(Ordering::Relaxed) {
             MOVING => self.phase.load(Ordering::Relaxed) != IDLE,
-            MOVED => {
+            MOVED | RESTING => {
                 self.stay();
                 true
             }
@@ -267,8 +293,26 @@ impl Activity {
     }
 
     /// Whether it is being taken apart: its socket is not to be closed.
-    pub(super) fn is_moved(&self) -> bool {
-        self.farewell.load(Ordering::Relaxed) == MOVED
+    pub(super) fn is_apart(&self) -> bool {
+        matches!(self.farewell.load(Ordering::Relaxed), MOVED | RESTING)
+    }
+
+    /// It has been taken apart, to rest until the client sends something.
+    /// Answers with whether that is so.
+    pub(super) fn rest(&self) -> bool {
+        self.farewell
+            .compare_exchange(RESTING, STAYING, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// It has rested. How long it may be idle in all is as before.
+    pub(super) fn rise(&self) {
+        self.deadline.set(REST_AFTER);
+    }
+
+    /// Whether another process is to serve it, and it rests.
+    pub(super) fn moves_at_rest(&self) -> bool {
+        self.farewell.load(Ordering::Relaxed) == MOVING
     }
 
     /// Whether the client has to be listened to before the connection is
@@ -282,9 +326,22 @@ impl Activity {
         uploading
     }
 
-    /// Ready when the connection has been in its phase for too long.
-    pub(super) fn poll_over(&self, context: &Context<'_>) -> Poll<()> {
-        self.deadline.poll(context).map(|_| ())
+    /// Ready when the connection has been in its phase for too long. One that
+    /// is idle is taken apart first, if it stands between two requests with
+    /// nothing left to send.
+    pub(super) fn poll_over(&self, context: &Context<'_>) -> Poll<Over> {
+        let elapsed = ready!(self.deadline.poll(context));
+        if elapsed != Elapsed::Phase || self.phase.load(Ordering::Relaxed) != IDLE {
+            return Poll::Ready(Over::Time);
+        }
+        self.deadline.clear();
+        let at_rest =
+            !self.unwritten.load(Ordering::Relaxed) && !self.message.load(Ordering::Relaxed);
+        if at_rest && self.farewell.load(Ordering::Relaxed) == STAYING {
+            self.farewell.store(RESTING, Ordering::Relaxed);
+            return Poll::Ready(Over::Rest);
+        }
+        self.deadline.poll(context).map(|_| Over::Time)
     }
 }
 
@@ -300,10 +357,12 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.0.phase.load(Ordering::Relaxed) != SWITCHED {
+        let idle = self.0.idle_bound();
+        if self.0.phase.load(Ordering::Relaxed) == SWITCHED {
+            self.0.deadline.restart(idle, None);
+        } else {
             self.0.phase.store(IDLE, Ordering::Relaxed);
+            self.0.deadline.restart(REST_AFTER, Some(idle));
         }
-        self.0.deadline.set(self.0.idle_bound());
-        self.0.deadline.clear_total();
     }
 }
