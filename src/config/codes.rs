@@ -157,6 +157,12 @@ codes! {
     SourceName "P0221" Error "Not the name of a source"
     "The name of a source has 1 to 63 of `a-z`, `0-9` and `-`, so that it can stand in a metric and behind the `@` of `service = \"orders@NAME\"`. `registry` means the instances that register here."
 
+    ServerUrl "P0222" Error "Not a URL of a server"
+    "A server that a source asks is named by a URL: `http` or `https`, a host, a port unless it is the usual one, and a path if there is one; no query. User and password stand before the host: `\"http://user:password@registry.example:8761/eureka\"`."
+
+    DnsQuestion "P0223" Error "Not a name to look up"
+    "A source of the kind `dns` looks up the addresses of a name, whose port is given (`\"orders.internal:8080\"`), or SRV records, which bring theirs (`\"_http._tcp.orders.internal\"`)."
+
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
-    sources::SourceName,
+    sources::{DnsQuestion, ServerUrl, SourceName},
 };
 
 use super::Code;
@@ -24,6 +24,8 @@ pub(super) enum Format {
     Network,
     ServiceName,
     SourceName,
+    ServerUrl,
+    DnsQuestion,
     HostPattern,
     Host,
     PathPrefix,
@@ -37,7 +39,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -45,6 +47,8 @@ impl Format {
         Self::Network,
         Self::ServiceName,
         Self::SourceName,
+        Self::ServerUrl,
+        Self::DnsQuestion,
         Self::HostPattern,
         Self::Host,
         Self::PathPrefix,
@@ -90,6 +94,12 @@ impl Format {
             Self::SourceName => {
                 ("source-name", "a name of a source", "consul-east", Code::SourceName)
             }
+            Self::ServerUrl => {
+                ("server-url", "a URL of a server", "http://127.0.0.1:8500", Code::ServerUrl)
+            }
+            Self::DnsQuestion => {
+                ("dns-question", "a name to look up", "orders.internal:8080", Code::DnsQuestion)
+            }
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
             Self::PathPrefix => ("path-prefix", "a path", "/orders", Code::Path),
@@ -126,6 +136,8 @@ impl Format {
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
+            Self::ServerUrl => parsed::<ServerUrl>(text),
+            Self::DnsQuestion => parsed::<DnsQuestion>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),

@@ -22,6 +22,7 @@ mod settings;
 pub use crate::model::Reported;
 pub use backoff::Backoff;
 pub use client::{ParseServerUrlError, ServerUrl};
+pub use dns::DnsQuestion;
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
 pub use last_known::LastKnown;

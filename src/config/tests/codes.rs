@@ -119,6 +119,8 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[source]]\nkind = 'fiel'\npath = 'a'", &[("P0214", 2, 8)]),
     ("[[source]]\nkind = 'file'\npaht = 'a'\npath = 'a'", &[("P0101", 3, 1)]),
     ("[[source]]\nkind = 'file'\nname = 'A'\npath = 'a'", &[("P0221", 3, 8)]),
+    ("[[source]]\nkind = 'http'\nurl = 'localhost:8500'", &[("P0222", 3, 7)]),
+    ("[[source]]\nkind = 'dns'\nservices = { a = 'b' }", &[("P0223", 3, 18)]),
     ("[[source]]\nkind = 'file'\ninterval = '0s'\npath = 'a'", &[("P0220", 3, 12)]),
     (
         "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\npath = 'b'",

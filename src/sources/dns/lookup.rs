@@ -124,6 +124,7 @@ impl Resolver {
         };
         let Records { all, mut ttl } = self.records(name, RecordType::SRV, srv).await?;
         let first = all.iter().map(|record| record.priority).min();
+        let heaviest = all.iter().map(|record| record.weight).max().unwrap_or(0);
         let mut instances = BTreeMap::new();
         for record in all.iter().filter(|record| Some(record.priority) == first) {
             // The root as target: it is decidedly not offered.
@@ -134,7 +135,7 @@ impl Resolver {
             ttl = ttl.min(addresses.ttl);
             for ip in addresses.all {
                 if let Some(found) =
-                    found(service, SocketAddr::new(ip, record.port), weight(record))
+                    found(service, SocketAddr::new(ip, record.port), weight(record, heaviest))
                 {
                     instances.insert(found.instance.id.clone(), found);
                 }
@@ -189,14 +190,11 @@ fn name_of(text: &str) -> Result<Name, LookupError> {
     Name::from_utf8(format!("{text}.")).map_err(|error| LookupError::Name(error.to_string()))
 }
 
-/// SRV weights go up to 65535, and 0 is the least of them.
-fn weight(record: &SRV) -> Weight {
-    let scaled = i64::from(record.weight).clamp(1, 1000);
-    if record.weight == 0 {
-        Weight::default()
-    } else {
-        Weight::try_from(scaled).unwrap_or_default()
-    }
+/// SRV weights go up to 65535, which `heaviest` brings down to ours; 0 is the
+/// least of them.
+fn weight(record: &SRV, heaviest: u16) -> Weight {
+    let weight = u32::from(record.weight) * 1000 / u32::from(heaviest.max(1000));
+    Weight::try_from(i64::from(weight.max(1))).unwrap_or_default()
 }
 
 fn found(service: &ServiceName, address: SocketAddr, weight: Weight) -> Option<Found> {

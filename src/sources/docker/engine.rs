@@ -73,7 +73,7 @@ impl<'a> Engine<'a> {
     pub(super) async fn containers(self) -> Result<Vec<Container>, EngineError> {
         let read = async {
             let body = Limited::new(self.get(CONTAINERS).await?.into_body(), LONGEST_LIST);
-            Ok(body.collect().await.map_err(EngineError::Body)?.to_bytes())
+            Ok::<Bytes, EngineError>(body.collect().await.map_err(EngineError::Body)?.to_bytes())
         };
         let body = timeout(PATIENCE, read).await.map_err(|_| EngineError::Timeout)??;
         Ok(serde_json::from_slice(&body)?)
