@@ -253,6 +253,7 @@ impl Catalog {
                 placed.push((slot, None));
                 continue;
             }
+            let Some(service) = self.services.get(&name) else { continue };
             // Asked once for each address: many may have expired at one.
             let mut holders: HashMap<&Address, u64> = HashMap::new();
             let state_of = |entry: &Entry| {

@@ -30,6 +30,7 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
             }
         }
         let times = match &source.kind {
+            SourceKind::Etcd(_) => vec![],
             SourceKind::File(settings) => vec![("interval", settings.interval)],
             SourceKind::Http(settings) => {
                 vec![("interval", settings.interval), ("timeout", settings.timeout)]
@@ -38,6 +39,9 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
                 vec![("interval", settings.interval), ("timeout", settings.timeout)]
             }
             SourceKind::Docker(settings) => vec![("interval", settings.interval)],
+            SourceKind::Zookeeper(settings) => {
+                vec![("session_timeout", settings.session_timeout)]
+            }
         };
         for (key, time) in times {
             if time.0.is_zero() {
