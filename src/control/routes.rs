@@ -52,40 +52,89 @@ impl Routes {
     }
 
     fn write_out(&mut self, catalog: &mut Catalog, loaded: &Loaded) -> Arc<Router> {
-        let mut before = std::mem::take(&mut self.built);
-        let mut metrics = HashMap::new();
+        let mut writing = Writing {
+            workers: self.workers,
+            metrics_before: std::mem::take(&mut self.metrics),
+            before: std::mem::take(&mut self.built),
+            into: self,
+            routes: Vec::new(),
+        };
         let names = route_names(&loaded.config.route);
         let lines = loaded.route_lines.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let mut routes = Vec::new();
         for (index, ((settings, name), line)) in
             loaded.config.route.iter().zip(names).zip(lines).enumerate()
         {
-            let mut add = |service: Option<&ServiceName>, settings: &RouteSettings, action| {
-                let key = (name.clone(), settings.service.clone());
-                let counted = self.metrics.get(&key).cloned();
-                let counted = counted.unwrap_or_else(|| RouteMetrics::new(self.workers));
-                metrics.insert(key, Arc::clone(&counted));
-                let place = (index, service.cloned());
-                let same = before.remove(&place).filter(|route| route.action == action);
-                let route = same.unwrap_or_else(|| {
-                    let route = Route::new(settings.clone(), &name, line, action, counted);
-                    Arc::new(if service.is_some() { route.written_out() } else { route })
-                });
-                self.built.insert(place, Arc::clone(&route));
-                routes.push(route);
-            };
             if !settings.is_template() {
-                add(None, settings, action(settings, catalog));
+                let place = (index, None);
+                // Services of the file keep their slots from one table to the next.
+                if !writing.keep(&place, &name, |_| true) {
+                    let action = action(settings, catalog);
+                    writing.add(place, settings.clone(), &name, line, action, None);
+                }
                 continue;
             }
+            let template = Arc::new(settings.clone());
             for (service, slot) in catalog.exposed() {
-                let Some(settings) = settings.for_service(service) else { continue };
+                let place = (index, Some(service.clone()));
                 let action = Action::Forward { service: service.clone(), slot };
-                add(Some(service), &settings, action);
+                if writing.keep(&place, &name, |route| route.action == action) {
+                    continue;
+                }
+                let Some(settings) = settings.for_service(service) else { continue };
+                writing.add(place, settings, &name, line, action, Some(&template));
             }
         }
-        self.metrics = metrics;
+        let routes = writing.routes;
         Arc::new(Router::new(routes))
+    }
+}
+
+/// A router that is being written out.
+#[derive(Debug)]
+struct Writing<'w> {
+    workers: usize,
+    before: HashMap<RouteKey, Arc<Route>>,
+    metrics_before: HashMap<MetricsKey, Arc<RouteMetrics>>,
+    into: &'w mut Routes,
+    routes: Vec<Arc<Route>>,
+}
+
+impl Writing<'_> {
+    /// Takes over the route in `place` if there was one that `is_same`.
+    fn keep(&mut self, place: &RouteKey, name: &str, is_same: impl FnOnce(&Route) -> bool) -> bool {
+        let Some(route) = self.before.remove(place).filter(|route| is_same(route)) else {
+            return false;
+        };
+        let key = (name.to_owned(), route.settings.service.clone());
+        self.into.metrics.insert(key, Arc::clone(&route.metrics));
+        self.put(place.clone(), route);
+        true
+    }
+
+    fn add(
+        &mut self,
+        place: RouteKey,
+        settings: RouteSettings,
+        name: &str,
+        line: Option<u32>,
+        action: Action,
+        template: Option<&Arc<RouteSettings>>,
+    ) {
+        let key = (name.to_owned(), settings.service.clone());
+        let counted = self.metrics_before.get(&key).cloned();
+        let counted = counted.unwrap_or_else(|| RouteMetrics::new(self.workers));
+        self.into.metrics.insert(key, Arc::clone(&counted));
+        let route = Route::new(settings, name, line, action, counted);
+        let route = match template {
+            Some(template) => route.written_out_of(Arc::clone(template)),
+            None => route,
+        };
+        self.put(place, Arc::new(route));
+    }
+
+    fn put(&mut self, place: RouteKey, route: Arc<Route>) {
+        self.into.built.insert(place, Arc::clone(&route));
+        self.routes.push(route);
     }
 }
 

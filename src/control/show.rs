@@ -194,9 +194,9 @@ impl Control {
     #[must_use]
     pub fn routes(&self) -> RoutesView {
         let table = self.watcher.table();
-        let all = table.router.routes().iter().filter(|route| !route.is_written_out);
+        let all = table.router.routes().iter().filter(|route| route.template.is_none());
         let mut routes: Vec<_> = all.map(|route| route_view(route)).collect();
-        routes.extend(self.templates());
+        routes.extend(self.templates().into_iter().map(|(_, view)| view));
         routes.sort_by_key(|route| route.line);
         RoutesView { version: table.version, routes }
     }
@@ -204,15 +204,16 @@ impl Control {
 
 impl Control {
     /// The routes that stand for one for each service.
-    fn templates(&self) -> Vec<RouteView> {
+    pub(super) fn templates(&self) -> Vec<(RouteSettings, RouteView)> {
         let loaded = self.loaded();
         let names = route_names(&loaded.config.route);
-        let lines = loaded.route_lines.iter().copied();
+        let lines = loaded.route_lines.iter().copied().map(Some).chain(std::iter::repeat(None));
         let all = loaded.config.route.iter().zip(names).zip(lines);
         all.filter(|((settings, _), _)| settings.is_template())
-            .map(|((settings, name), line)| RouteView {
-                service: Some("{service}".to_owned()),
-                ..settings_view(settings, &name, Some(line))
+            .map(|((settings, name), line)| {
+                let service = Some("{service}".to_owned());
+                let view = RouteView { service, ..settings_view(settings, &name, line) };
+                (settings.clone(), view)
             })
             .collect()
     }

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::path;
+use super::{
+    path,
+    template::{ANY_SERVICE, SOME_SERVICE},
+};
 
 /// Why a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,12 +44,6 @@ pub enum ParsePatternError {
     },
 }
 
-/// What stands for the name of any service in a route.
-pub(super) const ANY_SERVICE: &str = "{service}";
-
-/// A name in the place of [`ANY_SERVICE`], to see what becomes of the rest.
-const SOME_SERVICE: &str = "service";
-
 /// The hosts that a route serves.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -66,7 +63,10 @@ impl FromStr for HostPattern {
             // No host is called this: it is written out before it is matched.
             let written: Self = text.replace(ANY_SERVICE, SOME_SERVICE).parse()?;
             return match written {
-                Self::Exact(_) => Ok(Self::Exact(text.to_ascii_lowercase().into())),
+                Self::Exact(_) => {
+                    let text = text.strip_suffix('.').unwrap_or(text);
+                    Ok(Self::Exact(text.to_ascii_lowercase().into()))
+                }
                 Self::Wildcard(_) => Err(refused()),
             };
         }
@@ -93,20 +93,12 @@ impl FromStr for HostPattern {
 }
 
 impl HostPattern {
-    /// Whether it stands for one host for each service.
+    /// Whether it is the pattern of `host`, canonical.
     #[must_use]
-    pub fn is_template(&self) -> bool {
-        matches!(self, Self::Exact(host) if host.contains(ANY_SERVICE))
-    }
-
-    /// The host for `service`; none if no host can be called that.
-    #[must_use]
-    pub fn for_service(&self, service: &str) -> Option<Self> {
+    pub fn matches(&self, host: &str) -> bool {
         match self {
-            Self::Exact(host) if self.is_template() => {
-                host.replace(ANY_SERVICE, service).parse().ok()
-            }
-            other => Some(other.clone()),
+            Self::Exact(exact) => **exact == *host,
+            Self::Wildcard(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
         }
     }
 }
@@ -164,21 +156,6 @@ impl PathPrefix {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Whether it stands for one path for each service.
-    #[must_use]
-    pub fn is_template(&self) -> bool {
-        self.0.contains(ANY_SERVICE)
-    }
-
-    /// The path for `service`.
-    #[must_use]
-    pub fn for_service(&self, service: &str) -> Option<Self> {
-        match self.is_template() {
-            true => self.0.replace(ANY_SERVICE, service).parse().ok(),
-            false => Some(self.clone()),
-        }
     }
 
     /// Whether `path`, canonical, is this path or below it.
@@ -287,21 +264,31 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_any_service_is_written_out() {
-        let host: HostPattern = "{service}.Internal".parse().expect("a template");
-        assert!(host.is_template());
-        assert_eq!(
-            host.for_service("a.b").map(|host| host.to_string()),
-            Some("a.b.internal".into())
-        );
-        let path: PathPrefix = "/svc-{service}/api/".parse().expect("a template");
+    fn any_service_stands_for_one_thing_once() {
+        for good in ["{service}.internal", "x-{service}.Internal.", "{service}"] {
+            assert!(good.parse::<HostPattern>().expect("a host").is_template(), "{good}");
+        }
+        let path: PathPrefix = "/svc-{service}/api/".parse().expect("a path");
         assert_eq!((path.to_string(), path.is_template()), ("/svc-{service}/api".into(), true));
-        let orders = path.for_service("orders").expect("a path");
-        assert!(orders.matches("/svc-orders/api/x") && !orders.is_template());
-        for bad in ["*.{service}", "{service}.{service}", "{service}:80", "{name}.internal"] {
+        for bad in [
+            "*.{service}",
+            "{service}.{service}",
+            "{service}:80",
+            "{name}.internal",
+            "{service}..a",
+            "[{service}]",
+        ] {
             assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
         }
-        for bad in ["{service}", "/a/../{service}", "/{service}/{service}?", "/{service}?x"] {
+        for bad in [
+            "{service}",
+            "/a/../{service}",
+            "/{service}/..",
+            "/{service}/{service}",
+            "/{service}?x",
+            "/{id}/{service}",
+            "/%7e/{service}",
+        ] {
             assert!(bad.parse::<PathPrefix>().is_err(), "{bad}");
         }
     }

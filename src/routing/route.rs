@@ -90,8 +90,8 @@ pub struct Route {
     pub response_edits: Edits,
     /// What it counts, kept across tables.
     pub metrics: Arc<RouteMetrics>,
-    /// Whether it is one of those that a route with `{service}` stands for.
-    pub is_written_out: bool,
+    /// The route with `{service}` that it was written out of, if it was.
+    pub template: Option<Arc<RouteSettings>>,
     methods: Vec<Method>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -115,17 +115,17 @@ impl Route {
             request_edits: Edits::new(&settings.request_headers),
             response_edits: Edits::new(&settings.response_headers),
             metrics,
-            is_written_out: false,
+            template: None,
             methods: settings.method.0.iter().map(super::MethodName::parsed).collect(),
             headers: header.map(|(name, value)| (name.parsed(), value.parsed())).collect(),
             settings,
         }
     }
 
-    /// The same, as one of those that a route with `{service}` stands for.
+    /// The same, as one of those that `template` stands for.
     #[must_use]
-    pub fn written_out(self) -> Self {
-        Self { is_written_out: true, ..self }
+    pub fn written_out_of(self, template: Arc<RouteSettings>) -> Self {
+        Self { template: Some(template), ..self }
     }
 
     /// The hosts it serves; none means any.

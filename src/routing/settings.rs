@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{HumanDuration, ServiceName, matches_name};
+use crate::model::{HumanDuration, ServiceName};
 
 use super::{HostPattern, PathPrefix};
 
@@ -18,8 +18,9 @@ pub struct RouteSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Hosts it serves: `"shop.example"`, `"*.example"`, or a list of such.
-    /// With `"{service}.internal"` there is one for each service, which
-    /// answers it. Default: every host that no other route serves.
+    /// With `"{service}.internal"` there is one for each service whose name is
+    /// without a dot, which answers it. Default: every host that no other route
+    /// serves.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub host: OneOrMany<HostPattern>,
     /// The path and everything below it, by whole segments. With
@@ -63,36 +64,6 @@ pub struct RouteSettings {
     /// Edits of the response on its way to the client.
     #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
     pub response_headers: HeaderEdits,
-}
-
-impl RouteSettings {
-    /// Whether it stands for one route for each service.
-    #[must_use]
-    pub fn is_template(&self) -> bool {
-        self.path.is_template() || self.host.0.iter().any(HostPattern::is_template)
-    }
-
-    /// The route for `service`; none if it does not lead there.
-    #[must_use]
-    pub fn for_service(&self, service: &ServiceName) -> Option<Self> {
-        let name = service.as_str();
-        let is_meant =
-            self.services.is_empty() || self.services.iter().any(|any| matches_name(any, name));
-        if !is_meant {
-            return None;
-        }
-        // A service may have a name that no host can have; others may do.
-        let hosts: Vec<_> = self.host.0.iter().filter_map(|host| host.for_service(name)).collect();
-        if hosts.is_empty() && !self.host.is_empty() {
-            return None;
-        }
-        Some(Self {
-            host: OneOrMany(hosts),
-            path: self.path.for_service(name)?,
-            service: Some(service.clone()),
-            ..self.clone()
-        })
-    }
 }
 
 /// Where a redirect leads.

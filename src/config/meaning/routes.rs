@@ -145,9 +145,10 @@ fn declared(
     });
 }
 
-/// Host, path, methods and headers. Of two routes with the same, the first
-/// gets every request.
-type Key<'r> = (Option<&'r HostPattern>, &'r str, BTreeSet<&'r str>, BTreeMap<String, &'r str>);
+/// Host, path, methods, headers, and what `{service}` stands for. Of two
+/// routes with the same, the first gets every request.
+type Key<'r> =
+    (Option<&'r HostPattern>, &'r str, BTreeSet<&'r str>, BTreeMap<String, &'r str>, &'r [String]);
 
 fn keys(route: &RouteSettings) -> Vec<Key<'_>> {
     let methods: BTreeSet<_> = route.method.0.iter().map(|method| method.as_str()).collect();
@@ -160,7 +161,8 @@ fn keys(route: &RouteSettings) -> Vec<Key<'_>> {
         [] => vec![None],
         hosts => hosts.iter().map(Some).collect(),
     };
-    let key = |host| (host, route.path.as_str(), methods.clone(), headers.clone());
+    let path = route.path.as_str();
+    let key = |host| (host, path, methods.clone(), headers.clone(), &route.services[..]);
     hosts.into_iter().map(key).collect()
 }
 
