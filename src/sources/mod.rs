@@ -8,18 +8,24 @@
 
 mod backoff;
 mod client;
+pub mod consul;
 pub mod dns;
 pub mod docker;
 mod document;
 mod entry;
 pub mod etcd;
+pub mod eureka;
 mod feed;
 pub mod file;
+mod foreign;
 mod found;
 pub mod http;
 pub mod last_known;
+mod loose;
+mod pattern;
 mod running;
 mod settings;
+mod told;
 pub mod zookeeper;
 
 pub use crate::model::Reported;
@@ -30,5 +36,6 @@ pub use entry::{Fields, ParseTemplateError, Pointer, Template};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
 pub use last_known::LastKnown;
+pub use pattern::ServicePattern;
 pub use running::{NewsSender, Running};
 pub use settings::{CommonSettings, SourceKind, SourceSettings};

@@ -30,7 +30,8 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
             }
         }
         let times = match &source.kind {
-            SourceKind::Etcd(_) => vec![],
+            SourceKind::Consul(_) | SourceKind::Etcd(_) => vec![],
+            SourceKind::Eureka(settings) => vec![("interval", settings.interval)],
             SourceKind::File(settings) => vec![("interval", settings.interval)],
             SourceKind::Http(settings) => {
                 vec![("interval", settings.interval), ("timeout", settings.timeout)]
