@@ -38,7 +38,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 }
 
 impl Control {
-    fn instance_view(&self, entry: &Entry) -> InstanceView {
+    pub(super) fn instance_view(&self, entry: &Entry) -> InstanceView {
         let key = entry.instance.key();
         let lease = self.registry.lease_left(&key).flatten();
         let lease = lease.filter(|_| entry.source == Source::Registry);

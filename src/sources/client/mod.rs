@@ -24,9 +24,8 @@ use http::{
 use http_body_util::{BodyExt, Empty, Limited};
 use serde::de::DeserializeOwned;
 
-use self::connection::Connection;
-pub(super) use self::error::CallError;
 pub use self::url::{ParseServerUrlError, ServerUrl};
+pub(super) use self::{connection::Connection, error::CallError};
 use crate::{
     model::ClientTlsSettings,
     tls::{Connector, TlsError},

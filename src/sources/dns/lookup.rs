@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{try_join, try_join_all};
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
@@ -26,6 +27,9 @@ use crate::{
 
 /// Addresses and targets that one name may have.
 const MOST: usize = 1000;
+
+/// Targets of SRV records that are looked up at once.
+const AT_ONCE: usize = 16;
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -90,7 +94,8 @@ impl Resolver {
                 DnsQuestion::Addresses { name, port } => {
                     let Records { all, ttl } = self.addresses(&name_of(name)?).await?;
                     let found = all.into_iter().filter_map(|ip| {
-                        found(service, SocketAddr::new(ip, *port), Weight::default())
+                        let address = SocketAddr::new(ip, *port);
+                        found(service, address, Weight::default())
                     });
                     Ok(Answer { found: found.collect(), ttl })
                 }
@@ -106,41 +111,49 @@ impl Resolver {
             RData::AAAA(ip) => Some(IpAddr::V6(ip.0)),
             _ => None,
         };
-        let mut records = self.records(name, RecordType::A, ip).await?;
-        if self.ipv6 {
-            let more = self.records(name, RecordType::AAAA, ip).await?;
-            records.all.extend(more.all);
-            records.ttl = records.ttl.min(more.ttl);
+        let v4 = self.records(name, RecordType::A, ip);
+        if !self.ipv6 {
+            return v4.await;
         }
+        let v6 = self.records(name, RecordType::AAAA, ip);
+        let (mut records, more) = try_join(v4, v6).await?;
+        records.all.extend(more.all);
+        records.ttl = records.ttl.min(more.ttl);
         Ok(records)
     }
 
     /// Those of the SRV records that are to be tried first (RFC 2782), each
-    /// with every address of its target.
+    /// with every address of its target; the next where those have none.
     async fn services(&self, service: &ServiceName, name: &Name) -> Result<Answer, LookupError> {
         let srv = |data: &RData| match data {
             RData::SRV(record) => Some(record.clone()),
             _ => None,
         };
         let Records { all, mut ttl } = self.records(name, RecordType::SRV, srv).await?;
-        let first = all.iter().map(|record| record.priority).min();
         let heaviest = all.iter().map(|record| record.weight).max().unwrap_or(0);
+        let mut by_priority: BTreeMap<u16, Vec<SRV>> = BTreeMap::new();
+        // The root as target: it is decidedly not offered.
+        for record in all.into_iter().filter(|record| !record.target.is_root()) {
+            by_priority.entry(record.priority).or_default().push(record);
+        }
         let mut instances = BTreeMap::new();
-        for record in all.iter().filter(|record| Some(record.priority) == first) {
-            // The root as target: it is decidedly not offered.
-            if record.target.is_root() {
-                continue;
-            }
-            let addresses = self.addresses(&record.target).await?;
-            ttl = ttl.min(addresses.ttl);
-            for ip in addresses.all {
-                if let Some(found) =
-                    found(service, SocketAddr::new(ip, record.port), weight(record, heaviest))
-                {
-                    instances.insert(found.instance.id.clone(), found);
+        for records in by_priority.into_values() {
+            for some in records.chunks(AT_ONCE) {
+                let asked = some.iter().map(|record| self.addresses(&record.target));
+                for (record, addresses) in some.iter().zip(try_join_all(asked).await?) {
+                    ttl = ttl.min(addresses.ttl);
+                    let weight = weight(record, heaviest);
+                    let found = addresses.all.into_iter().filter_map(|ip| {
+                        let address = SocketAddr::new(ip, record.port);
+                        found(service, address, weight)
+                    });
+                    instances.extend(found.map(|found| (found.instance.id.clone(), found)));
+                }
+                if instances.len() > MOST {
+                    break;
                 }
             }
-            if instances.len() > MOST {
+            if !instances.is_empty() {
                 break;
             }
         }

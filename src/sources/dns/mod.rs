@@ -37,7 +37,7 @@ type All = BTreeMap<InstanceKey, Found>;
 /// Tells what the names stand for, and when that changes.
 pub async fn run(settings: DnsSettings, feed: Feed) {
     let mut backoff = Backoff::default();
-    let resolver = loop {
+    let mut resolver = loop {
         match Resolver::new(&settings) {
             Ok(resolver) => break resolver,
             Err(error) => {
@@ -61,6 +61,13 @@ pub async fn run(settings: DnsSettings, feed: Feed) {
         let all: All = found.map(|found| (found.instance.key(), found.clone())).collect();
         tell(&names, &all, &told, is_wanted, &feed);
         told = all;
+        // The servers of the system may be others by now.
+        if names.values().any(|known| known.failure.is_some())
+            && settings.servers.is_empty()
+            && let Ok(new) = Resolver::new(&settings)
+        {
+            resolver = new;
+        }
         let next = names.values().filter_map(|known| known.due).min();
         let next = next.unwrap_or_else(|| Instant::now() + settings.interval.0);
         is_wanted = tokio::select! {
@@ -90,25 +97,30 @@ async fn ask(
     }
 }
 
-/// Tells what has changed: as a list if every name was answered, else one by
-/// one.
+/// Tells what has changed. As a list once each name was answered: of one that
+/// is not now, the last answer stands in it. Before that, one by one.
 fn tell(names: &BTreeMap<ServiceName, Known>, all: &All, told: &All, is_wanted: bool, feed: &Feed) {
     let failures: Vec<_> = names.values().filter_map(|known| known.failure.as_deref()).collect();
-    if failures.is_empty() {
-        return feed.tell(match is_wanted || all != told {
-            true => News::List(all.values().cloned().collect()),
-            false => News::Unchanged,
-        });
-    }
-    for (key, found) in all {
-        if told.get(key) != Some(found) {
-            feed.tell(News::Upserted(Box::new(found.clone())));
+    let is_news = is_wanted || all != told;
+    if names.values().all(|known| known.found.is_some()) {
+        if is_news {
+            feed.tell(News::List(all.values().cloned().collect()));
+        } else if failures.is_empty() {
+            feed.tell(News::Unchanged);
+        }
+    } else {
+        for (key, found) in all {
+            if told.get(key) != Some(found) {
+                feed.tell(News::Upserted(Box::new(found.clone())));
+            }
+        }
+        for key in told.keys().filter(|key| !all.contains_key(key)) {
+            feed.tell(News::Removed(key.clone()));
         }
     }
-    for key in told.keys().filter(|key| !all.contains_key(key)) {
-        feed.tell(News::Removed(key.clone()));
+    if !failures.is_empty() {
+        feed.tell(News::Lost(failures.join("; ")));
     }
-    feed.tell(News::Lost(failures.join("; ")));
 }
 
 #[cfg(test)]

@@ -78,8 +78,17 @@ fn start(
     server: SocketAddr,
     services: &str,
 ) -> (mpsc::UnboundedReceiver<(SourceName, News)>, Arc<Notify>) {
+    start_by(&[server], services)
+}
+
+/// The same, with several servers.
+fn start_by(
+    servers: &[SocketAddr],
+    services: &str,
+) -> (mpsc::UnboundedReceiver<(SourceName, News)>, Arc<Notify>) {
+    let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
     let settings = format!(
-        "servers = ['{server}']\ninterval = '1s'\ntimeout = '300ms'\n[services]\n{services}"
+        "servers = {servers:?}\ninterval = '1s'\ntimeout = '300ms'\n[services]\n{services}"
     );
     let settings: DnsSettings = toml::from_str(&settings).expect("settings");
     let (news, heard) = mpsc::unbounded_channel();
@@ -190,4 +199,38 @@ async fn a_name_that_fails_does_not_hold_up_the_others() {
     set(&zone, "bad.test", RecordType::A, a(&[[10, 0, 0, 9]]));
     let all = next(&mut heard, listed).await;
     assert_eq!(all, ["bad/10.0.0.9:80 100", "good/10.0.0.2:80 100"]);
+    // What was answered once stands while it is not; what is gone is in a list
+    // again, so that it is seen how much that is.
+    set(&zone, "bad.test", RecordType::A, Told::Code(ResponseCode::ServFail));
+    set(&zone, "good.test", RecordType::A, Told::Code(ResponseCode::NXDomain));
+    assert_eq!(next(&mut heard, listed).await, ["bad/10.0.0.9:80 100"]);
+    assert!(next(&mut heard, lost).await.contains("bad.test"));
+}
+
+#[tokio::test]
+async fn the_next_priority_is_taken_where_the_first_has_no_address() {
+    let (server, zone) = server().await;
+    let records = vec![srv(1, 1, 80, "gone.test."), srv(2, 1, 81, "spare.test.")];
+    set(&zone, "_http._tcp.orders.test", RecordType::SRV, Told::Records(records));
+    set(&zone, "spare.test", RecordType::A, a(&[[10, 0, 0, 5]]));
+    let (mut heard, _wanted) = start(server, "orders = '_http._tcp.orders.test'");
+    assert_eq!(next(&mut heard, listed).await, ["orders/10.0.0.5:81 1"]);
+    // A target that is not answered says nothing of how many there are.
+    set(&zone, "gone.test", RecordType::A, Told::Code(ResponseCode::ServFail));
+    assert!(next(&mut heard, lost).await.contains("_http._tcp.orders.test"));
+}
+
+#[tokio::test]
+async fn another_server_is_asked_where_one_fails() {
+    let ((silent, zone), (sound, good)) = (server().await, server().await);
+    set(&zone, "orders.test", RecordType::A, Told::Silence);
+    set(&zone, "orders.test", RecordType::AAAA, Told::Silence);
+    set(&zone, "users.test", RecordType::A, Told::Code(ResponseCode::ServFail));
+    set(&zone, "users.test", RecordType::AAAA, Told::Code(ResponseCode::Refused));
+    set(&good, "orders.test", RecordType::A, a(&[[10, 0, 0, 1]]));
+    set(&good, "users.test", RecordType::A, a(&[[10, 0, 0, 2]]));
+    let (mut heard, _wanted) =
+        start_by(&[silent, sound], "orders = 'orders.test:80'\nusers = 'users.test:80'");
+    let all = next(&mut heard, listed).await;
+    assert_eq!(all, ["orders/10.0.0.1:80 100", "users/10.0.0.2:80 100"]);
 }

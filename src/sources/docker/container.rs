@@ -29,10 +29,12 @@ pub(super) struct Container {
     network_settings: NetworkSettings,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Port {
     private_port: u16,
+    #[serde(rename = "Type")]
+    protocol: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -54,6 +56,13 @@ struct Network {
     ip_address: String,
     #[serde(rename = "GlobalIPv6Address")]
     global_ipv6_address: String,
+}
+
+impl Network {
+    fn ip(&self) -> Option<IpAddr> {
+        let both = [&self.ip_address, &self.global_ipv6_address];
+        both.into_iter().find_map(|text| text.parse().ok())
+    }
 }
 
 impl Container {
@@ -114,16 +123,14 @@ impl Container {
             return Ok(std::net::Ipv4Addr::LOCALHOST.into());
         }
         let networks = &self.network_settings.networks;
-        let wanted = self.label("network").or(network);
-        let network = match wanted {
-            Some(name) => {
-                networks.get(name).ok_or_else(|| format!("it is not in the network {name:?}"))?
-            }
-            None => networks.values().next().ok_or("it is in no network")?,
-        };
-        let both = [&network.ip_address, &network.global_ipv6_address];
-        let first = both.into_iter().find_map(|text| text.parse().ok());
-        first.ok_or_else(|| "it has no address in its network".to_owned())
+        if let Some(name) = self.label("network").or(network) {
+            let network = networks.get(name);
+            let network = network.ok_or_else(|| format!("it is not in the network {name:?}"))?;
+            return network
+                .ip()
+                .ok_or_else(|| format!("it has no address in the network {name:?}"));
+        }
+        networks.values().find_map(Network::ip).ok_or_else(|| "it has no address".to_owned())
     }
 
     fn port(&self) -> Result<u16, String> {
@@ -131,7 +138,9 @@ impl Container {
             let parsed = port.parse().ok().filter(|port| *port != 0);
             return parsed.ok_or_else(|| format!("portolan.port: {port:?} is not a port"));
         }
-        let exposed: BTreeSet<_> = self.ports.iter().map(|port| port.private_port).collect();
+        let tcp =
+            self.ports.iter().filter(|port| port.protocol != "udp" && port.protocol != "sctp");
+        let exposed: BTreeSet<_> = tcp.map(|port| port.private_port).collect();
         match (exposed.len(), exposed.first()) {
             (1, Some(port)) if *port != 0 => Ok(*port),
             (count, _) => Err(format!("it exposes {count} ports; say which as portolan.port")),
@@ -225,7 +234,10 @@ mod tests {
             let error = container(label(name, value)).found(None).expect_err(name);
             assert!(error.contains(why), "{error}");
         }
-        let many = container(|container| container.ports.push(Port { private_port: 1 }));
+        let port = |private_port, protocol: &str| Port { private_port, protocol: protocol.into() };
+        let udp = container(|container| container.ports.push(port(1, "udp")));
+        assert_eq!(origin(&udp, Some("shop")), Ok("http://172.20.0.5:8080".into()));
+        let many = container(|container| container.ports.push(port(1, "tcp")));
         assert!(many.found(None).expect_err("two").contains("2 ports"));
         let unlabelled = container(|container| container.labels.clear());
         assert!(unlabelled.found(None).expect("fine").is_none());

@@ -24,7 +24,11 @@ pub async fn run(settings: DockerSettings, feed: Feed) {
     let mut backoff = Backoff::default();
     loop {
         let Err(error) = follow(&settings, &feed).await;
-        feed.tell(News::Lost(format!("{}: {error}", settings.socket.display())));
+        let place = match &settings.url {
+            Some(url) => url.to_string(),
+            None => settings.socket.display().to_string(),
+        };
+        feed.tell(News::Lost(format!("{place}: {error}")));
         tokio::select! {
             () = sleep(backoff.failed()) => {}
             () = feed.list_wanted() => {}
@@ -33,7 +37,7 @@ pub async fn run(settings: DockerSettings, feed: Feed) {
 }
 
 async fn follow(settings: &DockerSettings, feed: &Feed) -> Result<Infallible, EngineError> {
-    let engine = Engine::new(&settings.socket);
+    let engine = Engine::reach(settings).await?;
     // First: what changes while the list is read is told.
     let mut events = engine.events().await?;
     loop {
