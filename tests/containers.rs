@@ -49,7 +49,7 @@ impl Container {
         let label = format!("portolan.service={service}");
         let mut all = vec!["run", "--detach", "--init", "--label", &label];
         all.extend(options);
-        all.extend([IMAGE, "python", "-m", "http.server", "8000", "--directory", "/usr/share"]);
+        all.extend([IMAGE, "python3", "-m", "http.server", "8000", "--directory", "/usr/share"]);
         Self(docker(&all))
     }
 
@@ -122,7 +122,7 @@ fn own_service() -> String {
 
 fn proxy(socket: &Path, service: &str) -> Portolan {
     Portolan::start(&format!(
-        "[defaults]\nhealth = {{ kind = 'tcp', interval = '200ms' }}\n\
+        "[defaults]\nhealth = {{ kind = 'tcp', interval = '1s', timeout = '1s' }}\n\
          [[source]]\nkind = 'docker'\nsocket = '{}'\n[[route]]\nservice = '{service}'\n",
         socket.display()
     ))
@@ -244,7 +244,7 @@ fn the_network_is_chosen_and_tcp_leads_to_an_engine_too() {
         }
     });
     let portolan = Portolan::start(&format!(
-        "[defaults]\nhealth = {{ kind = 'tcp', interval = '200ms' }}\n[[source]]\nkind = 'docker'\n\
+        "[defaults]\nhealth = {{ kind = 'tcp', interval = '1s', timeout = '1s' }}\n[[source]]\nkind = 'docker'\n\
          url = '{url}'\nnetwork = '{network}'\n[[route]]\nservice = '{service}'\n"
     ));
     let name = format!("{service}/{}", one.id());

@@ -217,6 +217,14 @@ mod tests {
                "failures":0}]}"#,
         )
         .expect("a view");
-        insta::assert_snapshot!(unstyled(&shown(&view)), @"");
+        insta::assert_snapshot!(unstyled(&shown(&view)), @r"
+        SOURCE  KIND               INSTANCES  HEARD       FAILURES
+        east    consul  connected          3  400 ms ago         0
+
+        INSTANCE  ADDRESS                       WHY
+        orders/a  http://10.0.0.5:8080  ok      for 9 s: connect: accepted
+        orders/b  http://10.0.0.6:8080  DOWN    for 400 ms: east says DOWN
+        and 1 more
+        ");
     }
 }

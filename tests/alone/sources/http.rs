@@ -115,12 +115,15 @@ fn what_is_no_list_takes_nothing_away() {
     ];
     for (answer, why) in wrong {
         server.says(&*answer);
+        // It waits longer after each failure.
+        portolan.admin("POST", "/api/v1/sources/http/resync", "");
         eventually(|| source(&portolan, "http")["last_error"].to_string().contains(why));
         assert!(answers(&portolan, "one"), "{why}");
         let view = source(&portolan, "http");
         assert_eq!((&view["connected"], &view["instances"]), (&false.into(), &1.into()), "{why}");
     }
     server.lists("", &[app("a", backend.address), json!({ "service": "app" })]);
+    portolan.admin("POST", "/api/v1/sources/http/resync", "");
     eventually(|| source(&portolan, "http")["connected"] == true);
     assert!(source(&portolan, "http")["rejected"].to_string().contains("address"));
 }
