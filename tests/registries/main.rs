@@ -16,6 +16,7 @@ mod support;
 
 mod acme;
 mod consul;
+mod dns;
 mod etcd;
 mod eureka;
 mod followed;
