@@ -16,12 +16,13 @@ const WELL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Backoff {
     bound: Duration,
-    last: Option<Instant>,
+    /// When the last wait is over.
+    until: Option<Instant>,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { bound: FIRST, last: None }
+        Self { bound: FIRST, until: None }
     }
 }
 
@@ -29,14 +30,13 @@ impl Backoff {
     /// The time to wait after a failure now.
     pub fn failed(&mut self) -> Duration {
         let now = Instant::now();
-        let waited = self.bound;
-        if self.last.is_some_and(|last| now.duration_since(last) > waited + WELL) {
+        if self.until.is_some_and(|until| now.duration_since(until) > WELL) {
             self.bound = FIRST;
         }
-        self.last = Some(now);
-        let bound = self.bound;
-        self.bound = (bound * 2).min(LONGEST);
-        bound.mul_f64(fastrand::f64())
+        let wait = self.bound.mul_f64(fastrand::f64());
+        self.until = Some(now + wait);
+        self.bound = (self.bound * 2).min(LONGEST);
+        wait
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
             tokio::time::sleep(wait).await;
         }
         assert_eq!(backoff.bound, LONGEST);
-        tokio::time::sleep(LONGEST + WELL + Duration::from_secs(1)).await;
+        tokio::time::sleep(WELL + Duration::from_secs(1)).await;
         assert!(backoff.failed() <= FIRST);
     }
 }
