@@ -1,6 +1,6 @@
 //! The requests of a connection: what is let through is what hyper alone would
 //! read of the same bytes, what a naive reader finds in them, and the same
-//! whatever the pieces that they come in.
+//! whatever the pieces that they come in; nothing is behind a refusal.
 
 use std::{
     cell::RefCell,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -21,18 +21,23 @@ use portolan::{
         ListenerSettings,
         http1::{self, Refusal, Service},
     },
+    model::Reason,
 };
 
 use super::wire::{Wire, run};
 
+type Fields = Vec<(String, Vec<u8>)>;
+
 /// One request as it was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
+    /// What it was refused for: then the rest is empty.
+    refused: Option<Reason>,
     method: String,
     target: String,
-    fields: Vec<(String, Vec<u8>)>,
-    /// None if it broke off.
-    body: Option<Vec<u8>>,
+    fields: Fields,
+    /// With its trailers. None if it broke off.
+    body: Option<(Vec<u8>, Fields)>,
 }
 
 /// Serves the bytes after the first in two ways, and the first says how.
@@ -43,6 +48,10 @@ pub fn check(data: &[u8]) {
     let alone = alone(bytes);
     let mut naive = Naive(bytes);
     for (at, seen) in guarded.iter().enumerate() {
+        if seen.refused.is_some() {
+            assert_eq!(at + 1, guarded.len(), "{guarded:?}");
+            break;
+        }
         let other = alone.get(at).unwrap_or_else(|| panic!("hyper alone does not see {seen:?}"));
         assert_eq!((&seen.method, &seen.target), (&other.method, &other.target));
         assert_eq!(seen.fields, other.fields, "{} {}", seen.method, seen.target);
@@ -54,7 +63,9 @@ pub fn check(data: &[u8]) {
         assert_eq!(seen.method, plain.method);
         assert!(!target || seen.target == plain.target || plain.target.contains('#'), "{plain:?}");
         assert_eq!(seen.fields.len(), plain.fields.len(), "{plain:?}");
-        assert_eq!(Some(body), plain.body.as_ref(), "{plain:?}");
+        let (plain, trailers) = plain.body.as_ref().unwrap_or_else(|| panic!("no end: {body:?}"));
+        assert_eq!(&body.0, plain);
+        assert_eq!(body.1.len(), trailers.len(), "{trailers:?}");
     }
 }
 
@@ -92,17 +103,18 @@ impl Recorder {
         let place = self.0.borrow().len();
         let fields = fields(&parts.headers);
         let (method, target) = (parts.method.to_string(), parts.uri.to_string());
-        self.0.borrow_mut().push(Seen { method, target, fields, body: None });
-        let mut body = Vec::new();
+        self.0.borrow_mut().push(Seen { method, target, fields, ..Seen::default() });
+        let (mut body, mut trailers) = (Vec::new(), Vec::new());
         while let Some(frame) = incoming.frame().await {
             let Ok(frame) = frame else { return };
             body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            trailers.extend(frame.trailers_ref().map(self::fields).unwrap_or_default());
         }
-        self.0.borrow_mut()[place].body = Some(body);
+        self.0.borrow_mut()[place].body = Some((body, trailers));
     }
 }
 
-fn fields(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+fn fields(headers: &HeaderMap) -> Fields {
     headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
@@ -114,8 +126,12 @@ impl Service for Recorder {
         Response::new(Empty)
     }
 
-    fn refuse(&self, _: &Refusal) -> Response<Empty> {
-        Response::new(Empty)
+    fn refuse(&self, refusal: &Refusal) -> Response<Empty> {
+        let refused = Some(refusal.reason);
+        self.0.borrow_mut().push(Seen { refused, ..Seen::default() });
+        let mut response = Response::new(Empty);
+        response.headers_mut().insert("connection", HeaderValue::from_static("close"));
+        response
     }
 }
 
@@ -160,15 +176,23 @@ impl<'a> Naive<'a> {
         Some(found)
     }
 
-    fn chunks(&mut self) -> Option<Vec<u8>> {
+    fn chunks(&mut self) -> Option<(Vec<u8>, Fields)> {
         let mut body = Vec::new();
         loop {
             let line = std::str::from_utf8(self.until(b"\r\n")?).ok()?;
             let size = line.split(';').next()?.trim_end_matches([' ', '\t']);
             let size = usize::from_str_radix(size, 16).ok()?;
             if size == 0 {
-                while !self.until(b"\r\n")?.is_empty() {}
-                return Some(body);
+                let mut trailers = Vec::new();
+                loop {
+                    let line = self.until(b"\r\n")?;
+                    if line.is_empty() {
+                        return Some((body, trailers));
+                    }
+                    let at = line.iter().position(|byte| *byte == b':')?;
+                    let name = String::from_utf8(line[..at].to_ascii_lowercase()).ok()?;
+                    trailers.push((name, line[at + 1..].trim_ascii().to_vec()));
+                }
             }
             body.extend_from_slice(self.take(size)?);
             self.take(2).filter(|end| end == b"\r\n")?;
@@ -195,7 +219,11 @@ impl<'a> Naive<'a> {
             }
             fields.push((name, value.bytes().collect()));
         }
-        let body = if chunked { self.chunks() } else { self.take(length).map(<[u8]>::to_vec) };
-        Some(Seen { method, target, fields, body })
+        let body = if chunked {
+            self.chunks()
+        } else {
+            self.take(length).map(|body| (body.to_vec(), Vec::new()))
+        };
+        Some(Seen { method, target, fields, body, ..Seen::default() })
     }
 }
