@@ -110,7 +110,8 @@ async fn serve_encrypted(
     let Some(stream) = shaken else { return };
     let agreed = peer.tls.as_ref().and_then(|session| session.alpn.as_deref());
     let spoken = (Protocol::agreed(agreed), Bytes::new());
-    speak(work, stream, spoken, peer, settings, stop).await;
+    // And so is this: many never get here.
+    Box::pin(speak(work, stream, spoken, peer, settings, stop)).await;
 }
 
 /// Shakes hands. What was agreed on is noted in `peer`.
