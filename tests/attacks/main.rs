@@ -81,8 +81,10 @@ async fn run(attack: &Attack, full: bool) -> bool {
     let certificate = authority.as_ref().map_or_else(String::new, |authority| {
         format!("tls = {{ certificates = [{{ {} }}] }}", authority.issue("a", &[NAME]))
     });
+    // A handshake of another client takes its time on a busy machine.
+    let patience = if attack.tls { "10s" } else { "2s" };
     let config = format!(
-        "[[listener]]\nhead_timeout = '2s'\nidle_timeout = '2s'\n{}\n{certificate}\n\
+        "[[listener]]\nhead_timeout = '{patience}'\nidle_timeout = '2s'\n{}\n{certificate}\n\
          [service.app]\nendpoints = ['{origin}']\ntimeouts = {{ idle = '2s' }}\n\
          [[route]]\nservice = 'app'\n\
          [telemetry]\naccess_log = {{ mode = 'off' }}\n",
