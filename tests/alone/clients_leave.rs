@@ -53,7 +53,7 @@ fn b11_a_client_that_has_sent_ahead_is_seen_to_leave() {
         let portolan = Portolan::before(backend.address);
         let mut client = portolan.connect();
         client.send(format!("GET / HTTP/1.1\r\nhost: test\r\n\r\n{ahead}"));
-        eventually(|| portolan.in_flight("app") == 1);
+        eventually(|| portolan.in_flight("app") == 1 && backend.requests().len() == 1);
         drop(client);
         endings.recv_timeout(PATIENCE).expect("the request is cancelled");
         portolan.logged_reason("client_gone");
