@@ -10,6 +10,7 @@ mod cpu;
 mod crowd;
 mod http2;
 mod idle;
+mod instructions;
 mod load;
 mod message;
 mod origin;
@@ -64,6 +65,21 @@ enum Cli {
         #[arg(long, default_value_t = 8000)]
         connections: usize,
     },
+    /// Count the instructions of a request, and compare with what is recorded
+    Instructions {
+        /// The program to measure: a release build
+        #[arg(long)]
+        portolan: PathBuf,
+        /// What is recorded
+        #[arg(long)]
+        recorded: PathBuf,
+        /// Record what is counted
+        #[arg(long)]
+        record: bool,
+        /// A folder to leave valgrind's files in, for callgrind_annotate
+        #[arg(long)]
+        keep: Option<PathBuf>,
+    },
     /// Serve as the origins (started by run)
     Origin { addresses: Vec<SocketAddr> },
     /// Serve as the byte relay (started by run)
@@ -115,6 +131,10 @@ fn main() -> anyhow::Result<()> {
         }
         Cli::Idle { portolan, peers, connections } => {
             Bench::prepare()?.idle(&portolan, &peers, connections)
+        }
+        Cli::Instructions { portolan, recorded, record, keep } => {
+            let bench = Bench::prepare()?;
+            instructions::gate(&portolan, &recorded, record, keep.as_deref(), &bench.place())
         }
         Cli::Origin { addresses } => Ok(origin::serve(&addresses)?),
         Cli::Relay { address, origins } => Ok(relay::serve(address, &origins)?),

@@ -12,6 +12,8 @@ pub(crate) enum Way {
     Tls,
     /// HTTP/2 without TLS, known beforehand.
     H2c,
+    /// The same, by targets that pass on calls of gRPC.
+    Grpc,
 }
 
 /// A kind of work with a name.
@@ -69,6 +71,11 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
     let h2c =
         Work { protocol: Protocol::Http2(8), connections: 16, ..steady(b"/api/b200".to_vec()) };
     let h2 = Work { tls: Some(transport::config("h2")?), ..h2c.clone() };
+    let grpc =
+        Work { protocol: Protocol::Grpc(8), request: b"/bench.Echo/Call".to_vec(), ..h2c.clone() };
+    // A text message of 64 bytes, masked with zeros (RFC 6455 section 5.2).
+    let frame = [&[0x81, 0x80 | 64, 0, 0, 0, 0][..], &[b'x'; 64]].concat();
+    let websocket = Work { protocol: Protocol::WebSocket, ..steady(frame) };
     Ok(vec![
         plain("small", steady(small.clone())),
         plain("heads", steady(get("/b200", BROWSER))),
@@ -78,10 +85,13 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         plain("chunked both ways", steady(chunked)),
         plain("1,000 connections", Work { connections: 1000, ..steady(small.clone()) }),
         plain("a connection each", Work { reconnect: true, connections: 32, ..steady(close) }),
-        plain("6,000 a second", Work { rate: Some(6000), ..steady(small) }),
+        plain("6,000 a second", Work { rate: Some(6000), ..steady(small.clone()) }),
+        plain("25,000 a second", Work { rate: Some(25_000), ..steady(small) }),
+        plain("WebSocket", websocket),
         Scenario { name: "TLS", way: Way::Tls, work: keep_alive },
         Scenario { name: "TLS, a handshake each", way: Way::Tls, work: handshakes },
         Scenario { name: "h2 over TLS", way: Way::Tls, work: h2 },
         Scenario { name: "h2c", way: Way::H2c, work: h2c },
+        Scenario { name: "gRPC unary", way: Way::Grpc, work: grpc },
     ])
 }
