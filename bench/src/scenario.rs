@@ -19,7 +19,7 @@ pub(crate) enum Way {
 /// A kind of work with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) way: Way,
     pub(crate) work: Work,
 }
@@ -53,7 +53,8 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         reconnect: false,
         rate: None,
     };
-    let plain = |name, work| Scenario { name, way: Way::Plain, work };
+    let plain = |name: &str, work| Scenario { name: name.to_owned(), way: Way::Plain, work };
+    let other = |name: &str, way, work| Scenario { name: name.to_owned(), way, work };
     let small = get("/b200", "");
     let close = get("/b200", "connection: close\r\n");
     let block = vec![b'y'; 16 << 10];
@@ -88,10 +89,22 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         plain("6,000 a second", Work { rate: Some(6000), ..steady(small.clone()) }),
         plain("25,000 a second", Work { rate: Some(25_000), ..steady(small) }),
         plain("WebSocket", websocket),
-        Scenario { name: "TLS", way: Way::Tls, work: keep_alive },
-        Scenario { name: "TLS, a handshake each", way: Way::Tls, work: handshakes },
-        Scenario { name: "h2 over TLS", way: Way::Tls, work: h2 },
-        Scenario { name: "h2c", way: Way::H2c, work: h2c },
-        Scenario { name: "gRPC unary", way: Way::Grpc, work: grpc },
+        other("TLS", Way::Tls, keep_alive),
+        other("TLS, a handshake each", Way::Tls, handshakes),
+        other("h2 over TLS", Way::Tls, h2),
+        other("h2c", Way::H2c, h2c),
+        other("gRPC unary", Way::Grpc, grpc),
     ])
+}
+
+/// The first scenario with more and more connections.
+pub(crate) fn growth() -> anyhow::Result<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    for connections in [1, 8, 64, 512, 4096] {
+        for Scenario { name, way, work } in all()?.into_iter().take(1) {
+            let name = format!("{name}, {connections} connections");
+            scenarios.push(Scenario { name, way, work: Work { connections, ..work } });
+        }
+    }
+    Ok(scenarios)
 }

@@ -251,11 +251,25 @@ impl Target {
     }
 }
 
-impl Drop for Target {
-    fn drop(&mut self) {
+impl Target {
+    fn ask_to_end(&self) {
         // nginx and HAProxy have children that go with a polite end.
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+
+    /// Ends it, and waits until it has done what it does at its end.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        self.ask_to_end();
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "{}: {status}", self.label);
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.ask_to_end();
         std::thread::sleep(Duration::from_millis(100));
         let _ = self.child.kill();
         let _ = self.child.wait();
