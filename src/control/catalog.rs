@@ -162,6 +162,7 @@ impl Catalog {
         let endpoint = Endpoint::new(instance.key(), generation, address, provenance);
         let endpoint = Arc::new(endpoint.speaking(scheme));
         let tls = self.connector(&name, scheme);
+        let reported = registered::reported(&instance);
         let mut entry = Entry {
             instance,
             source,
@@ -173,7 +174,7 @@ impl Catalog {
             findings: Findings::default(),
             lease,
             draining: false,
-            reported: Reported::default(),
+            reported,
             shadowed_by: None,
             state: InstanceState::Starting,
             since: now,

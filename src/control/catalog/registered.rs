@@ -32,6 +32,7 @@ impl Catalog {
                 same @ Lease::Live { .. } if leased => same,
                 _ => Lease::begun(leased),
             };
+            entry.reported = reported(&instance);
             entry.instance = instance;
             entry.owner = owner;
             let address = entry.endpoint.address.clone();
