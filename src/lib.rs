@@ -5,6 +5,7 @@
 //! begin to read at [`app`] for how it is put together, at [`proxy`] for the
 //! way of a request, at [`control`] for the way of a registration.
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod balance;

@@ -35,15 +35,35 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("listener", &["deadline", "model", "tls"], "generic over the service that it feeds"),
     (
         "proxy",
-        &["balance", "deadline", "listener settings", "model", "routing", "telemetry", "upstream"],
-        "never the control plane; a request is judged by the limits of its listener",
+        &[
+            "balance",
+            "deadline",
+            "listener settings",
+            "model",
+            "routing",
+            "telemetry",
+            "tls",
+            "upstream",
+        ],
+        "never the control plane; a request is judged by the limits of its listener, and a CA \
+         is shown what it looks for",
     ),
     ("worker", &["deadline", "listener", "listener settings", "model", "proxy", "tls"], ""),
     // The control plane.
     ("registry settings", &["model"], ""),
     ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
+    ("acme settings", &["model"], ""),
+    (
+        "acme",
+        &["registry", "tls"],
+        "obtains files that listeners take over; the registry knows how to write one as a whole",
+    ),
     ("file_watch", &[], "a mechanism that could be a crate of its own"),
-    ("sources", &["file_watch", "model", "tls"], "tell what others have, and do not know to whom"),
+    (
+        "sources",
+        &["etcd", "file_watch", "model", "tls"],
+        "tell what others have, and do not know to whom",
+    ),
     ("health settings", &[], ""),
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),
@@ -51,6 +71,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     (
         "config",
         &[
+            "acme settings",
             "admin settings",
             "health settings",
             "listener settings",
@@ -66,6 +87,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     (
         "control",
         &[
+            "acme",
             "balance",
             "config",
             "health",
@@ -87,6 +109,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     (
         "app",
         &[
+            "acme",
             "admin",
             "admin settings",
             "config",

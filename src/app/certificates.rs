@@ -15,9 +15,11 @@ use std::{
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::acme::folder;
 use crate::{
     config::Config,
     model::{ClientTlsSettings, ServerTlsSettings},
+    tls::Automatic,
 };
 
 /// Time between two looks.
@@ -99,6 +101,10 @@ fn files(config: &Config) -> Vec<PathBuf> {
     }
     if let Some(tls) = &config.admin.tls {
         server(&tls.into(), &mut files);
+    }
+    if let Some(folder) = folder(config) {
+        let names = config.automatic_names();
+        files.extend(names.iter().map(|name| Automatic::file(&folder, name)));
     }
     client(&config.defaults.tls, &mut files);
     for service in config.service.values() {

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -18,7 +19,7 @@ use crate::{
     admin::AdminSettings,
     listener::{ListenerSettings, bind_set, complete_set},
     model::{AlpnProtocol, ServerTlsSettings},
-    tls::{Facts, ServerTls, TlsError},
+    tls::{Automatic, Facts, ServerTls, TlsError},
     worker::{Command, Listening, MovedClient, Worker},
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Listeners {
     /// Every address there ever was; its place is its number in the metrics.
     numbered: Vec<SocketAddr>,
     directory: Directory,
+    /// Certificates that are obtained by ACME.
+    automatic: Automatic,
 }
 
 #[derive(Debug)]
@@ -79,9 +82,9 @@ impl Directory {
 }
 
 impl Listeners {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, automatic: Automatic) -> Self {
         let directory = Directory::default();
-        Self { workers, open: Vec::new(), numbered: Vec::new(), directory }
+        Self { workers, open: Vec::new(), numbered: Vec::new(), directory, automatic }
     }
 
     /// The way to the listeners for clients that were accepted elsewhere.
@@ -112,6 +115,11 @@ impl Listeners {
         self.open.iter().flat_map(move |open| open.sockets.iter().map(move |it| (of(open), it)))
     }
 
+    /// Certificates that are obtained by ACME are in `folder` from now on.
+    pub(super) fn obtained_in(&mut self, folder: Option<PathBuf>) {
+        self.automatic.folder = folder;
+    }
+
     /// Binds those of `wanted` that are not bound yet, and reads the files that
     /// all of them need to speak TLS: all or none. What was bound before this
     /// process is taken from `inherited`.
@@ -129,7 +137,7 @@ impl Listeners {
             let address = settings.address.0;
             let open = self.open.iter().find(|open| open.settings.address.0 == address);
             let before = open.and_then(|open| open.listening.tls.load_full());
-            let tls = load(settings, before.as_deref());
+            let tls = load(settings, &self.automatic, before.as_deref());
             let tls = tls.map_err(|error| Error::Tls { address, error })?;
             if is_open(&settings) {
                 renewed.insert(address, tls);
@@ -234,7 +242,7 @@ impl Listeners {
     pub(super) fn refresh(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for Open { settings, listening, .. } in &self.open {
-            match load(settings, listening.tls.load_full().as_deref()) {
+            match load(settings, &self.automatic, listening.tls.load_full().as_deref()) {
                 Ok(None) => {}
                 Ok(tls) => listening.tls.store(tls),
                 Err(error) => problems.push(format!("{}: {error}", listening.address)),
@@ -257,17 +265,21 @@ pub(super) fn load_admin(
 ) -> Result<Option<Arc<ServerTls>>, Error> {
     let failed = |error| Error::Tls { address: settings.address.0, error };
     let speaks = &[AlpnProtocol::Http1];
-    let load = |tls| ServerTls::load(&ServerTlsSettings::from(tls), speaks, before).map(Arc::new);
+    let load = |tls| {
+        let (tls, none) = (ServerTlsSettings::from(tls), Automatic::default());
+        ServerTls::load(&tls, speaks, &none, before).map(Arc::new)
+    };
     settings.tls.as_ref().map(load).transpose().map_err(failed)
 }
 
 /// What `settings` say to speak TLS with, if they do.
 fn load(
     settings: &ListenerSettings,
+    automatic: &Automatic,
     before: Option<&ServerTls>,
 ) -> Result<Option<Arc<ServerTls>>, TlsError> {
     let speaks = settings.spoken_over_tls();
-    let load = |tls| ServerTls::load(tls, speaks, before).map(Arc::new);
+    let load = |tls| ServerTls::load(tls, speaks, automatic, before).map(Arc::new);
     settings.tls.as_ref().map(load).transpose()
 }
 

@@ -6,6 +6,7 @@
 //! between, and with `handover` at either end when one process takes over from
 //! another.
 
+mod acme;
 mod certificates;
 mod descriptors;
 mod error;
@@ -163,6 +164,8 @@ pub struct Running {
     predecessor: Option<JoinHandle<()>>,
     notifier: Notifier,
     notifications: JoinHandle<()>,
+    /// Keeps certificates.
+    keeping: JoinHandle<()>,
     _ticker: Ticker,
 }
 

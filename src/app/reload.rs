@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Error, allow_loopback,
+    Error, acme, allow_loopback,
     certificates::CertificateWatch,
     handover::Heir,
     inherited::InheritedSockets,
@@ -24,6 +24,7 @@ use super::{
     program::Program,
 };
 use crate::{
+    acme::Wanted,
     admin::{AdminSettings, AdminState},
     config::{self, Config, Loaded, Report},
     control::{
@@ -58,6 +59,8 @@ pub(super) struct Reloader {
     /// What the admin address speaks TLS with.
     pub(super) admin_tls: SharedServerTls,
     pub(super) certificates: CertificateWatch,
+    /// What certificates are to be obtained.
+    pub(super) acme: watch::Sender<Option<Wanted>>,
     /// How to start such a process, if that can be done.
     pub(super) program: Option<Program>,
     pub(super) notifier: Notifier,
@@ -150,6 +153,7 @@ impl Reloader {
                 Ok(admin_tls) => admin_tls,
                 Err(error) => return self.failed(path, error.to_string()),
             };
+        self.listeners.obtained_in(acme::folder(&loaded.config));
         let bound =
             match self.listeners.bind(&loaded.config.listener, &mut InheritedSockets::default()) {
                 Ok(bound) => bound,
@@ -177,6 +181,7 @@ impl Reloader {
         self.guard.store(Arc::new(guard));
         self.control.configure(Arc::clone(&loaded)).await;
         self.tell_certificates();
+        self.acme.send_replace(acme::wanted(&loaded.config));
         let needs_restart = needs_restart(&self.first.config, &loaded.config);
         let reloaded = Reloaded {
             listeners: self.listeners.addresses().collect(),
@@ -286,6 +291,7 @@ fn differences(old: &Config, new: &Config) -> Vec<String> {
     for (section, same) in [
         ("defaults", old.defaults == new.defaults),
         ("admin", old.admin == new.admin),
+        ("acme", old.acme == new.acme),
         ("registry", old.registry == new.registry),
         ("health", old.health == new.health),
         ("telemetry", old.telemetry == new.telemetry),

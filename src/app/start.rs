@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Origin, Running, allow_loopback,
+    Error, Origin, Running, acme, allow_loopback,
     certificates::CertificateWatch,
     descriptors, greeting,
     handover::{self, Arrival},
@@ -38,7 +38,7 @@ use crate::{
     registry::Registry,
     routing::{self, Publisher},
     telemetry::{AccessLog, Metrics, logging},
-    tls::SharedServerTls,
+    tls::{Automatic, Proofs, SharedServerTls},
     worker::Worker,
 };
 
@@ -74,7 +74,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     };
     let Prepared { loaded, workers, publisher, metrics, access_log, audit, .. } = prepared;
     let Prepared { mut listeners, bound, admin, admin_socket, guard, ticker, .. } = prepared;
-    let Prepared { admin_tls, certificates, .. } = prepared;
+    let Prepared { admin_tls, certificates, proofs, .. } = prepared;
     let config = &loaded.config;
     signals::survive_file_size_limit();
     let opened = runtime.block_on(Registry::take_over(&config.registry, &inheritance.leases));
@@ -133,6 +133,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
 
     greeting::print(&loaded, listeners.spoken(), admin);
     let addresses = listeners.addresses().collect();
+    let (acme, keeping) = acme::start(&runtime, config, proofs, &control);
     let reloader = Reloader {
         control: control.clone(),
         listeners,
@@ -147,6 +148,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         admin_socket: (config.admin.address.0, kept),
         admin_tls,
         certificates,
+        acme,
         program,
         notifier,
         first: loaded,
@@ -170,6 +172,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         predecessor,
         notifier,
         notifications,
+        keeping,
         _ticker: ticker,
     })
 }
@@ -183,6 +186,7 @@ struct Prepared {
     admin_socket: TcpListener,
     admin_tls: SharedServerTls,
     certificates: CertificateWatch,
+    proofs: Proofs,
     guard: SharedGuard,
     access_log: AccessLog,
     audit: AuditLog,
@@ -212,7 +216,9 @@ impl Prepared {
         let certificates = CertificateWatch::new(config);
         let admin_tls = load_admin(&config.admin, None)?;
         let admin_tls = Arc::new(ArcSwapOption::new(admin_tls));
-        let mut listeners = Listeners::new(count);
+        let proofs = Proofs::default();
+        let automatic = Automatic { folder: acme::folder(config), proofs: proofs.clone() };
+        let mut listeners = Listeners::new(count, automatic);
         let bound = listeners.bind(&config.listener, sockets)?;
         let admin_socket = admin_socket(config.admin.address.0, sockets)?;
         if !takes_over && !sockets.is_empty() {
@@ -227,7 +233,8 @@ impl Prepared {
         let start_worker = |(number, reader)| {
             let (metrics, log, guard) =
                 (Arc::clone(&metrics), access_log.clone(), Arc::clone(&guard));
-            let proxy = move || Proxy::new(number, reader, metrics, log, guard);
+            let proofs = proofs.clone();
+            let proxy = move || Proxy::new(number, reader, metrics, log, guard, proofs);
             Worker::start(number, ticker.handle(), proxy)
         };
         let started: Result<Arc<[Worker]>, _> =
@@ -241,6 +248,7 @@ impl Prepared {
             admin_socket,
             admin_tls,
             certificates,
+            proofs,
             guard,
             access_log,
             audit,

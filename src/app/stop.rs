@@ -34,6 +34,7 @@ impl Running {
         let ended = self.in_context(async |running| {
             running.control.begin_shutdown();
             running.notifier.stopping();
+            running.keeping.abort();
             let loaded = running.control.loaded();
             let delay = loaded.config.shutdown_delay.into();
             tokio::select! {
@@ -60,6 +61,8 @@ impl Running {
     /// Lets what is in flight finish while another process serves.
     pub(super) fn leave_to(mut self, heir: Heir, mut signals: Signals) -> Ended {
         self.notifications.abort();
+        // Names are the heir's from here on.
+        self.keeping.abort();
         self.admin_stop.cancel();
         let config = self.control.loaded();
         let patience: Duration = config.config.upgrade_timeout.into();

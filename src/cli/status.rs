@@ -8,7 +8,7 @@ use super::{
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
 use crate::{
-    control::view::{CertificateView, LedgerView, StatusView, StoreView},
+    control::view::{AcmeView, CertificateView, LedgerView, StatusView, StoreView},
     model::InstanceState,
 };
 
@@ -80,6 +80,9 @@ fn facts(view: &StatusView) -> Columns {
     for (index, certificate) in view.certificates.iter().enumerate() {
         fact(if index == 0 { "certificates" } else { "" }, shown_certificate(certificate));
     }
+    for (index, name) in view.acme.iter().enumerate() {
+        fact(if index == 0 { "acme" } else { "" }, obtained(name));
+    }
     fact("workers", view.workers.to_string().into());
     fact("routes", view.routes.to_string().into());
     fact("services", view.services.to_string().into());
@@ -105,9 +108,9 @@ fn config(view: &StatusView) -> Cell {
     }
 }
 
-/// `0.0.0.0:8443 shop.example, 61 days left, certs/shop.pem`.
+/// `0.0.0.0:8443 shop.example, 61 days left, by Example CA, certs/shop.pem`.
 fn shown_certificate(certificate: &CertificateView) -> Cell {
-    let CertificateView { listener, file, names, days_left, .. } = certificate;
+    let CertificateView { listener, file, names, days_left, issuer, .. } = certificate;
     let name = names.first().map_or("no name", String::as_str);
     let more =
         if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
@@ -116,8 +119,25 @@ fn shown_certificate(certificate: &CertificateView) -> Cell {
         1 => "1 day left".to_owned(),
         days => format!("{days} days left"),
     };
-    let text = format!("{listener} {name}{more}, {left}, {file}");
+    let by = if issuer.is_empty() { String::new() } else { format!(", by {issuer}") };
+    let text = format!("{listener} {name}{more}, {left}{by}, {file}");
     if *days_left < 14 { Cell::styled(BAD, text) } else { text.into() }
+}
+
+/// `shop.example until 2026-12-31T00:00:00Z, next order 2026-12-01T00:00:00Z`.
+fn obtained(name: &AcmeView) -> Cell {
+    let AcmeView { name, expires, next, failures, error } = name;
+    let has = match expires {
+        Some(expires) => format!("{name} until {expires}"),
+        None => format!("{name} has no certificate yet"),
+    };
+    match error {
+        None => format!("{has}, next order {next}").into(),
+        Some(error) => {
+            let orders = count(usize::try_from(*failures).unwrap_or(usize::MAX), "failure");
+            Cell::styled(BAD, format!("{has}, {orders}, next try {next}: {error}"))
+        }
+    }
 }
 
 /// `writable, 1204 instances, commit p50 0.4 ms p99 2.1 ms, last snapshot 3 min

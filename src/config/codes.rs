@@ -157,6 +157,18 @@ codes! {
     SourceName "P0221" Error "Not the name of a source"
     "The name of a source has 1 to 63 of `a-z`, `0-9` and `-`, so that it can stand in a metric and behind the `@` of `service = \"orders@NAME\"`. `registry` means the instances that register here."
 
+    ServerAddress "P0223" Error "Not an address of a server"
+    "A server of an ensemble is named by host and port, without a scheme: `\"10.0.0.1:2181\"`, `\"[fd00::5]:2181\"`, `\"zk1.internal:2181\"`."
+
+    NodePath "P0224" Error "Not a path of a node"
+    "The path of a node of ZooKeeper begins with `/` and does not end with it: `\"/services\"`, or `\"/\"` for the root. No name in it is empty, `.` or `..`."
+
+    KeyTemplate "P0225" Error "Not a form of keys"
+    "Where entries stand is said by segments between `/`: `{service}`, `{id}`, `*` for one that does not matter, or a plain word. `{id}` is there once and last: `\"{service}/{id}\"`, `\"{service}/nodes/{id}\"`, `\"{id}\"`."
+
+    JsonPointer "P0226" Error "Not a JSON pointer"
+    "A place in a JSON value is said by the keys that lead to it, each after a `/` (RFC 6901): `\"/meta/port\"`. `\"\"` is the whole value."
+
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
 
@@ -225,6 +237,12 @@ codes! {
 
     Unverified "P0335" Warning "Instances are not verified"
     "With `verify = false` whoever answers at the address of an instance is taken for it, so encryption keeps out only those who do no more than listen. Name the CA of the instances as `ca`; `server_name` is for instances that have a certificate for another name than that of their address."
+
+    NoIssuer "P0336" Error "Nobody to obtain certificates from"
+    "`acme` in the `tls` of a listener names what certificates are obtained for. From whom is said in `[acme]`, and there are no certificates without an account, for which the terms of the CA have to be accepted: `accept_terms = true`."
+
+    Misfit "P0337" Error "Protocol does not fit the address"
+    "`h2` is HTTP/2 over TLS, agreed on in the handshake, and takes instances whose address begins with `https://`. `h2c` is HTTP/2 in the clear, for all others. A service speaks one protocol to all of its instances."
 
     SameSource "P0350" Error "Two sources with one name"
     "A source is called after its kind unless it has a `name`, and what it says is kept under that name. Of several of one kind all but one need a `name`."

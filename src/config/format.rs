@@ -9,7 +9,10 @@ use ipnet::IpNet;
 use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
-    sources::SourceName,
+    sources::{
+        Pointer, SourceName, Template,
+        zookeeper::{NodePath, ServerAddress},
+    },
 };
 
 use super::Code;
@@ -24,8 +27,13 @@ pub(super) enum Format {
     Network,
     ServiceName,
     SourceName,
+    ServerAddress,
+    NodePath,
+    KeyTemplate,
+    JsonPointer,
     HostPattern,
     Host,
+    DnsName,
     PathPrefix,
     ProbePath,
     HeaderName,
@@ -37,7 +45,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -45,8 +53,13 @@ impl Format {
         Self::Network,
         Self::ServiceName,
         Self::SourceName,
+        Self::ServerAddress,
+        Self::NodePath,
+        Self::KeyTemplate,
+        Self::JsonPointer,
         Self::HostPattern,
         Self::Host,
+        Self::DnsName,
         Self::PathPrefix,
         Self::ProbePath,
         Self::HeaderName,
@@ -90,8 +103,17 @@ impl Format {
             Self::SourceName => {
                 ("source-name", "a name of a source", "consul-east", Code::SourceName)
             }
+            Self::ServerAddress => {
+                ("server-address", "an address of a server", "10.0.0.1:2181", Code::ServerAddress)
+            }
+            Self::NodePath => ("node-path", "a path of a node", "/services", Code::NodePath),
+            Self::KeyTemplate => {
+                ("key-template", "a form of keys", "{service}/{id}", Code::KeyTemplate)
+            }
+            Self::JsonPointer => ("json-pointer", "a JSON pointer", "/port", Code::JsonPointer),
             Self::HostPattern => ("host-pattern", "a host", "shop.example", Code::Host),
             Self::Host => ("host", "a host", "shop.example", Code::Host),
+            Self::DnsName => ("dns-name", "a DNS name", "shop.example", Code::Host),
             Self::PathPrefix => ("path-prefix", "a path", "/orders", Code::Path),
             Self::ProbePath => ("probe-path", "a path", "/healthz", Code::Path),
             Self::HeaderName => ("header-name", "a header name", "X-Team", Code::Header),
@@ -126,11 +148,16 @@ impl Format {
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
+            Self::ServerAddress => parsed::<ServerAddress>(text),
+            Self::NodePath => parsed::<NodePath>(text),
+            Self::KeyTemplate => parsed::<Template>(text),
+            Self::JsonPointer => parsed::<Pointer>(text),
             Self::HostPattern => parsed::<HostPattern>(text),
             Self::Host => match host::of_authority(text.as_bytes()) {
                 Some(_) => Ok(()),
                 None => Err(format!("{text:?} is not a host; write one like \"shop.example\"")),
             },
+            Self::DnsName => dns_name(text),
             Self::PathPrefix => parsed::<PathPrefix>(text),
             Self::ProbePath => probe_path(text),
             Self::HeaderName => parsed::<HeaderNameText>(text),
@@ -141,6 +168,23 @@ impl Format {
             Self::RedirectTarget => redirect_target(text),
         }
     }
+}
+
+/// A name that a CA can be asked to prove over HTTP or TLS: no star, no
+/// address.
+fn dns_name(text: &str) -> Result<(), String> {
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_address = || text.rsplit('.').next().is_some_and(|last| last.parse::<u8>().is_ok());
+    if text.len() <= 253 && text.split('.').all(label) && !is_address() {
+        return Ok(());
+    }
+    Err(format!("{text:?} is not a DNS name; write one like \"shop.example\", without a star"))
 }
 
 fn network(text: &str) -> String {
@@ -214,7 +258,8 @@ mod tests {
 
     #[test]
     fn what_has_no_type_of_its_own_is_checked_here() {
-        let bad: [(Format, &[&str]); 5] = [
+        let bad: [(Format, &[&str]); 6] = [
+            (Format::DnsName, &["", "*.a.example", "10.0.0.1", "a..b", "../x", "a_b", "-a", "a:1"]),
             (Format::Network, &["", "10.0.0.1", "10.0.0.0/33", "a/8"]),
             (Format::Host, &["", "a b", "http://a", "a/b"]),
             (Format::ProbePath, &["", "healthz", "/a b", "/a#b", "/é"]),

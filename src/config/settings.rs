@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    acme::AcmeSettings,
     admin::AdminSettings,
     health::ProberSettings,
     listener::ListenerSettings,
@@ -34,6 +35,9 @@ pub struct Config {
     pub upgrade_timeout: HumanDuration,
     /// Addresses that clients connect to.
     pub listener: Vec<ListenerSettings>,
+    /// Where the certificates of `tls.acme` are obtained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeSettings>,
     /// The admin address.
     pub admin: AdminSettings,
     /// The embedded registry.
@@ -56,6 +60,14 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
 }
 
+impl Config {
+    /// The names for which certificates are obtained by ACME, each once.
+    pub fn automatic_names(&self) -> std::collections::BTreeSet<String> {
+        let tls = self.listener.iter().filter_map(|listener| listener.tls.as_ref());
+        tls.flat_map(|tls| &tls.acme).map(|name| name.to_ascii_lowercase()).collect()
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -64,6 +76,7 @@ impl Default for Config {
             shutdown_timeout: HumanDuration::from_secs(30),
             upgrade_timeout: HumanDuration::from_secs(15 * 60),
             listener: vec![ListenerSettings::default()],
+            acme: None,
             admin: AdminSettings::default(),
             registry: RegistrySettings::default(),
             source: Vec::new(),

@@ -1,12 +1,21 @@
 //! What is known of the certificates that clients are shown.
 
 use std::{
-    sync::{PoisonError, RwLockReadGuard},
+    sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard},
     time::SystemTime,
 };
 
-use super::{Control, happening::Happening, shared::Shared, view::CertificateView};
-use crate::{telemetry::metrics::CertificateScrape, tls::Facts};
+use super::{
+    Control,
+    happening::Happening,
+    shared::Shared,
+    view::{AcmeView, CertificateView},
+};
+use crate::{
+    acme::{News, Standing},
+    telemetry::metrics::CertificateScrape,
+    tls::Facts,
+};
 
 /// With fewer days left than this, a certificate needs a person.
 const SOON: i64 = 14;
@@ -18,6 +27,10 @@ pub(super) struct Certificates {
     in_use: Vec<(String, Facts)>,
     problems: Vec<String>,
     reloads: (u64, u64),
+    /// How things stand with names of which certificates are obtained.
+    automatic: Vec<Standing>,
+    /// Orders that came to a certificate, and others.
+    orders: (u64, u64),
 }
 
 impl Certificates {
@@ -36,6 +49,13 @@ impl Certificates {
         scraped
     }
 
+    /// Orders for certificates that came to one, those that failed, and names
+    /// whose last one failed.
+    pub(super) fn orders(&self) -> (u64, u64, u64) {
+        let failing = self.automatic.iter().filter(|standing| standing.failures > 0).count();
+        (self.orders.0, self.orders.1, failing as u64)
+    }
+
     /// How often changed files were taken over, and refused.
     pub(super) const fn reloads(&self) -> (u64, u64) {
         self.reloads
@@ -46,10 +66,23 @@ impl Certificates {
             listener: listener.clone(),
             file: facts.path.display().to_string(),
             names: facts.names.clone(),
+            issuer: facts.issuer.clone(),
             expires: humantime::format_rfc3339_seconds(facts.not_after).to_string(),
             days_left: facts.days_left(now),
         };
         self.in_use.iter().map(view).collect()
+    }
+
+    pub(super) fn automatic(&self) -> Vec<AcmeView> {
+        let shown = |time| humantime::format_rfc3339_seconds(time).to_string();
+        let view = |standing: &Standing| AcmeView {
+            name: standing.name.clone(),
+            expires: standing.not_after.map(shown),
+            next: shown(standing.next),
+            failures: standing.failures,
+            error: standing.error.clone(),
+        };
+        self.automatic.iter().map(view).collect()
     }
 
     /// What needs a person.
@@ -57,6 +90,13 @@ impl Certificates {
         let problems = self.problems.iter();
         let mut sentences: Vec<_> =
             problems.map(|why| format!("the certificates before are in use: {why}")).collect();
+        for Standing { name, not_after, next, error, .. } in &self.automatic {
+            let Some(error) = error else { continue };
+            let next = humantime::format_rfc3339_seconds(*next);
+            let has = if not_after.is_some() { "the one before stays" } else { "it has none" };
+            let what = format!("{name}: no new certificate, {has}: {error}; next try {next}");
+            sentences.push(what);
+        }
         for (listener, facts) in &self.in_use {
             let (file, days) = (facts.path.display(), facts.days_left(now));
             if days < 0 {
@@ -74,16 +114,42 @@ impl Shared {
     pub(super) fn certificates(&self) -> RwLockReadGuard<'_, Certificates> {
         self.certificates.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn certificates_mut(&self) -> RwLockWriteGuard<'_, Certificates> {
+        self.certificates.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Control {
     /// Takes note of the certificates in use, each with the listener that
     /// shows it.
     pub fn certificates(&self, in_use: Vec<(String, Facts)>) {
-        let known = self.shared.certificates.write();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.certificates_mut();
         known.in_use = in_use;
         known.problems.clear();
+    }
+
+    /// Takes note of how it goes with certificates that are obtained.
+    pub fn acme(&self, news: News) {
+        let mut known = self.shared.certificates_mut();
+        let event = match news {
+            News::Standings(standings) => {
+                known.automatic = standings;
+                return;
+            }
+            News::Obtained { name, not_after } => {
+                known.orders.0 += 1;
+                let until = humantime::format_rfc3339_seconds(not_after);
+                Happening::general("certificate_obtained", format!("{name}, until {until}"))
+            }
+            News::Failed { name, error } => {
+                known.orders.1 += 1;
+                tracing::warn!("no new certificate for {name}: {error}");
+                Happening::general("certificate_failed", format!("{name}: {error}"))
+            }
+        };
+        drop(known);
+        self.shared.events.tell(event);
     }
 
     /// Reads the files again by which TLS is spoken to instances. Answers with
@@ -107,8 +173,7 @@ impl Control {
             Happening::general("certificates_refused", problems.join("; "))
         };
         {
-            let known = self.shared.certificates.write();
-            let mut known = known.unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.shared.certificates_mut();
             known.in_use = in_use;
             let counted =
                 if problems.is_empty() { &mut known.reloads.0 } else { &mut known.reloads.1 };

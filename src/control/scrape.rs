@@ -82,6 +82,7 @@ impl Control {
         Scrape {
             certificates: certificates.scrape(),
             certificate_reloads: certificates.reloads(),
+            certificate_orders: certificates.orders(),
             build: BuildScrape {
                 version: env!("CARGO_PKG_VERSION").into(),
                 revision: option_env!("PORTOLAN_REVISION").unwrap_or("unknown").into(),

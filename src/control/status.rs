@@ -104,6 +104,7 @@ impl Control {
             store: store_view(&store),
             sources: self.sources().sources,
             certificates: shared.certificates().views(SystemTime::now()),
+            acme: shared.certificates().automatic(),
             attention,
         }
     }

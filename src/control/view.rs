@@ -20,7 +20,7 @@ pub use self::{
     store::StoreView,
 };
 use crate::model::{Instance, InstanceState, Reported};
-pub use certificate::CertificateView;
+pub use certificate::{AcmeView, CertificateView};
 
 pub use changes::{DiagnosticView, ReloadView, UpgradeView};
 pub use departure::{DepartureView, LeavingView};
@@ -223,6 +223,9 @@ pub struct StatusView {
     /// Certificates that clients are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateView>,
+    /// Names for which certificates are obtained by ACME.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acme: Vec<AcmeView>,
     /// What needs a person, in sentences; empty when nothing does.
     pub attention: Vec<String>,
 }
@@ -335,8 +338,9 @@ pub struct EventView {
     /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
     /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
-    /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`, `reported`,
-    /// `shadowed`, `unshadowed`, `source_lost`, `source_back`, `source_held`,
+    /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`,
+    /// `certificate_obtained`, `certificate_failed`, `reported`, `shadowed`,
+    /// `unshadowed`, `source_lost`, `source_back`, `source_held`,
     /// `source_accepted`.
     pub kind: String,
     /// The service it concerns.

@@ -61,6 +61,9 @@ pub(super) enum GrpcFailure {
     /// It answers that it does not serve.
     #[error("{}", serving_words(*.0))]
     NotServing(u64),
+    /// No TLS, with somebody else, or without HTTP/2.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// What came is no answer.
     #[error("no message of grpc.health.v1")]
     NoAnswer,

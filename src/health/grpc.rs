@@ -18,6 +18,7 @@ use super::{
     Target,
     dial::{Deadline, Dialer},
     failure::{Failure, GrpcFailure},
+    http::secure_http2,
 };
 use crate::model::AddressGuard;
 
@@ -39,15 +40,25 @@ pub(super) async fn probe(
     deadline: Deadline,
 ) -> Result<String, Failure> {
     let stream = dialer.dial(target, guard, deadline).await?;
+    let scheme = if target.tls.is_some() { "https" } else { "http" };
     let authority = format!("{}:{}", target.address.host, target.port());
-    let asked = timeout_at(deadline.at, ask(stream, &authority, service)).await;
+    let asked = async {
+        match &target.tls {
+            None => ask(stream, (scheme, &authority), service).await,
+            Some(connector) => {
+                let stream = secure_http2(stream, target, connector).await;
+                ask(stream.map_err(GrpcFailure::Tls)?, (scheme, &authority), service).await
+            }
+        }
+    };
+    let asked = timeout_at(deadline.at, asked).await;
     match asked.unwrap_or(Err(GrpcFailure::Timeout { within: deadline.within })) {
         Ok(()) => Ok("grpc health -> SERVING".to_owned()),
         Err(why) => Err(Failure::Grpc(why)),
     }
 }
 
-async fn ask<S>(stream: S, authority: &str, service: &str) -> Result<(), GrpcFailure>
+async fn ask<S>(stream: S, authority: (&str, &str), service: &str) -> Result<(), GrpcFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -66,10 +77,10 @@ where
 
 async fn exchange(
     sender: SendRequest<Bytes>,
-    authority: &str,
+    (scheme, authority): (&str, &str),
     service: &str,
 ) -> Result<(), GrpcFailure> {
-    let uri = Uri::builder().scheme("http").authority(authority).path_and_query(METHOD);
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(METHOD);
     let request = Request::post(uri.build().map_err(|_| GrpcFailure::Unsendable)?)
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")

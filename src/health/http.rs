@@ -153,6 +153,22 @@ impl HttpProbe<'_> {
     }
 }
 
+/// Speaks TLS over `stream`, as requests do, and agrees on HTTP/2.
+pub(super) async fn secure_http2(
+    stream: TcpStream,
+    target: &Target,
+    connector: &Connector,
+) -> Result<TlsStream<TcpStream>, String> {
+    let unusable = "the certificates that are configured cannot be used";
+    let (config, name) = connector.for_http2(&target.address.host).ok_or(unusable)?;
+    let shaken = TlsConnector::from(config).connect(name, stream).await;
+    let stream = shaken.map_err(|error| words(&error))?;
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Ok(stream),
+        _ => Err("it does not offer HTTP/2".to_owned()),
+    }
+}
+
 /// Speaks TLS over `stream`, as requests do.
 async fn secure(
     stream: TcpStream,

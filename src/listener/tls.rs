@@ -61,7 +61,8 @@ const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
                        this port speaks TLS; the URL begins with https://\n";
 
 /// Makes `stream` an encrypted one `within` a time. `room` bounds those under
-/// way on this worker.
+/// way on this worker. None if all that was wanted was the handshake, by a CA
+/// that looks for the proof of a name.
 ///
 /// # Errors
 ///
@@ -71,7 +72,7 @@ pub async fn accept(
     tls: &ServerTls,
     room: &Semaphore,
     within: Duration,
-) -> Result<(TlsStream, TlsSession), HandshakeError> {
+) -> Result<Option<(TlsStream, TlsSession)>, HandshakeError> {
     let deadline = Deadline::new();
     deadline.set(within);
     let handshake = async {
@@ -109,12 +110,17 @@ async fn begins(stream: &mut TcpStream) -> Result<(), HandshakeError> {
 async fn shake_hands(
     stream: TcpStream,
     tls: &ServerTls,
-) -> Result<(TlsStream, TlsSession), HandshakeError> {
+) -> Result<Option<(TlsStream, TlsSession)>, HandshakeError> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
     let start = start.map_err(|error| failed(&error))?;
     let hello = start.client_hello();
     let server_name: Option<Arc<str>> =
         hello.server_name().map(|name| name.to_ascii_lowercase().into());
+    if let Some(config) = tls.proof(server_name.as_deref(), hello.alpn()) {
+        let mut stream = start.into_stream(config).await.map_err(|error| failed(&error))?;
+        let _ = stream.shutdown().await;
+        return Ok(None);
+    }
     let (rule, config) = tls.choose(server_name.as_deref());
     let known = tls.has_name(server_name.as_deref());
     let stream = start.into_stream(config).await.map_err(|error| match failed(&error) {
@@ -124,7 +130,7 @@ async fn shake_hands(
         error => error,
     })?;
     let session = session(&stream, server_name, rule, tls);
-    Ok((stream, session))
+    Ok(Some((stream, session)))
 }
 
 fn session(

@@ -46,7 +46,13 @@ pub enum ClientAuth {
 pub struct ServerTlsSettings {
     /// Certificates. The one that has the name that the client asks for is
     /// shown, an exact name before a wildcard; the first one if none has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateFiles>,
+    /// Names for which certificates are obtained and renewed by themselves,
+    /// from the CA in `[acme]`. They stand behind `certificates`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("items" = { "type": "string", "format": "dns-name" }))]
+    pub acme: Vec<String>,
     /// Refuse clients that ask for no name, or for one that no certificate
     /// has.
     #[serde(default)]
@@ -122,6 +128,7 @@ impl From<&AdminTlsSettings> for ServerTlsSettings {
     fn from(admin: &AdminTlsSettings) -> Self {
         Self {
             certificates: admin.certificates.clone(),
+            acme: Vec::new(),
             strict_names: false,
             min_version: admin.min_version,
             alpn: vec![AlpnProtocol::Http1],

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONNECTION, LOCATION, RETRY_AFTER},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 
 use super::{
@@ -55,6 +55,16 @@ pub(super) fn options(mut record: Box<Record>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::own(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, ALLOWED);
+    record.status = response.status().as_u16();
+    record.end(Reason::Answered);
+    response
+}
+
+/// What a CA wants to see (RFC 8555 section 8.3).
+pub(super) fn proof(mut record: Box<Record>, text: &str) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::own(Bytes::copy_from_slice(text.as_bytes())));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     record.status = response.status().as_u16();
     record.end(Reason::Answered);
     response

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{headers, record::Record};
+use super::{grpc_web::WebCall, headers, record::Record};
 use crate::{
     deadline::{Elapsed, Tagged},
     model::Reason,
@@ -43,6 +43,8 @@ struct Forwarded {
     leaving: bool,
     /// It broke off; not told yet.
     broken: Option<Reason>,
+    /// It is translated for a browser.
+    web: Option<WebCall>,
 }
 
 impl ResponseBody {
@@ -51,14 +53,19 @@ impl ResponseBody {
         Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
     }
 
-    /// `incoming`; `record` ends with it.
-    pub(super) fn forwarded(incoming: Incoming, record: Box<Record>, idle: Duration) -> Self {
+    /// `incoming`, translated for `web` if that is said; `record` ends with it.
+    pub(super) fn forwarded(
+        incoming: Incoming,
+        record: Box<Record>,
+        idle: Duration,
+        web: Option<WebCall>,
+    ) -> Self {
         record.deadline.set(idle);
         if let Some(upload) = &record.upload {
             upload.answered.set(true);
         }
         let record = Some(record);
-        let mut body = Forwarded { incoming, record, idle, leaving: true, broken: None };
+        let mut body = Forwarded { incoming, record, idle, leaving: true, broken: None, web };
         if body.incoming.is_end_stream() {
             body.end(Reason::Ok);
         }
@@ -121,9 +128,20 @@ impl Forwarded {
                 } else if let Some(trailers) = frame.trailers_mut() {
                     headers::clean_trailers(trailers);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(match self.web {
+                    None => frame,
+                    Some(web) => translated(web, frame),
+                })))
             }
         }
+    }
+}
+
+/// `frame` as a browser gets it. Trailers are data like any other then.
+fn translated(web: WebCall, frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_data() {
+        Ok(data) => Frame::data(web.data(data)),
+        Err(frame) => Frame::data(web.trailers(&frame.into_trailers().unwrap_or_default())),
     }
 }
 
@@ -182,6 +200,9 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
+            Kind::Forwarded(body) if body.web.is_some() && !body.incoming.is_end_stream() => {
+                SizeHint::new()
+            }
             Kind::Forwarded(body) => body.incoming.size_hint(),
             Kind::Own(bytes) => length(bytes.as_ref()),
         }

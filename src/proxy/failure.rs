@@ -48,6 +48,13 @@ impl From<ConnectError> for Failure {
                 Reason::TlsCertificateError,
                 "the certificate of the instance does not verify",
             ),
+            ConnectError::NoHttp2 => {
+                Self::new(Reason::TlsProtocolError, "the instance does not offer HTTP/2")
+            }
+            ConnectError::Misfit => Self::new(
+                Reason::UpstreamProtocolError,
+                "the service speaks h2 over TLS, or h2c in the clear, and the instance cannot",
+            ),
             ConnectError::Tls { .. } => {
                 Self::new(Reason::TlsProtocolError, "the instance does not speak TLS as it should")
             }

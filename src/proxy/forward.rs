@@ -7,8 +7,8 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT, UPGRADE},
+    HeaderValue, Method, Request, Response, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, MAX_FORWARDS},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -23,11 +23,12 @@ use super::{
     failure::{Failure, elapsed},
     form::Form,
     grpc,
+    grpc_web::WebCall,
     headers::{self, X_REQUEST_ID},
     hold::Holder,
     pseudo,
     record::Record,
-    send, tunnel,
+    send, switch, tunnel,
     upload::{RequestBody, Upload, UploadBounds},
     websocket::Asked,
 };
@@ -59,6 +60,7 @@ pub(super) async fn handle(
         Ok(Outcome::Answer(answer)) => answer.into_response(&proxy, record),
         Ok(Outcome::Redirect { status, location }) => answer::redirect(record, status, &location),
         Ok(Outcome::Options) => answer::options(record),
+        Ok(Outcome::Proof(text)) => answer::proof(record, &text),
         Err(failure) => answer::failure(record, &failure),
     }
 }
@@ -71,6 +73,8 @@ enum Outcome {
     },
     /// It was for the proxy itself.
     Options,
+    /// It was for the proxy itself, from a CA that wants to see this.
+    Proof(Arc<str>),
 }
 
 /// The head of an instance's answer, and where the rest comes from.
@@ -79,6 +83,8 @@ struct Answer {
     policy: Arc<ServicePolicy>,
     /// The client's half of an upgrade that the instance agreed to.
     upgrade: Option<OnUpgrade>,
+    /// A browser waits for it.
+    web: Option<WebCall>,
 }
 
 impl Answer {
@@ -86,7 +92,7 @@ impl Answer {
         let (parts, incoming) = self.response.into_parts();
         let Some(client) = self.upgrade else {
             let idle = self.policy.timeouts.idle;
-            let body = ResponseBody::forwarded(incoming, record, idle);
+            let body = ResponseBody::forwarded(incoming, record, idle, self.web);
             return Response::from_parts(parts, body);
         };
         if let Some(instance) = incoming.into_switched() {
@@ -109,6 +115,9 @@ async fn forward(
     record.form = admitted.fields.form;
     if admitted.for_proxy {
         return Ok(Outcome::Options);
+    }
+    if let Some(text) = proxy.proofs.text(request.uri().path()) {
+        return Ok(Outcome::Proof(text));
     }
     if client.settings.redirect_to_https {
         return to_https(&request, &admitted, client);
@@ -137,19 +146,25 @@ async fn forward(
     if !http_body::Body::is_end_stream(&incoming) {
         attach_body(&mut request, incoming, &admitted, &policy, record)?;
     }
+    let web = route.settings.grpc_web.then(|| WebCall::asked_by(request.headers())).flatten();
+    if let Some(web) = web {
+        web.translate(&mut request);
+        request.body_mut().decode(web.decoder());
+    }
     let mut response = send::send(proxy, request, &route, &policy, record).await?;
     record.answered(response.status().as_u16());
     if let Some(total) = total {
         let rest = total.saturating_sub(record.elapsed());
         response.extensions_mut().insert(Remaining(rest));
     }
-    let upgrade = accept_switch(&mut response, upgrade, asked)?;
+    let upgrade = switch::accept(&mut response, upgrade, asked)?;
+    let web = web.filter(|web| web.answer(response.headers_mut()));
     route.response_edits.apply(response.headers_mut());
     if record.upload.as_ref().is_some_and(|upload| upload.held.get()) {
         // The client may or may not send the body that was not asked for.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(Outcome::Answer(Box::new(Answer { response, policy, upgrade })))
+    Ok(Outcome::Answer(Box::new(Answer { response, policy, upgrade, web })))
 }
 
 /// The redirect of a listener that answers with nothing else.
@@ -354,45 +369,4 @@ fn attach_body(
     };
     *request.body_mut() = RequestBody::new(incoming, upload, bounds);
     Ok(())
-}
-
-/// Cleans the head of an answer. A switch of protocols counts only if the
-/// client asked for it and the instance names the same one (RFC 9110 section
-/// 7.8); any other 101 is a breach.
-fn accept_switch(
-    response: &mut Response<Incoming>,
-    client: Option<OnUpgrade>,
-    asked: Option<Asked>,
-) -> Result<Option<OnUpgrade>, Failure> {
-    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let to_websocket = response
-        .headers()
-        .get(UPGRADE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    headers::to_client(response.headers_mut());
-    *response.version_mut() = Version::HTTP_11;
-    if !switching {
-        // By CONNECT it would be an agreement (RFC 9110 section 9.3.6).
-        if asked.is_some() && response.status().is_success() {
-            let detail = "the instance answered, and did not switch protocols";
-            return Err(Failure::new(Reason::UpstreamProtocolError, detail));
-        }
-        return Ok(None);
-    }
-    if client.is_none() || !to_websocket {
-        let detail = "the instance switched to a protocol that was not asked for";
-        return Err(Failure::new(Reason::UpstreamProtocolError, detail));
-    }
-    if let Some(asked) = asked {
-        if !asked.is_answered(response.headers()) {
-            let detail = "the instance does not speak the protocol that it switched to";
-            return Err(Failure::new(Reason::UpstreamProtocolError, detail));
-        }
-        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-        *response.status_mut() = StatusCode::OK;
-        return Ok(client);
-    }
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    Ok(client)
 }

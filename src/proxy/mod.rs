@@ -12,6 +12,7 @@ mod form;
 mod forward;
 mod forwarded;
 mod grpc;
+mod grpc_web;
 mod headers;
 mod hold;
 mod opening;
@@ -21,6 +22,7 @@ mod record;
 mod replay;
 mod request_id;
 mod send;
+mod switch;
 mod tunnel;
 mod unread;
 mod upload;
@@ -36,6 +38,7 @@ use crate::{
     model::{Reason, SharedGuard},
     routing::Reader,
     telemetry::{AccessLog, Metrics},
+    tls::Proofs,
     upstream::Pools,
 };
 
@@ -76,6 +79,8 @@ pub struct Proxy {
     pub access_log: AccessLog,
     /// The address rules.
     pub guard: SharedGuard,
+    /// What proves names to a CA.
+    pub proofs: Proofs,
     /// What has to end before the worker does: connections and tunnels.
     pub tasks: TaskTracker,
     request_ids: request_id::RequestIds,
@@ -90,11 +95,12 @@ impl Proxy {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
         guard: SharedGuard,
+        proofs: Proofs,
     ) -> Self {
         let request_ids = request_id::RequestIds::default();
         let pools = Pools::default();
         let tasks = TaskTracker::new();
-        Self { worker, tables, pools, metrics, access_log, guard, tasks, request_ids }
+        Self { worker, tables, pools, metrics, access_log, guard, proofs, tasks, request_ids }
     }
 }
 

@@ -17,10 +17,13 @@ pub(super) struct Way<'a> {
     pub(super) header: &'a [u8],
     /// How TLS is spoken.
     pub(super) tls: Option<&'a Connector>,
+    /// Whether it is to carry a WebSocket.
+    pub(super) websocket: bool,
 }
 
 /// Opens a connection to `endpoint`. One that is to be shared is opened by one
-/// request while others wait for it.
+/// request while others wait for it. Where HTTP/2 is spoken, but not so that it
+/// carries a WebSocket (RFC 8441), one of HTTP/1.1 is opened for it.
 pub(super) async fn open(
     proxy: &Proxy,
     endpoint: &Arc<Endpoint>,
@@ -28,29 +31,44 @@ pub(super) async fn open(
     guard: &AddressGuard,
     way: Way<'_>,
 ) -> Result<Connection, ConnectError> {
-    let Way { client, header, tls } = way;
-    if policy.protocol == Protocol::Http1 {
-        return Ok(Connection::open(
-            upstream::connect(endpoint, guard, header, tls).await?,
-            client,
-        ));
+    let encrypted = endpoint.scheme == Scheme::Https;
+    match (policy.protocol, encrypted) {
+        (Protocol::Http1, _) => return open_http1(endpoint, guard, &way).await,
+        (Protocol::H2, true) | (Protocol::H2c, false) => {}
+        _ => return Err(ConnectError::Misfit),
     }
+    let Way { client, header, tls, websocket } = way;
+    let connect = async || {
+        let stream = upstream::connect(endpoint, guard, header, tls, true).await?;
+        Shared::open(stream, encrypted).await.map_err(ConnectError::Http2)
+    };
     let full = || ConnectError::Http2(h2::Reason::REFUSED_STREAM.into());
-    if client.is_some() {
-        let stream = upstream::connect(endpoint, guard, header, tls).await?;
-        let own = Shared::open(stream, endpoint.scheme == Scheme::Https)
-            .await
-            .map_err(ConnectError::Http2)?;
-        return own.place(Instant::now()).map(Connection::from).ok_or_else(full);
+    let place = if client.is_some() {
+        connect().await?.place(Instant::now()).map(Connection::from).ok_or_else(full)?
+    } else {
+        let opening = proxy.pools.opening(endpoint);
+        let _held = opening.lock().await;
+        match proxy.pools.share(endpoint.id, Instant::now()) {
+            Some(connection) => connection,
+            None => {
+                let shared = connect().await?;
+                proxy.pools.put_shared(endpoint, shared, Instant::now()).ok_or_else(full)?
+            }
+        }
+    };
+    if websocket && !place.carries_websocket() {
+        drop(place);
+        return open_http1(endpoint, guard, &way).await;
     }
-    let opening = proxy.pools.opening(endpoint);
-    let _held = opening.lock().await;
-    if let Some(connection) = proxy.pools.share(endpoint.id, Instant::now()) {
-        return Ok(connection);
-    }
-    let stream = upstream::connect(endpoint, guard, header, tls).await?;
-    let shared = Shared::open(stream, endpoint.scheme == Scheme::Https)
-        .await
-        .map_err(ConnectError::Http2)?;
-    proxy.pools.put_shared(endpoint, shared, Instant::now()).ok_or_else(full)
+    Ok(place)
+}
+
+async fn open_http1(
+    endpoint: &Endpoint,
+    guard: &AddressGuard,
+    way: &Way<'_>,
+) -> Result<Connection, ConnectError> {
+    let Way { client, header, tls, .. } = *way;
+    let stream = upstream::connect(endpoint, guard, header, tls, false).await?;
+    Ok(Connection::open(stream, client))
 }

@@ -8,7 +8,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
-    header::{EXPECT, HOST},
+    header::{EXPECT, HOST, UPGRADE},
 };
 use http_body::Body;
 
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     deadline::Elapsed,
     model::{
-        Endpoint, EndpointId, Host, InFlight, Protocol, Provenance, Reason, RetryPolicy, Scheme,
+        Endpoint, EndpointId, Host, InFlight, Provenance, Reason, RetryPolicy, Scheme,
         ServicePolicy,
     },
     routing::{Action, Route, Service, ServiceState},
@@ -208,18 +208,21 @@ async fn attempt(
     address_to(head, &endpoint, policy, replaced);
     let mut now = Instant::now();
     // One that says whose connection it is is nobody else's.
-    let shares = policy.protocol == Protocol::H2;
+    let shares = policy.protocol.is_http2();
+    // No other `Upgrade` comes this far.
+    let websocket = shares && head.headers().contains_key(UPGRADE);
+    let fits = |shared: &Connection| !websocket || shared.carries_websocket();
     let client = record.announced_as(policy.proxy_protocol);
     let idle = match (shares, fresh) {
         (true, _) if client.is_some() => None,
-        (true, _) => proxy.pools.share(endpoint.id, now),
+        (true, _) => proxy.pools.share(endpoint.id, now).filter(fits),
         (false, true) => None,
         (false, false) => proxy.pools.take(endpoint.id, client, now),
     };
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
-        None => match connect(proxy, &endpoint, policy, record).await {
+        None => match connect(proxy, &endpoint, policy, websocket, record).await {
             Ok(connection) => {
                 now = Instant::now();
                 connection
@@ -339,6 +342,7 @@ async fn connect(
     proxy: &Proxy,
     endpoint: &Arc<Endpoint>,
     policy: &ServicePolicy,
+    websocket: bool,
     record: &mut Record,
 ) -> Result<Connection, (Failure, Option<RetryCause>)> {
     let begun = Instant::now();
@@ -348,7 +352,7 @@ async fn connect(
     let header = record.announcement(policy.proxy_protocol);
     let state = record.service.as_ref().filter(|_| endpoint.scheme == Scheme::Https);
     let tls = state.and_then(|state| state.connector());
-    let way = Way { client, header: &header, tls: tls.as_deref() };
+    let way = Way { client, header: &header, tls: tls.as_deref(), websocket };
     let opened = record.deadline.limit(open(proxy, endpoint, policy, &guard, way)).await;
     record.connect = Some(begun.elapsed());
     let connected = matches!(opened, Ok(Ok(_)));

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 
 use super::{
     body::{BrokenBody, length},
+    grpc_web::{Decoder, NoText},
     headers,
     replay::Keeping,
 };
@@ -74,6 +75,8 @@ struct Uploading {
     /// Until when the instance may say that it wants the body.
     patience: Option<Deadline>,
     keeping: Option<Keeping>,
+    /// Undoes text.
+    decoder: Option<Decoder>,
 }
 
 /// The bounds of an upload.
@@ -116,7 +119,15 @@ impl RequestBody {
             limit: bounds.limit,
             patience,
             keeping: None,
+            decoder: None,
         })))
+    }
+
+    /// Undoes the text that it comes as.
+    pub(super) fn decode(&mut self, decoder: Option<Decoder>) {
+        if let Source::Client(body) = &mut self.0 {
+            body.decoder = decoder;
+        }
     }
 
     /// Copies what passes from here on.
@@ -179,32 +190,11 @@ impl Body for RequestBody {
             }
         };
         ready!(body.poll_hold(context));
-        body.upload.starved.set(true);
-        let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
-        body.upload.starved.set(false);
-        body.deadline.set(body.idle);
-        match frame {
-            None => {
-                body.complete();
-                Poll::Ready(None)
-            }
-            Some(Err(error)) => body.fail(blame(&error)),
-            Some(Ok(mut frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    let bytes = body.upload.bytes.get() + data.len() as u64;
-                    body.upload.bytes.set(bytes);
-                    if bytes > body.limit {
-                        return body.fail(Reason::RequestTooLarge);
-                    }
-                } else if let Some(trailers) = frame.trailers_mut() {
-                    headers::clean_trailers(trailers);
-                }
-                body.keep(&frame);
-                // Behind trailers nothing comes, and nobody looks for it.
-                if frame.is_trailers() || body.incoming.is_end_stream() {
-                    body.complete();
-                }
-                Poll::Ready(Some(Ok(frame)))
+        loop {
+            let frame = ready!(body.poll_next(context));
+            // Half a group of letters is no byte yet.
+            if !matches!(&frame, Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty)) {
+                return Poll::Ready(frame);
             }
         }
     }
@@ -218,10 +208,63 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
+            Source::Client(body) if body.decoder.is_some() => SizeHint::new(),
             Source::Client(body) => body.incoming.size_hint(),
             Source::Own(bytes) => length(bytes.as_ref()),
             Source::OwnChunked(_) => SizeHint::new(),
         }
+    }
+}
+
+impl Uploading {
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        let body = self;
+        body.upload.starved.set(true);
+        let frame = ready!(Pin::new(&mut body.incoming).poll_frame(context));
+        body.upload.starved.set(false);
+        body.deadline.set(body.idle);
+        match frame {
+            None if body.is_cut() => body.fail(Reason::RequestInvalid),
+            None => {
+                body.complete();
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => body.fail(blame(&error)),
+            Some(Ok(mut frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    let bytes = body.upload.bytes.get() + data.len() as u64;
+                    body.upload.bytes.set(bytes);
+                    if bytes > body.limit {
+                        return body.fail(Reason::RequestTooLarge);
+                    }
+                    if let Some(decoder) = &mut body.decoder {
+                        match decoder.push(data) {
+                            Ok(decoded) => frame = Frame::data(decoded),
+                            Err(NoText) => return body.fail(Reason::RequestInvalid),
+                        }
+                    }
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    headers::clean_trailers(trailers);
+                }
+                body.keep(&frame);
+                // Behind trailers nothing comes, and nobody looks for it.
+                if frame.is_trailers() || body.incoming.is_end_stream() {
+                    if body.is_cut() {
+                        return body.fail(Reason::RequestInvalid);
+                    }
+                    body.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    /// Whether text ends in the middle of a group.
+    fn is_cut(&self) -> bool {
+        self.decoder.as_ref().is_some_and(|decoder| !decoder.is_whole())
     }
 }
 

@@ -46,6 +46,9 @@ pub struct RouteSettings {
     /// "0s" means no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
+    /// Translate calls of gRPC-Web, as browsers make them, into those of gRPC
+    /// and back. The service speaks HTTP/2. CORS is not touched.
+    pub grpc_web: bool,
     /// Edits of the request on its way to the service.
     #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
     pub request_headers: HeaderEdits,

@@ -10,16 +10,20 @@ mod backoff;
 #[allow(dead_code, reason = "the drivers that ask servers come next")]
 mod client;
 mod document;
+mod entry;
+pub mod etcd;
 mod feed;
 pub mod file;
 mod found;
 pub mod last_known;
 mod running;
 mod settings;
+pub mod zookeeper;
 
 pub use crate::model::Reported;
 pub use backoff::Backoff;
 pub use client::{ParseServerUrlError, ServerUrl};
+pub use entry::{Fields, ParseTemplateError, Pointer, Template};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
 pub use last_known::LastKnown;

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Feed, SourceName, file};
+use super::{Feed, SourceName, etcd, file, zookeeper};
 
 /// A place outside that instances come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,9 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Etcd "etcd" etcd::EtcdSettings "Keys of an etcd v3 cluster."
     File "file" file::FileSettings "A file with a list of instances."
+    Zookeeper "zookeeper" zookeeper::ZookeeperSettings "Nodes of a ZooKeeper ensemble."
 }
 
 /// One closed table for each kind, since that is what there is in the end.

@@ -29,6 +29,8 @@ pub struct Facts {
     pub path: Arc<Path>,
     /// The DNS names and IP addresses that it is for, in lower case.
     pub names: Vec<String>,
+    /// Who issued it, as far as it says.
+    pub issuer: String,
     /// From when on it holds.
     pub not_before: SystemTime,
     /// Until when it holds.
@@ -109,6 +111,7 @@ fn facts(path: &Path, leaf: Option<&CertificateDer<'_>>) -> Result<Facts, TlsErr
     Ok(Facts {
         path: path.into(),
         names: names(&parsed),
+        issuer: issuer(&parsed),
         not_before: time(validity.not_before.timestamp()),
         not_after: time(validity.not_after.timestamp()),
     })
@@ -116,6 +119,13 @@ fn facts(path: &Path, leaf: Option<&CertificateDer<'_>>) -> Result<Facts, TlsErr
 
 fn time(timestamp: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(timestamp).unwrap_or(0))
+}
+
+/// The organisation that issued it, else its common name.
+fn issuer(certificate: &X509Certificate<'_>) -> String {
+    let issuer = certificate.issuer();
+    let mut said = issuer.iter_organization().chain(issuer.iter_common_name());
+    plain(said.find_map(|attribute| attribute.as_str().ok()).unwrap_or_default())
 }
 
 /// The names that a server's certificate is for (RFC 6125: the subject does

@@ -8,7 +8,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -19,7 +20,7 @@ use rustls::{
 };
 
 use super::{TlsError, certificate};
-use crate::model::{ClientTlsSettings, Host, TlsVersion};
+use crate::model::{AlpnProtocol, ClientTlsSettings, Host, TlsVersion};
 
 /// Sessions with instances that are remembered for each service, over all
 /// workers.
@@ -35,7 +36,14 @@ struct Inner {
     settings: ClientTlsSettings,
     /// None if it could not be made, so that nothing is sent in the clear, nor
     /// to somebody that nobody vouches for.
-    config: ArcSwap<Option<Arc<ClientConfig>>>,
+    config: ArcSwap<Option<Configs>>,
+}
+
+/// What is spoken with, by what is to be spoken above it.
+#[derive(Clone, Debug)]
+struct Configs {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
 }
 
 impl PartialEq for Connector {
@@ -79,11 +87,25 @@ impl Connector {
         &self.0.settings
     }
 
-    /// What to speak with, and the name that whoever listens at `host` has to
-    /// have; none if it refuses to connect.
+    /// What to speak HTTP/1.1 with, and the name that whoever listens at `host`
+    /// has to have; none if it refuses to connect.
     #[must_use]
     pub fn for_host(&self, host: &Host) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
-        let config = Option::clone(&self.0.config.load())?;
+        self.with(host, |configs| &configs.http1)
+    }
+
+    /// As [`Self::for_host`], for HTTP/2, which is all that is offered then.
+    #[must_use]
+    pub fn for_http2(&self, host: &Host) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
+        self.with(host, |configs| &configs.http2)
+    }
+
+    fn with(
+        &self,
+        host: &Host,
+        choose: impl FnOnce(&Configs) -> &Arc<ClientConfig>,
+    ) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
+        let config = Arc::clone(choose(self.0.config.load().as_ref().as_ref()?));
         let name = match (&self.0.settings.server_name, host) {
             (Some(name), _) => ServerName::try_from(name.clone()).ok()?,
             (None, Host::Name(name)) => ServerName::try_from(name.to_string()).ok()?,
@@ -93,7 +115,7 @@ impl Connector {
     }
 }
 
-fn config(settings: &ClientTlsSettings) -> Result<Arc<ClientConfig>, TlsError> {
+fn config(settings: &ClientTlsSettings) -> Result<Configs, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions: &[_] = match settings.min_version.unwrap_or_default() {
         TlsVersion::V12 => &[&TLS13, &TLS12],
@@ -126,7 +148,11 @@ fn config(settings: &ClientTlsSettings) -> Result<Arc<ClientConfig>, TlsError> {
         _ => return Err(TlsError::Half),
     };
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    Ok(Arc::new(config))
+    let mut http2 = config.clone();
+    // A session is one of what was agreed on in it.
+    http2.resumption = Resumption::in_memory_sessions(SESSIONS);
+    http2.alpn_protocols = vec![AlpnProtocol::Http2.as_str().as_bytes().to_vec()];
+    Ok(Configs { http1: Arc::new(config), http2: Arc::new(http2) })
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
@@ -198,6 +224,20 @@ pub fn is_about_certificate(error: &std::io::Error) -> bool {
     matches!(inner, Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented))
 }
 
+/// Whether `error`, of a handshake, says that the other side speaks none of the
+/// protocols that it was offered.
+#[must_use]
+pub fn refuses_protocol(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(
+        inner,
+        Some(
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+                | Error::NoApplicationProtocol
+        )
+    )
+}
+
 /// What `error`, of a handshake, means for a person.
 #[must_use]
 pub fn words(error: &std::io::Error) -> String {
@@ -213,6 +253,10 @@ pub fn words(error: &std::io::Error) -> String {
         Some(Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "its certificate is for another name".to_owned(),
+        Some(
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+            | Error::NoApplicationProtocol,
+        ) => "it does not offer HTTP/2".to_owned(),
         Some(error) => error.to_string(),
         None => error.to_string(),
     }

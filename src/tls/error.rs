@@ -59,6 +59,9 @@ pub enum TlsError {
     /// The library refuses what it was told.
     #[error(transparent)]
     Refused(#[from] rustls::Error),
+    /// The proof of a name cannot be made.
+    #[error("no proof of a name can be made: {0}")]
+    Proof(String),
     /// The CAs of clients cannot be used.
     #[error("the CAs in {path} cannot be used: {why}")]
     Verifier {

@@ -16,7 +16,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    Facts, TlsError,
+    Automatic, Facts, Proofs, TlsError,
     certificate::{self, Identity},
     names::Names,
 };
@@ -31,6 +31,8 @@ pub struct ServerTls {
     rules: Arc<HostRules>,
     names: Arc<Names>,
     facts: Vec<Facts>,
+    /// What is shown to a CA; none if it has no names of `acme`.
+    proofs: Option<Proofs>,
 }
 
 /// A rule for client certificates.
@@ -43,7 +45,8 @@ struct Policy {
 }
 
 impl ServerTls {
-    /// Reads the files that `settings` name. Sessions that were begun under
+    /// Reads the files that `settings` name, and those that are obtained
+    /// `automatic`ally, as far as there are any. Sessions that were begun under
     /// `before` can be resumed where the same rule with the same CAs holds.
     /// Blocks.
     ///
@@ -54,13 +57,15 @@ impl ServerTls {
     pub fn load(
         settings: &ServerTlsSettings,
         speaks: &[AlpnProtocol],
+        automatic: &Automatic,
         before: Option<&Self>,
     ) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let load = |files| Identity::load(files, &provider);
-        let identities: Vec<_> =
+        let mut identities: Vec<_> =
             settings.certificates.iter().map(load).collect::<Result<_, _>>()?;
-        if identities.is_empty() {
+        identities.extend(automatic.load(&settings.acme, &provider, before));
+        if identities.is_empty() && settings.acme.is_empty() {
             return Err(TlsError::NoCertificate);
         }
         let names = Arc::new(Names::new(&identities, settings.strict_names));
@@ -74,7 +79,8 @@ impl ServerTls {
         let policies = policies.collect::<Result<_, _>>()?;
         let rules = Arc::new(HostRules::new(&settings.host));
         let facts = identities.into_iter().map(|identity| identity.facts).collect();
-        Ok(Self { policies, rules, names, facts })
+        let proofs = (!settings.acme.is_empty()).then(|| automatic.proofs.clone());
+        Ok(Self { policies, rules, names, facts, proofs })
     }
 
     /// The number of the rule for a client that asks for `name`, and what it is
@@ -89,6 +95,24 @@ impl ServerTls {
     #[must_use]
     pub fn has_name(&self, name: Option<&str>) -> bool {
         self.names.has(name)
+    }
+
+    /// With what to shake hands with somebody who asks for `name` and offers
+    /// `protocols`, if that is a CA that wants to see a proof.
+    #[must_use]
+    pub fn proof<'a>(
+        &self,
+        name: Option<&str>,
+        protocols: Option<impl Iterator<Item = &'a [u8]>>,
+    ) -> Option<Arc<ServerConfig>> {
+        self.proofs.as_ref()?.handshake(name, protocols?)
+    }
+
+    /// The certificate for `name` that was read from `file`, if it is here.
+    pub(super) fn identity(&self, name: &str, file: &Path) -> Option<Identity> {
+        let facts = self.facts.iter().find(|facts| *facts.path == *file)?;
+        let key = self.names.of(name).first()?;
+        Some(Identity { key: Arc::clone(key), facts: facts.clone() })
     }
 
     /// Which rule holds for which host; none if there is but one.

@@ -77,7 +77,8 @@ fn a_name_is_found_exactly_then_by_one_star() {
 fn what_cannot_be_used_is_refused() {
     let files = Files::new();
     let (one, other) = (files.pair("one", &["a"]), files.pair("other", &["a"]));
-    let load = |pair| ServerTls::load(&settings(vec![pair]), &[], None).map(drop);
+    let load =
+        |pair| ServerTls::load(&settings(vec![pair]), &[], &Automatic::default(), None).map(drop);
     assert!(load(one.clone()).is_ok());
     let mixed = CertificateFiles { cert: one.cert.clone(), key: other.key };
     assert!(matches!(load(mixed), Err(TlsError::Mismatch { .. })));
@@ -86,14 +87,20 @@ fn what_cannot_be_used_is_refused() {
     let gone = CertificateFiles { cert: "/nowhere".into(), key: one.key.clone() };
     assert!(matches!(load(gone), Err(TlsError::Read { .. })));
     assert!(matches!(
-        ServerTls::load(&settings(Vec::new()), &[], None),
+        ServerTls::load(&settings(Vec::new()), &[], &Automatic::default(), None),
         Err(TlsError::NoCertificate)
     ));
     let mut asking = settings(vec![one.clone()]);
     asking.client_ca = Some("/nowhere".into());
-    assert!(matches!(ServerTls::load(&asking, &[], None), Err(TlsError::Read { .. })));
+    assert!(matches!(
+        ServerTls::load(&asking, &[], &Automatic::default(), None),
+        Err(TlsError::Read { .. })
+    ));
     asking.client_ca = Some(files.write("empty.pem", ""));
-    assert!(matches!(ServerTls::load(&asking, &[], None), Err(TlsError::Lacks { .. })));
+    assert!(matches!(
+        ServerTls::load(&asking, &[], &Automatic::default(), None),
+        Err(TlsError::Lacks { .. })
+    ));
 
     let half = ClientTlsSettings { cert: Some(one.cert), ..Default::default() };
     let half = ClientTlsSettings { verify: Some(false), ..half };
@@ -120,7 +127,8 @@ fn a_client_certificate_cannot_forge_the_fields_it_becomes() {
 fn days_are_counted_down_and_below() {
     let files = Files::new();
     let pair = files.pair("one", &["a"]);
-    let tls = ServerTls::load(&settings(vec![pair]), &[], None).expect("a pair");
+    let tls =
+        ServerTls::load(&settings(vec![pair]), &[], &Automatic::default(), None).expect("a pair");
     let facts = &tls.facts()[0];
     let day = std::time::Duration::from_secs(86_400);
     assert_eq!(facts.days_left(facts.not_after - day * 3), 3);

@@ -40,6 +40,13 @@ pub enum ConnectError {
     /// It does not speak HTTP/2.
     #[error("no HTTP/2: {0}")]
     Http2(h2::Error),
+    /// It did not agree to HTTP/2 in the handshake.
+    #[error("it does not offer HTTP/2")]
+    NoHttp2,
+    /// Its address is in the clear, and the service speaks HTTP/2 over TLS, or
+    /// the other way round.
+    #[error("the protocol of the service does not fit its address")]
+    Misfit,
     /// Anything else.
     #[error("cannot connect to {address}: {error}")]
     Failed {
@@ -61,7 +68,8 @@ pub enum ConnectError {
 /// Opens a connection to `endpoint`. A name is resolved anew each time and
 /// every address it has is held against `guard`, then tried in turn. `header`
 /// is sent before everything else; it may be empty. Where TLS is spoken,
-/// `connector` says how; without one there is no connection.
+/// `connector` says how; without one there is no connection. With `http2` the
+/// other side has to agree to that.
 ///
 /// # Errors
 ///
@@ -71,9 +79,10 @@ pub async fn connect(
     guard: &AddressGuard,
     header: &[u8],
     connector: Option<&Connector>,
+    http2: bool,
 ) -> Result<Stream, ConnectError> {
     let stream = connect_plain(endpoint, guard, header).await?;
-    tls::secure(stream, endpoint, connector).await
+    tls::secure(stream, endpoint, connector, http2).await
 }
 
 async fn connect_plain(

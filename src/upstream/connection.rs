@@ -95,6 +95,15 @@ impl Connection {
         matches!(self.kind, Kind::Http2(_))
     }
 
+    /// Whether a WebSocket can be carried by it.
+    #[must_use]
+    pub fn carries_websocket(&self) -> bool {
+        match &self.kind {
+            Kind::Http1(_) => true,
+            Kind::Http2(place) => place.extends_connect(),
+        }
+    }
+
     /// How long it was idle before it was taken out of its pool.
     #[must_use]
     pub const fn rested(&self) -> Duration {

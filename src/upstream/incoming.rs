@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Connection, Stream,
-    http1::{Answer, AnswerError, Switched},
+    Connection, Stream, Tunnel,
+    http1::{Answer, AnswerError},
     http2::{Http2Answer, Http2Error},
 };
 
@@ -55,10 +55,10 @@ impl Incoming {
 
     /// The bytes that follow an answer of 101.
     #[must_use]
-    pub fn into_switched(self) -> Option<Switched<Stream>> {
+    pub fn into_switched(self) -> Option<Tunnel> {
         match self {
-            Self::Http1(answer) => answer.into_switched(),
-            Self::Http2(_) => None,
+            Self::Http1(answer) => answer.into_switched().map(Tunnel::Http1),
+            Self::Http2(answer) => answer.into_switched().map(Tunnel::Http2),
         }
     }
 }

@@ -8,7 +8,9 @@ mod http2;
 mod incoming;
 mod keep_alive;
 mod pool;
+mod switched;
 mod tls;
+pub mod websocket;
 
 pub use connect::{ConnectError, connect};
 pub use connection::Connection;
@@ -16,9 +18,10 @@ pub use http1::{
     Answer, AnswerError, Connection as Http1, Fault, Malformed, Outgoing, SendError, Switched,
     recycle,
 };
-pub use http2::{Http2Answer, Http2Error, Shared};
+pub use http2::{Http2Answer, Http2Error, Http2Tunnel, Shared};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::Pools;
+pub use switched::Tunnel;
 
 pub use crate::tls::Connector;
 pub use tls::Stream;

@@ -15,7 +15,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::ConnectError;
 use crate::{
     model::{Endpoint, Scheme},
-    tls::{Connector, is_about_certificate, words},
+    tls::{Connector, is_about_certificate, refuses_protocol, words},
 };
 
 /// What a connection to an endpoint is carried by.
@@ -27,20 +27,26 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Speaks over `stream` as `endpoint` wants it.
+/// Speaks over `stream` as `endpoint` wants it, for HTTP/2 if `http2`.
 ///
 /// # Errors
 ///
-/// When the endpoint is to speak TLS and does not, or is somebody else.
+/// When the endpoint is to speak TLS and does not, is somebody else, or does
+/// not agree to HTTP/2.
 pub(super) async fn secure(
     stream: TcpStream,
     endpoint: &Endpoint,
     connector: Option<&Connector>,
+    http2: bool,
 ) -> Result<Stream, ConnectError> {
     if endpoint.scheme == Scheme::Http {
         return Ok(Stream::Plain(stream));
     }
-    let with = connector.and_then(|connector| connector.for_host(&endpoint.address.host));
+    let host = &endpoint.address.host;
+    let with = connector.and_then(|connector| match http2 {
+        true => connector.for_http2(host),
+        false => connector.for_host(host),
+    });
     let Some((config, name)) = with else {
         let why = "the certificates that are configured cannot be used".to_owned();
         return Err(ConnectError::Tls { certificate: false, why });
@@ -48,7 +54,11 @@ pub(super) async fn secure(
     // In a place of its own: connections in the clear are smaller.
     let shaken = Box::pin(TlsConnector::from(config).connect(name, stream)).await;
     match shaken {
+        Ok(stream) if http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+            Err(ConnectError::NoHttp2)
+        }
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) if http2 && refuses_protocol(&error) => Err(ConnectError::NoHttp2),
         Err(error) => {
             let certificate = is_about_certificate(&error);
             Err(ConnectError::Tls { certificate, why: words(&error) })

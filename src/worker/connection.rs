@@ -130,7 +130,8 @@ async fn encrypt(
     let room = stop.handshakes.get_or_init(|| Semaphore::new(most));
     let metrics = work.proxy.metrics.worker(work.proxy.worker);
     match tls::accept(stream, &tls, room, settings.head_timeout.into()).await {
-        Ok((stream, session)) => {
+        Ok(None) => None,
+        Ok(Some((stream, session))) => {
             metrics.handshake_done(session.resumed);
             peer.tls = Some(session);
             Some(stream)

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::support::{
-    Portolan, eventually,
+    Backend, Portolan, eventually,
     http2::{self, Asked, Http2, Http2Backend, Reply, read_body},
 };
 
-const H2: &str = "protocol = 'h2'";
+const H2: &str = "protocol = 'h2c'";
 
 fn call(timeout: Option<&str>) -> Request<()> {
     let mut request = Request::post("http://test/shop.Orders/Get")
@@ -120,4 +120,89 @@ fn health_is_asked_for_by_grpc() {
     assert!(portolan.instance("app/a").to_string().contains("NOT_SERVING"));
     serving.store(1, Ordering::SeqCst);
     eventually(|| portolan.instance("app/a")["state"] == "healthy");
+}
+
+/// A service that sends back what it gets, with trailers.
+fn repeating() -> Http2Backend {
+    Http2Backend::start(|request: Asked, mut reply: Reply| async move {
+        assert_eq!(request.headers()["content-type"], "application/grpc+proto");
+        assert_eq!(request.headers()["te"], "trailers");
+        let (body, _) = read_body(request.into_body()).await.expect("a body");
+        let mut head = grpc_head();
+        let kind = http::HeaderValue::from_static("application/grpc+proto");
+        head.headers_mut().insert("content-type", kind);
+        let Ok(mut stream) = reply.send_response(head, false) else { return };
+        let _ = stream.send_data(body.into(), false);
+        let _ = stream.send_trailers(status("0"));
+    })
+}
+
+#[track_caller]
+fn for_browsers(address: std::net::SocketAddr) -> Portolan {
+    Portolan::start(&format!(
+        "[service.app]\nendpoints = ['{address}']\n{H2}\n[[route]]\nservice = 'app'\n\
+         grpc_web = true\n"
+    ))
+}
+
+const MESSAGE: &[u8] = b"\0\0\0\0\x03abc";
+const TRAILERS: &[u8] = b"\x80\0\0\0\x10grpc-status: 0\r\n";
+
+#[test]
+fn a_call_of_a_browser_becomes_one_of_grpc() {
+    let backend = repeating();
+    let portolan = for_browsers(backend.address);
+    let head = "POST /shop.Orders/Get HTTP/1.1\r\nhost: test\r\n\
+                content-type: application/grpc-web+proto\r\ncontent-length: 8\r\n\r\n";
+    let answer = portolan.exchange([head.as_bytes(), MESSAGE].concat());
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert_eq!(answer.field("content-type"), Some("application/grpc-web+proto"));
+    assert_eq!(answer.body, [MESSAGE, TRAILERS].concat());
+    assert!(answer.complete);
+    // Without the setting nobody touches it.
+    let portolan = Portolan::with(H2, backend.address);
+    let answer = portolan.exchange([head.as_bytes(), MESSAGE].concat());
+    assert_ne!(answer.field("content-type"), Some("application/grpc-web+proto"));
+}
+
+#[test]
+fn a_call_of_a_browser_may_be_text() {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let backend = repeating();
+    let portolan = for_browsers(backend.address);
+    let body = BASE64_STANDARD.encode(MESSAGE);
+    let head = |body: &str| {
+        format!(
+            "POST /shop.Orders/Get HTTP/1.1\r\nhost: test\r\n\
+             content-type: application/grpc-web-text+proto\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let answer = portolan.exchange(head(&body));
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert_eq!(answer.field("content-type"), Some("application/grpc-web-text+proto"));
+    let text = answer.text();
+    let decoded: Vec<u8> = text
+        .as_bytes()
+        .chunks(4)
+        .flat_map(|group| BASE64_STANDARD.decode(group).expect("groups of letters"))
+        .collect();
+    assert_eq!(decoded, [MESSAGE, TRAILERS].concat());
+    // What is no text breaks off, and is the client's fault.
+    for broken in ["!!!!", &body[..body.len() - 1]] {
+        let answer = portolan.exchange(head(broken));
+        let told = answer.field("grpc-message").map(str::to_owned).unwrap_or_default();
+        assert!(told.starts_with("request_invalid"), "{broken}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_browser_is_told_of_failures_in_its_own_words() {
+    let portolan = for_browsers(Backend::refusing());
+    let answer = portolan.exchange(
+        "POST / HTTP/1.1\r\nhost: test\r\ncontent-type: application/grpc-web-text\r\n\
+         content-length: 0\r\n\r\n",
+    );
+    assert_eq!((answer.status(), answer.field("grpc-status")), (200, Some("14")));
+    assert_eq!(answer.field("content-type"), Some("application/grpc-web-text"));
 }

@@ -15,11 +15,14 @@ use h2::{Reason, server};
 use http::{HeaderMap, HeaderValue, Response};
 
 use crate::support::{
-    Portolan, eventually,
+    Backend, Portolan, eventually,
+    frames::{
+        END_HEADERS, END_STREAM, Frames, GET, GOAWAY, HEADERS, PING, PUSH_PROMISE, SETTINGS, fields,
+    },
     http2::{self, Asked, Http2, Http2Backend, Reply, get, post, read_body},
 };
 
-const H2: &str = "protocol = 'h2'";
+const H2: &str = "protocol = 'h2c'";
 
 fn ok(mut reply: Reply, text: &'static str) {
     if let Ok(mut stream) = reply.send_response(Response::new(()), false) {
@@ -355,9 +358,43 @@ fn a_drain_waits_for_streams() {
 
 #[test]
 fn an_instance_that_does_not_speak_it_is_found_out() {
-    let backend =
-        crate::support::Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let portolan = Portolan::with(H2, backend.address);
     let answer = portolan.get("/");
     assert_eq!(answer.status(), 502, "{answer:?}");
+}
+
+#[test]
+fn a_push_of_an_instance_ends_its_connection() {
+    let backend = Backend::start(|accepted| {
+        let mut instance = Frames::of_instance(accepted.connection);
+        while let Ok(frame) = instance.next() {
+            match (frame.kind, frame.flags) {
+                (SETTINGS, 0) => instance.send(SETTINGS, 1, 0, &[]),
+                (PING, 0) => instance.send(PING, 1, 0, &frame.payload),
+                (HEADERS, _) => {
+                    // To come by stream 2, which was said not to be wanted.
+                    let promise = [&[0, 0, 0, 2][..], &fields(&GET)].concat();
+                    instance.send(PUSH_PROMISE, END_HEADERS, frame.stream, &promise);
+                    instance.send(HEADERS, END_HEADERS | END_STREAM, frame.stream, &[0x88]);
+                }
+                (GOAWAY, _) => assert_eq!(frame.code(), 1, "PROTOCOL_ERROR"),
+                _ => {}
+            }
+        }
+    });
+    let portolan = Portolan::with(H2, backend.address);
+    assert_eq!(portolan.get("/").status(), 502);
+}
+
+#[test]
+fn an_answer_says_which_way_it_came() {
+    let backend = Http2Backend::answering("hi");
+    let portolan = Portolan::with(H2, backend.address);
+    assert_eq!(portolan.get("/").field("via"), Some("2 portolan"));
+    let backend =
+        Backend::answering("HTTP/1.1 200 OK\r\nvia: 1.0 before\r\ncontent-length: 0\r\n\r\n");
+    let portolan = Portolan::before(backend.address);
+    let answer = portolan.get("/");
+    assert_eq!(answer.all("via"), ["1.0 before", "1.1 portolan"]);
 }

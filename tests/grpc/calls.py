@@ -193,7 +193,7 @@ address = "127.0.0.1:{admin}"
 data_dir = "{folder}/data"
 [service.app]
 endpoints = ["127.0.0.1:{port}"]
-protocol = "h2"
+protocol = "h2c"
 health = {{ kind = "grpc", interval = "100ms", timeout = "100ms", unhealthy_after = 1 }}
 [[route]]
 service = "app"

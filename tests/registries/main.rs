@@ -1,10 +1,11 @@
-//! The registries of others: real servers of them, which the tests start, kill
-//! and stall, and fakes that misbehave. `./scripts/install-registries` installs
+//! The registries of others, and a CA that speaks ACME: real servers of them,
+//! which the tests start, kill and stall, and fakes that misbehave. `./scripts/install-registries` installs
 //! what is needed; where something is missing the tests fail and say so.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     reason = "a test says what it needs by failing without it"
 )]
 
@@ -12,4 +13,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
+mod etcd;
+mod scale;
 mod servers;
+mod watched;
+mod zookeeper;

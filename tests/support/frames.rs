@@ -11,6 +11,7 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
@@ -94,7 +95,7 @@ fn length(block: &mut Vec<u8>, mut length: usize) {
 pub(crate) const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":authority", "test"), (":path", "/")];
 
-/// A client's end, spoken over by frames.
+/// One end, spoken over by frames.
 #[derive(Debug)]
 pub(crate) struct Frames {
     pub(crate) connection: Connection,
@@ -116,6 +117,20 @@ impl Frames {
         frames.send(SETTINGS, 0, 0, settings);
         frames.until(|frame| frame.kind == SETTINGS && frame.flags == 0);
         frames.send(SETTINGS, 1, 0, &[]);
+        frames
+    }
+
+    /// The end of an instance, once it has read the preface and said its
+    /// settings.
+    #[track_caller]
+    pub(crate) fn of_instance(mut connection: Connection) -> Self {
+        let mut read = Vec::new();
+        while read.len() < PREFACE.len() {
+            read.extend_from_slice(&connection.read().expect("a preface"));
+        }
+        let read = read.split_off(PREFACE.len());
+        let mut frames = Self { connection, read };
+        frames.send(SETTINGS, 0, 0, &[]);
         frames
     }
 

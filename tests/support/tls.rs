@@ -117,6 +117,17 @@ impl Authority {
     /// A server before the plain one at `behind`, that shows the certificate
     /// in `file` and, if `asks`, wants one of this authority.
     pub(crate) fn server(&self, file: &str, behind: SocketAddr, asks: bool) -> SocketAddr {
+        self.server_speaking(file, behind, asks, &[])
+    }
+
+    /// As [`Self::server`], agreeing on one of `protocols` if there are any.
+    pub(crate) fn server_speaking(
+        &self,
+        file: &str,
+        behind: SocketAddr,
+        asks: bool,
+        protocols: &[&str],
+    ) -> SocketAddr {
         let (chain, key) = self.identity(file);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
@@ -128,7 +139,8 @@ impl Authority {
         } else {
             builder.with_no_client_auth()
         };
-        let config = builder.with_single_cert(chain, key).expect("a pair");
+        let mut config = builder.with_single_cert(chain, key).expect("a pair");
+        config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         RELAYS.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -205,11 +217,22 @@ impl Client {
     /// Connects to `address`, which has to have `name`. That a certificate of
     /// the client is refused shows in TLS 1.3 only when something is read.
     pub(crate) fn try_connect(&self, address: SocketAddr, name: &str) -> io::Result<Session> {
+        self.connect_behind(b"", address, name)
+    }
+
+    /// As [`Self::try_connect`], with bytes in the clear before all others.
+    pub(crate) fn connect_behind(
+        &self,
+        before: &[u8],
+        address: SocketAddr,
+        name: &str,
+    ) -> io::Result<Session> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let connector = TlsConnector::from(Arc::clone(&self.0));
         RELAYS.block_on(async {
             let shaken = async {
-                let stream = TcpStream::connect(address).await?;
+                let mut stream = TcpStream::connect(address).await?;
+                stream.write_all(before).await?;
                 connector.connect(name, stream).await
             };
             let stream = tokio::time::timeout(PATIENCE, shaken).await??;
@@ -226,6 +249,30 @@ impl Client {
             };
             tokio::spawn(relay(stream, far));
             Ok(session)
+        })
+    }
+
+    /// An address whose connections are carried to `address`, which has to
+    /// have `name`, and where HTTP/2 is spoken.
+    pub(crate) fn http2_to(&self, address: SocketAddr, name: &'static str) -> SocketAddr {
+        let with = self.with(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+        let connector = TlsConnector::from(with.0);
+        RELAYS.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let near = listener.local_addr().expect("an address");
+            tokio::spawn(async move {
+                while let Ok((plain, _)) = listener.accept().await {
+                    let connector = connector.clone();
+                    tokio::spawn(async move {
+                        let name = ServerName::try_from(name).expect("a name");
+                        let Ok(stream) = TcpStream::connect(address).await else { return };
+                        let Ok(stream) = connector.connect(name, stream).await else { return };
+                        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+                        relay(stream, plain).await;
+                    });
+                }
+            });
+            near
         })
     }
 

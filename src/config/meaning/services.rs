@@ -2,7 +2,10 @@
 
 use crate::{
     config::tree::Place,
-    model::{HealthCheck, HealthSettings, Probe, ProbeKind, RetryPolicy, ServiceSettings},
+    model::{
+        HealthCheck, HealthSettings, Probe, ProbeKind, Protocol, RetryPolicy, Scheme,
+        ServiceSettings,
+    },
 };
 
 use super::{Code, Config, Diagnostic, zero};
@@ -27,8 +30,34 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
         let place = top.key("service").key(name.as_str());
         let policy = settings.retry.resolve(&defaults.retry);
         retry(&policy, place.key("retry"), found);
+        misfits(settings, defaults, place, found);
         let health = HealthCheck::resolve(&[&settings.health, &defaults.health]);
         service(settings, place, &health, found);
+    }
+}
+
+/// Endpoints that cannot speak what the service speaks.
+fn misfits(
+    settings: &ServiceSettings,
+    defaults: &ServiceSettings,
+    place: Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let (scheme, other) = match settings.protocol.or(defaults.protocol).unwrap_or_default() {
+        Protocol::Http1 => return,
+        Protocol::H2 => (Scheme::Https, "h2c"),
+        Protocol::H2c => (Scheme::Http, "h2"),
+    };
+    for (index, endpoint) in settings.endpoints.iter().enumerate() {
+        if endpoint.scheme != scheme {
+            let at = place.key("endpoints").item(index);
+            let message = "the protocol of the service does not fit the address";
+            found.push(
+                Diagnostic::new(Code::Misfit, at.span(), message)
+                    .label("it would never be reached")
+                    .help(format!("write protocol = \"{other}\", or another scheme")),
+            );
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Code, Config, Diagnostic};
 use crate::{
     config::tree::Place,
     model::{AlpnProtocol, ClientTlsSettings, Scheme, ServerTlsSettings},
-    tls::{Connector, Facts, ServerTls, TlsError},
+    tls::{Automatic, Connector, Facts, ServerTls, TlsError},
 };
 
 /// With less time left than this, a certificate is worth a warning.
@@ -29,6 +29,7 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
             found.push(circle.label("clients would go in circles"));
         }
         server(tls, listener.spoken_over_tls(), place.key("tls"), found);
+        automatic(config, tls, place.key("tls").key("acme"), top, found);
     }
     if let Some(tls) = &config.admin.tls {
         server(&tls.into(), &[AlpnProtocol::Http1], top.key("admin").key("tls"), found);
@@ -66,7 +67,7 @@ fn server(
             found.push(missing);
         }
     }
-    match ServerTls::load(tls, speaks, None) {
+    match ServerTls::load(tls, speaks, &Automatic::default(), None) {
         Err(error) => found.push(unusable(&error, place)),
         Ok(loaded) => {
             for (index, facts) in loaded.facts().iter().enumerate() {
@@ -77,6 +78,35 @@ fn server(
     for (index, pair) in tls.certificates.iter().enumerate() {
         readable_key(&pair.key, place.key("certificates").item(index).key("key"), found);
     }
+}
+
+/// That there is somebody to obtain certificates from.
+fn automatic(
+    config: &Config,
+    tls: &ServerTlsSettings,
+    place: Place<'_>,
+    top: Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    if tls.acme.is_empty() || top.key("acme").is_damaged() {
+        return;
+    }
+    let problem = match &config.acme {
+        None => ("`acme` without a section [acme]", place.span()),
+        Some(acme) if !acme.accept_terms => {
+            ("the terms of the CA are not accepted", top.key("acme").key("accept_terms").span())
+        }
+        Some(acme) if acme.challenges.is_empty() => {
+            ("no challenge may be used", top.key("acme").key("challenges").span())
+        }
+        Some(_) => return,
+    };
+    let (message, span) = problem;
+    found.push(
+        Diagnostic::new(Code::NoIssuer, span, message)
+            .label("no certificate can be obtained like this")
+            .help("read the terms of the CA and write accept_terms = true in [acme]"),
+    );
 }
 
 fn unusable(error: &TlsError, place: Place<'_>) -> Diagnostic {

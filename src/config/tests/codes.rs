@@ -106,6 +106,18 @@ const FILES: &[(&str, &[Found])] = &[
         "[[listener]]\nredirect_to_https = true\ntls = { certificates = [{ cert = '/-', key = '/-' }] }",
         &[("P0334", 2, 21), ("P0330", 3, 7)],
     ),
+    ("[[listener]]\ntls = { acme = ['a.example'] }", &[("P0336", 2, 16)]),
+    (
+        "[acme]\naccept_terms = false\n[[listener]]\ntls = { acme = ['a.example'] }",
+        &[("P0336", 2, 16)],
+    ),
+    ("[acme]\naccept_terms = true\n[[listener]]\ntls = { acme = ['a.example'] }", &[]),
+    (
+        "[acme]\naccept_terms = true\n[[listener]]\ntls = { acme = ['*.example'] }",
+        &[("P0207", 4, 17)],
+    ),
+    ("[service.a]\nprotocol = 'h2'\nendpoints = ['http://a:1']", &[("P0337", 3, 14)]),
+    ("[service.a]\nprotocol = 'h2c'\nendpoints = ['http://a:1']", &[]),
     ("[service.a]\ntls = { ca = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { cert = '/-' }", &[("P0330", 2, 7)]),
     ("[service.a]\ntls = { verify = false }", &[("P0335", 2, 18)]),
@@ -115,6 +127,19 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[source]]\nkind = 'file'\npaht = 'a'\npath = 'a'", &[("P0101", 3, 1)]),
     ("[[source]]\nkind = 'file'\nname = 'A'\npath = 'a'", &[("P0221", 3, 8)]),
     ("[[source]]\nkind = 'file'\ninterval = '0s'\npath = 'a'", &[("P0220", 3, 12)]),
+    (
+        "[[source]]\nkind = 'zookeeper'\nservers = ['http://a:1']\nlayout = 'json'\npath = 'a'",
+        &[("P0223", 3, 12), ("P0224", 5, 8)],
+    ),
+    (
+        "[[source]]\nkind = 'zookeeper'\nservers = ['a:1']\nlayout = 'json'\nsession_timeout = '0s'",
+        &[("P0220", 5, 19)],
+    ),
+    (
+        "[[source]]\nkind = 'etcd'\nendpoints = ['http://a:1']\nlayout = 'json'\nkey = '{service}'\n\
+         fields.port = 'port'",
+        &[("P0225", 5, 7), ("P0226", 6, 15)],
+    ),
     (
         "[[source]]\nkind = 'file'\npath = 'a'\n[[source]]\nkind = 'file'\npath = 'b'",
         &[("P0350", 5, 8)],

@@ -56,8 +56,19 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2, as gRPC needs it, with prior knowledge.
+    /// HTTP/2 over TLS, agreed on in the handshake (ALPN), to instances whose
+    /// address begins with `https://`.
     H2,
+    /// HTTP/2 in the clear, with prior knowledge, as gRPC has it without TLS.
+    H2c,
+}
+
+impl Protocol {
+    /// Whether requests share connections.
+    #[must_use]
+    pub const fn is_http2(self) -> bool {
+        matches!(self, Self::H2 | Self::H2c)
+    }
 }
 
 /// Timeouts towards the instances of a service.

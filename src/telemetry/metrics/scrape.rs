@@ -45,6 +45,9 @@ pub struct Scrape {
     /// How often changed certificates were taken over, and how often they were
     /// refused.
     pub certificate_reloads: (u64, u64),
+    /// Orders by ACME that came to a certificate, those that failed, and names
+    /// whose last one failed.
+    pub certificate_orders: (u64, u64, u64),
 }
 
 /// A certificate in use.

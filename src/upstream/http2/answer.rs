@@ -8,12 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{RecvStream, SendStream};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::{
-    Place,
+    Http2Tunnel, Place,
     upload::{Broken, Upload},
 };
 
@@ -36,7 +36,9 @@ pub struct Http2Answer {
     /// What the head says of its length.
     length: Option<u64>,
     upload: Option<Uploading>,
-    _place: Place,
+    place: Place,
+    /// The way back, where another protocol was agreed on.
+    switched: Option<SendStream<Bytes>>,
 }
 
 /// The rest of a request, which is sent while its answer is read.
@@ -60,7 +62,23 @@ impl Drop for Uploading {
 
 impl Http2Answer {
     pub(super) const fn new(stream: RecvStream, length: Option<u64>, place: Place) -> Self {
-        Self { stream, ended: false, length, upload: None, _place: place }
+        Self { stream, ended: false, length, upload: None, place, switched: None }
+    }
+
+    /// An agreement to speak another protocol over the stream.
+    pub(super) const fn switched(
+        stream: RecvStream,
+        sender: SendStream<Bytes>,
+        place: Place,
+    ) -> Self {
+        let switched = Some(sender);
+        Self { stream, ended: false, length: None, upload: None, place, switched }
+    }
+
+    /// The bytes that follow such an agreement.
+    pub fn into_switched(self) -> Option<Http2Tunnel> {
+        let Self { stream, place, switched, .. } = self;
+        Some(Http2Tunnel::new(switched?, stream, place))
     }
 
     /// Sends on what is left of the request.

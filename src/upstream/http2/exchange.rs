@@ -7,10 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::Reason;
+use h2::{Reason, SendStream, client::ResponseFuture, ext::Protocol};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,
+        TRANSFER_ENCODING, UPGRADE,
+    },
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -19,7 +22,7 @@ use super::{
     Http2Answer, Place,
     upload::{Broken, Upload},
 };
-use crate::upstream::{Fault, Malformed, Outgoing, SendError};
+use crate::upstream::{Fault, Malformed, Outgoing, SendError, websocket};
 
 /// Heads that may come before the one that counts.
 const MOST_INTERIM: u32 = 16;
@@ -44,7 +47,8 @@ where
     let Some(request) = translate(head, &body, ends, place.shared.0.scheme.clone()) else {
         return Err(SendError { fault: Malformed::NoHttp2.into(), unsent: None });
     };
-    let begun = place.shared.sender().send_request(request, ends);
+    let switches = request.method() == Method::CONNECT;
+    let begun = place.shared.sender().send_request(request, ends && !switches);
     let (mut response, stream) = match begun {
         Ok(begun) => begun,
         // Nothing has left.
@@ -56,6 +60,9 @@ where
             return Err(SendError { fault, unsent: Some(body) });
         }
     };
+    if switches {
+        return agree(place, head, body, (response, stream)).await;
+    }
     let mut upload = Upload::new(stream, body);
     let mut uploading = !ends;
     let mut heads = 0;
@@ -101,6 +108,37 @@ where
     }
 }
 
+/// Waits for the instance to agree to a WebSocket (RFC 8441 section 5), which
+/// becomes what it is in HTTP/1.1. Another answer is one like any other.
+async fn agree<B>(
+    place: Place,
+    head: &Request<()>,
+    body: Outgoing<B>,
+    (response, mut stream): (ResponseFuture, SendStream<Bytes>),
+) -> Result<Response<Http2Answer>, SendError<B>> {
+    let answer = match response.await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let fault = fault(&error);
+            let unsent = matches!(fault, Fault::Refused { .. }).then_some(body);
+            return Err(SendError { fault, unsent });
+        }
+    };
+    let (mut parts, receiver) = answer.into_parts();
+    if !parts.status.is_success() {
+        // There is nothing that could follow.
+        let _ = stream.send_data(Bytes::new(), true);
+        return Ok(Response::from_parts(parts, Http2Answer::new(receiver, None, place)));
+    }
+    parts.status = StatusCode::SWITCHING_PROTOCOLS;
+    parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let key = head.headers().get(SEC_WEBSOCKET_KEY).map_or(&b""[..], HeaderValue::as_bytes);
+    if let Ok(accept) = HeaderValue::try_from(websocket::accept(key)) {
+        parts.headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    Ok(Response::from_parts(parts, Http2Answer::switched(receiver, stream, place)))
+}
+
 /// What `error` says of the request.
 fn fault(error: &h2::Error) -> Fault {
     // A stream above the last one in a GOAWAY was not looked at, nor was one
@@ -135,6 +173,9 @@ fn translate<B: Body>(
     if let Some(length) = body.size_hint().exact().filter(|_| !ends) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+    // A client without a key has not asked for a WebSocket.
+    let asks = head.headers().contains_key(UPGRADE);
+    let websocket = asks && headers.remove(SEC_WEBSOCKET_KEY).is_some();
     let target = head.uri().path_and_query().cloned();
     let uri = Uri::builder()
         .scheme(scheme)
@@ -147,5 +188,9 @@ fn translate<B: Body>(
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = headers;
+    if websocket {
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
+    }
     Some(request)
 }

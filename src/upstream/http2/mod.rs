@@ -8,6 +8,7 @@
 mod answer;
 mod exchange;
 mod task;
+mod tunnel;
 mod upload;
 
 use std::{
@@ -25,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use answer::{Http2Answer, Http2Error};
 pub(super) use exchange::send;
+pub use tunnel::Http2Tunnel;
 
 /// Streams on one connection, even if the instance allows more: one connection
 /// is one core of the instance, and one loss.
@@ -178,6 +180,13 @@ pub struct Place {
     shared: Shared,
     /// How long the connection was without a stream before this one.
     pub(super) idle_for: Duration,
+}
+
+impl Place {
+    /// Whether the instance takes extended CONNECT (RFC 8441 section 3).
+    pub(super) fn extends_connect(&self) -> bool {
+        self.shared.0.sender.borrow().is_extended_connect_protocol_enabled()
+    }
 }
 
 impl Drop for Place {

@@ -4,6 +4,8 @@ mod admin;
 mod carried;
 mod client_certificates;
 mod handshakes;
+mod http2;
+mod http2_upstream;
 mod reload;
 mod upstream;
 

@@ -8,10 +8,14 @@
 
 mod child;
 pub(crate) mod consul;
+pub(crate) mod etcd;
 pub(crate) mod eureka;
 pub(crate) mod http;
+pub(crate) mod pebble;
 mod port;
+pub(crate) mod relay;
 mod tests;
+pub(crate) mod zookeeper;
 
 use std::{env, path::PathBuf, time::Duration};
 

@@ -35,6 +35,14 @@ impl Exposition {
         page.counter("portolan_tls_certificate_reloads_total", help, |series| {
             series.integer(&[("result", "ok")], ok)?;
             series.integer(&[("result", "failed")], failed)
-        })
+        })?;
+        let help = "Orders for certificates by ACME.";
+        let (ok, failed, failing) = self.scrape.certificate_orders;
+        page.counter("portolan_acme_orders_total", help, |series| {
+            series.integer(&[("result", "ok")], ok)?;
+            series.integer(&[("result", "failed")], failed)
+        })?;
+        let help = "Names whose last order for a certificate failed.";
+        page.gauge("portolan_acme_failing_names", help, |series| series.integer(&[], failing))
     }
 }

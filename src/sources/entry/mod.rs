@@ -1,0 +1,30 @@
+//! Entries of a tree of keys: what etcd and ZooKeeper have, and what is made
+//! of it.
+//!
+//! Where an entry stands says of which service it is ([`Template`]), what it
+//! holds says where the instance listens ([`Fields`] for those whose form is
+//! their own), and [`Held`] tells which instances a change of one entry
+//! changes. All of it is pure; reading is the business of the drivers.
+
+mod draft;
+mod fields;
+mod held;
+mod template;
+
+pub(super) use self::{
+    draft::{Draft, text_of, words},
+    held::Held,
+    template::Place,
+};
+pub use self::{
+    fields::{Fields, Pointer},
+    template::{ParseTemplateError, Template},
+};
+
+/// Bytes of one entry that are read.
+pub(super) const LARGEST: usize = 64 << 10;
+
+/// What `value` is as JSON.
+pub(super) fn json(value: &[u8]) -> Result<serde_json::Value, String> {
+    serde_json::from_slice(value).map_err(|error| format!("it is not JSON: {error}"))
+}

@@ -1,0 +1,190 @@
+//! Members of etcd clusters, and what users do with them by other clients: the
+//! JSON gateway, and `etcdctl` where that is not enough.
+
+use std::{net::SocketAddr, path::PathBuf, process::Command};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+
+use super::{Server, free_port, http, installed};
+
+/// A version of etcd that is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// That of the distribution, 3.4 or newer.
+    Packaged,
+    /// 3.5.1.
+    Newer,
+}
+
+impl Version {
+    pub(crate) const BOTH: [Self; 2] = [Self::Packaged, Self::Newer];
+
+    fn program(self) -> PathBuf {
+        match self {
+            Self::Packaged => "etcd".into(),
+            Self::Newer => installed("etcd/etcd"),
+        }
+    }
+}
+
+/// A member of a cluster, which keeps its data while it is restarted.
+#[derive(Debug)]
+pub(crate) struct Etcd {
+    /// Where its clients connect.
+    pub(crate) address: SocketAddr,
+    /// Its process.
+    pub(crate) server: Server,
+}
+
+impl Etcd {
+    /// Starts a cluster of one and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start(version: Version) -> Self {
+        Self::with(version, &[])
+    }
+
+    /// As [`Self::start`], with further `arguments`.
+    #[track_caller]
+    pub(crate) fn with(version: Version, arguments: &[&str]) -> Self {
+        let mut all = Self::members(version, 1, arguments);
+        let mut one = all.remove(0);
+        one.wait();
+        one
+    }
+
+    /// Starts one that speaks TLS only, to clients that show a certificate.
+    #[track_caller]
+    pub(crate) fn secured(ca: &str, cert: &str, key: &str) -> Self {
+        let tls =
+            ["--client-cert-auth", "--trusted-ca-file", ca, "--cert-file", cert, "--key-file", key];
+        let mut all = Self::members(Version::Newer, 1, &tls);
+        all.remove(0)
+    }
+
+    /// Starts a cluster of three.
+    #[track_caller]
+    pub(crate) fn cluster() -> Vec<Self> {
+        let fast = ["--heartbeat-interval", "50", "--election-timeout", "500"];
+        let mut members = Self::members(Version::Newer, 3, &fast);
+        for member in &mut members {
+            member.wait();
+        }
+        members
+    }
+
+    #[track_caller]
+    fn members(version: Version, count: usize, more: &[&str]) -> Vec<Self> {
+        let ports: Vec<_> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let peer = |port: u16| format!("http://127.0.0.1:{port}");
+        let peers: Vec<_> =
+            ports.iter().enumerate().map(|(n, p)| format!("n{n}={}", peer(p.1))).collect();
+        let peers = peers.join(",");
+        let scheme = if more.contains(&"--cert-file") { "https" } else { "http" };
+        let start = |(number, (client, port)): (usize, &(u16, u16))| {
+            let (name, own) = (format!("n{number}"), peer(*port));
+            let client_url = format!("{scheme}://127.0.0.1:{client}");
+            let mut all =
+                vec!["--name", &name, "--data-dir", "{folder}/data", "--log-level", "error"];
+            all.extend(["--logger", "zap", "--initial-cluster-state", "new"]);
+            all.extend([
+                "--listen-client-urls",
+                &client_url,
+                "--advertise-client-urls",
+                &client_url,
+            ]);
+            all.extend(["--listen-peer-urls", &own, "--initial-advertise-peer-urls", &own]);
+            all.extend(["--initial-cluster", &peers]);
+            all.extend(more);
+            let server = Server::start(version.program(), &all);
+            Self { address: ([127, 0, 0, 1], *client).into(), server }
+        };
+        ports.iter().enumerate().map(start).collect()
+    }
+
+    /// Starts it again on its data.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        self.server.restart();
+        self.wait();
+    }
+
+    #[track_caller]
+    fn wait(&mut self) {
+        let address = self.address;
+        self.server.wait_until(|| {
+            let answer = http::call(address, "GET", "/health", "");
+            answer.is_ok_and(|answer| answer.body.contains("\"true\""))
+        });
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A call of its JSON gateway that has to succeed.
+    #[track_caller]
+    pub(crate) fn call(&self, path: &str, body: &Value) -> Value {
+        let answer = http::call(self.address, "POST", path, &body.to_string()).expect("an answer");
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json()
+    }
+
+    /// Puts a key.
+    #[track_caller]
+    pub(crate) fn put(&self, key: &str, value: &str) {
+        self.put_with(key, value, "0");
+    }
+
+    /// Puts a key that goes with a lease.
+    #[track_caller]
+    pub(crate) fn put_with(&self, key: &str, value: &str, lease: &str) {
+        let (key, value) = (BASE64.encode(key), BASE64.encode(value));
+        self.call("/v3/kv/put", &json!({ "key": key, "value": value, "lease": lease }));
+    }
+
+    /// Deletes a key.
+    #[track_caller]
+    pub(crate) fn delete(&self, key: &str) {
+        self.call("/v3/kv/deleterange", &json!({ "key": BASE64.encode(key) }));
+    }
+
+    /// A lease of `ttl` seconds.
+    #[track_caller]
+    pub(crate) fn grant(&self, ttl: u32) -> String {
+        let lease = self.call("/v3/lease/grant", &json!({ "TTL": ttl.to_string() }));
+        lease["ID"].as_str().expect("an id").to_owned()
+    }
+
+    /// Forgets all revisions but the newest.
+    #[track_caller]
+    pub(crate) fn compact(&self) {
+        let newest = self.call("/v3/kv/range", &json!({ "key": BASE64.encode("x") }));
+        let revision = newest["header"]["revision"].clone();
+        self.call("/v3/kv/compaction", &json!({ "revision": revision, "physical": true }));
+    }
+
+    /// Whether it leads its cluster.
+    pub(crate) fn leads(&self) -> bool {
+        let answer = http::call(self.address, "POST", "/v3/maintenance/status", "{}");
+        answer.is_ok_and(|answer| {
+            let status = answer.json();
+            !status["leader"].is_null() && status["leader"] == status["header"]["member_id"]
+        })
+    }
+}
+
+/// Runs `etcdctl`, which has to succeed.
+#[track_caller]
+pub(crate) fn etcdctl(arguments: &[&str]) {
+    assert!(try_etcdctl(arguments), "{arguments:?}");
+}
+
+/// Whether `etcdctl` succeeds.
+#[track_caller]
+pub(crate) fn try_etcdctl(arguments: &[&str]) -> bool {
+    let mut command = Command::new(installed("etcd/etcdctl"));
+    let output = command.env("ETCDCTL_API", "3").args(arguments).output().expect("etcdctl");
+    output.status.success()
+}

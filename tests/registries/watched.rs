@@ -1,0 +1,106 @@
+//! What the tests of sources that watch have in common: requests under way
+//! while things break, and how long a change takes.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::{Backend, Connection, Portolan, eventually};
+
+/// Probes that are quick, and routes to every service by the path.
+pub(crate) const AROUND: &str = "[defaults]\nhealth = { kind = 'tcp', interval = '100ms' }\n\
+    [[route]]\npath = '/orders'\nservice = 'orders'\n[[route]]\npath = '/steady'\nservice = 'steady'\n";
+
+/// A server that answers with `name`.
+pub(crate) fn named(name: &str) -> Backend {
+    let length = name.len();
+    Backend::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{name}"))
+}
+
+/// Waits until `/orders` is answered by `name`, and prints how long that took.
+#[track_caller]
+pub(crate) fn routed(portolan: &Portolan, what: &str, name: &str) {
+    let begun = Instant::now();
+    eventually(|| portolan.get("/orders").text() == name);
+    println!("{what}: routed after {:?}", begun.elapsed());
+}
+
+/// Waits until nobody answers `/orders`.
+#[track_caller]
+pub(crate) fn unrouted(portolan: &Portolan, what: &str) {
+    let begun = Instant::now();
+    eventually(|| portolan.get("/orders").reason() == "no_healthy_instance");
+    println!("{what}: gone after {:?}", begun.elapsed());
+}
+
+/// What is shown of the source `name`.
+pub(crate) fn source(portolan: &Portolan, name: &str) -> Value {
+    let all = portolan.admin("GET", "/api/v1/sources", "").json();
+    let all = all["sources"].as_array().expect("sources").clone();
+    all.into_iter().find(|source| source["source"] == *name).unwrap_or_default()
+}
+
+/// Waits until the source `name` is connected, or is not.
+#[track_caller]
+pub(crate) fn connected(portolan: &Portolan, name: &str, is: bool) {
+    let begun = Instant::now();
+    eventually(|| source(portolan, name)["connected"] == is);
+    println!("{name}: connected is {is} after {:?}", begun.elapsed());
+}
+
+/// Requests to `/steady`, one after the other, none of which may fail.
+pub(crate) struct Steady {
+    over: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    asking: Option<JoinHandle<()>>,
+}
+
+impl Steady {
+    /// Begins once `/steady` is answered.
+    #[track_caller]
+    pub(crate) fn begin(portolan: &Portolan) -> Self {
+        eventually(|| portolan.get("/steady").status() == 200);
+        let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (until, count, address) =
+            (Arc::clone(&over), Arc::clone(&answered), portolan.address());
+        let asking = thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                ask(address);
+                count.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self { over, answered, asking: Some(asking) }
+    }
+
+    /// Ends them. All were answered.
+    #[track_caller]
+    pub(crate) fn end(mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.asking.take().expect("once").join().expect("every request was answered");
+        println!("{} requests meanwhile, none failed", self.answered.load(Ordering::Relaxed));
+    }
+}
+
+#[track_caller]
+fn ask(address: SocketAddr) {
+    let mut connection = Connection::open(address);
+    let answer =
+        connection.exchange("GET /steady HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert_eq!(answer.status(), 200, "{answer:?}");
+}
+
+/// How long it goes on that a server is away: a moment, or the half minute of
+/// a full run (`PORTOLAN_FULL=1`).
+pub(crate) fn outage() {
+    let full = std::env::var_os("PORTOLAN_FULL").is_some();
+    thread::sleep(Duration::from_secs(if full { 30 } else { 1 }));
+}
