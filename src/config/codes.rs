@@ -157,6 +157,8 @@ codes! {
     SourceName "P0221" Error "Not the name of a source"
     "The name of a source has 1 to 63 of `a-z`, `0-9` and `-`, so that it can stand in a metric and behind the `@` of `service = \"orders@NAME\"`. `registry` means the instances that register here."
 
+    ServerUrl "P0222" Error "Not a URL of a server"
+    "A server that a source asks is named by a URL: `http` or `https`, a host, a port unless it is the usual one, and a path if there is one; no query. User and password stand before the host: `\"http://user:password@registry.example:8761/eureka\"`."
     ServerAddress "P0223" Error "Not an address of a server"
     "A server of an ensemble is named by host and port, without a scheme: `\"10.0.0.1:2181\"`, `\"[fd00::5]:2181\"`, `\"zk1.internal:2181\"`."
 

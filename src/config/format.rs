@@ -10,7 +10,7 @@ use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
     sources::{
-        Pointer, SourceName, Template,
+        Pointer, ServerUrl, SourceName, Template,
         zookeeper::{NodePath, ServerAddress},
     },
 };
@@ -27,6 +27,7 @@ pub(super) enum Format {
     Network,
     ServiceName,
     SourceName,
+    ServerUrl,
     ServerAddress,
     NodePath,
     KeyTemplate,
@@ -45,7 +46,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -53,6 +54,7 @@ impl Format {
         Self::Network,
         Self::ServiceName,
         Self::SourceName,
+        Self::ServerUrl,
         Self::ServerAddress,
         Self::NodePath,
         Self::KeyTemplate,
@@ -103,6 +105,9 @@ impl Format {
             Self::SourceName => {
                 ("source-name", "a name of a source", "consul-east", Code::SourceName)
             }
+            Self::ServerUrl => {
+                ("server-url", "a URL of a server", "http://127.0.0.1:8500", Code::ServerUrl)
+            }
             Self::ServerAddress => {
                 ("server-address", "an address of a server", "10.0.0.1:2181", Code::ServerAddress)
             }
@@ -148,6 +153,7 @@ impl Format {
             Self::Network => parsed::<IpNet>(text).map_err(|_| network(text)),
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
+            Self::ServerUrl => parsed::<ServerUrl>(text),
             Self::ServerAddress => parsed::<ServerAddress>(text),
             Self::NodePath => parsed::<NodePath>(text),
             Self::KeyTemplate => parsed::<Template>(text),

@@ -7,17 +7,22 @@
 //! for all of them, behind the feed.
 
 mod backoff;
-#[allow(dead_code, reason = "the drivers that ask servers come next")]
 mod client;
+pub mod consul;
 mod document;
 mod entry;
 pub mod etcd;
+pub mod eureka;
 mod feed;
 pub mod file;
+mod foreign;
 mod found;
 pub mod last_known;
+mod loose;
+mod pattern;
 mod running;
 mod settings;
+mod told;
 pub mod zookeeper;
 
 pub use crate::model::Reported;
@@ -27,5 +32,6 @@ pub use entry::{Fields, ParseTemplateError, Pointer, Template};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
 pub use last_known::LastKnown;
+pub use pattern::ServicePattern;
 pub use running::{NewsSender, Running};
 pub use settings::{CommonSettings, SourceKind, SourceSettings};

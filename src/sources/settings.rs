@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Feed, SourceName, etcd, file, zookeeper};
+use super::{Feed, SourceName, consul, etcd, eureka, file, zookeeper};
 
 /// A place outside that instances come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Consul "consul" consul::ConsulSettings "The catalog of Consul."
+    Eureka "eureka" eureka::EurekaSettings "The registry of Eureka servers."
     Etcd "etcd" etcd::EtcdSettings "Keys of an etcd v3 cluster."
     File "file" file::FileSettings "A file with a list of instances."
     Zookeeper "zookeeper" zookeeper::ZookeeperSettings "Nodes of a ZooKeeper ensemble."

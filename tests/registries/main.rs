@@ -14,7 +14,11 @@
 mod support;
 
 mod acme;
+mod consul;
 mod etcd;
+mod eureka;
+mod followed;
+mod routed;
 mod scale;
 mod servers;
 mod watched;

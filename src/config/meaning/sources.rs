@@ -33,6 +33,9 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
             SourceKind::File(settings) if settings.interval.0.is_zero() => {
                 found.push(zero(place.key("interval"), "an `interval`"));
             }
+            SourceKind::Eureka(settings) if settings.interval.0.is_zero() => {
+                found.push(zero(place.key("interval"), "an `interval`"));
+            }
             SourceKind::Zookeeper(settings) if settings.session_timeout.0.is_zero() => {
                 found.push(zero(place.key("session_timeout"), "a `session_timeout`"));
             }

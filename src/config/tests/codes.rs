@@ -127,6 +127,8 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[source]]\nkind = 'file'\npaht = 'a'\npath = 'a'", &[("P0101", 3, 1)]),
     ("[[source]]\nkind = 'file'\nname = 'A'\npath = 'a'", &[("P0221", 3, 8)]),
     ("[[source]]\nkind = 'file'\ninterval = '0s'\npath = 'a'", &[("P0220", 3, 12)]),
+    ("[[source]]\nkind = 'eureka'\nurls = ['http://a']\ninterval = '0s'", &[("P0220", 4, 12)]),
+    ("[[source]]\nkind = 'consul'\nurl = 'localhost:8500'", &[("P0222", 3, 7)]),
     (
         "[[source]]\nkind = 'zookeeper'\nservers = ['http://a:1']\nlayout = 'json'\npath = 'a'",
         &[("P0223", 3, 12), ("P0224", 5, 8)],

@@ -94,11 +94,6 @@ impl Client {
         self
     }
 
-    /// Where the server is; shown without user and password.
-    pub(super) const fn url(&self) -> &ServerUrl {
-        &self.url
-    }
-
     /// Gets `target`, a path with its query below that of the URL. The head of
     /// the answer has to be there `within` that time.
     pub(super) async fn get(&self, target: &str, within: Duration) -> Result<Answer, CallError> {

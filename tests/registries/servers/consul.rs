@@ -17,6 +17,7 @@ pub(crate) struct Consul {
     pub(crate) address: SocketAddr,
     /// Its process.
     pub(crate) server: Server,
+    token: String,
 }
 
 impl Consul {
@@ -29,6 +30,12 @@ impl Consul {
     /// As [`Self::start`], with further `arguments`.
     #[track_caller]
     pub(crate) fn with(arguments: &[&str]) -> Self {
+        Self::with_token("", arguments)
+    }
+
+    /// As [`Self::with`]; all calls are made with `token`.
+    #[track_caller]
+    pub(crate) fn with_token(token: &str, arguments: &[&str]) -> Self {
         let http = free_port();
         let ports = [http, free_port(), free_port(), free_port()].map(|port| port.to_string());
         let [http_text, serf_lan, serf_wan, rpc] = &ports;
@@ -41,7 +48,8 @@ impl Consul {
         all.extend(["-hcl", "performance { raft_multiplier = 1 }"]);
         all.extend(arguments);
         let server = Server::start(installed("consul/usr/bin/consul"), &all);
-        let mut consul = Self { address: (Ipv4Addr::LOCALHOST, http).into(), server };
+        let address = (Ipv4Addr::LOCALHOST, http).into();
+        let mut consul = Self { address, server, token: token.to_owned() };
         consul.wait();
         consul
     }
@@ -81,7 +89,9 @@ impl Consul {
     /// A call of its API.
     #[track_caller]
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> Answer {
-        http::call(self.address, method, path, body).expect("an answer")
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{sign}token={}", self.token);
+        http::call(self.address, method, &path, body).expect("an answer")
     }
 
     /// A call of its API that has to succeed.
