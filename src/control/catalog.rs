@@ -42,7 +42,7 @@ use crate::{
     health::{LastProbe, Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        Origin, Provenance, Reported, ServiceName, ServiceSettings,
+        Origin, Provenance, ServiceName, ServiceSettings,
     },
     routing::{Service, ServiceState, Slot, Slots},
     tls::Connectors,

@@ -133,6 +133,7 @@ impl Entry {
             metadata: foreign::pairs(meta.iter()),
             ttl: None,
             health: crate::model::HealthSettings::default(),
+            foreign: None,
         };
         let reported = match health {
             Health::Passing | Health::Warning => Reported::Up,

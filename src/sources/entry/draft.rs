@@ -83,6 +83,7 @@ impl Draft {
                 .collect(),
             ttl: None,
             health: HealthSettings::default(),
+            foreign: None,
         };
         Ok(Found { instance, reported })
     }

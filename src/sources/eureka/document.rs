@@ -147,6 +147,7 @@ impl Entry {
             metadata: foreign::pairs(pairs.filter(|(key, _)| !matches!(*key, "@class" | "class"))),
             ttl: None,
             health: HealthSettings::default(),
+            foreign: None,
         };
         let reported = match self.status() {
             "UP" => Reported::Up,
