@@ -27,7 +27,7 @@ const KEPT: usize = 100;
 /// # Errors
 ///
 /// When it has other characters than a name may have, or too many.
-pub(super) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
+pub(crate) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
     text.to_ascii_lowercase().parse()
 }
 
@@ -38,7 +38,7 @@ pub(super) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
 /// # Errors
 ///
 /// When it is empty.
-pub(super) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
+pub(crate) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
     let error = match text.parse() {
         Ok(id) => return Ok(id),
         Err(error @ ParseNameError::Empty { .. }) => return Err(error),
@@ -57,7 +57,7 @@ pub(super) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
 /// # Errors
 ///
 /// In words for a person.
-pub(super) fn origin(host: &str, port: Option<u64>, scheme: Scheme) -> Result<Origin, String> {
+pub(crate) fn origin(host: &str, port: Option<u64>, scheme: Scheme) -> Result<Origin, String> {
     let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
     let port = port.ok_or("it has no port")?;
     if host.is_empty() {
@@ -69,23 +69,23 @@ pub(super) fn origin(host: &str, port: Option<u64>, scheme: Scheme) -> Result<Or
 }
 
 /// The weight nearest to `weight` that an instance can have.
-pub(super) fn weight(weight: i64) -> Weight {
+pub(crate) fn weight(weight: i64) -> Weight {
     Weight::try_from(weight.clamp(1, 1000)).unwrap_or_default()
 }
 
 /// `word` as a tag, a zone or a version, if it can be one.
-pub(super) fn word(word: &str) -> Option<String> {
+pub(crate) fn word(word: &str) -> Option<String> {
     let fits = !word.is_empty() && word.len() <= WORD && !word.contains(char::is_control);
     fits.then(|| word.to_owned())
 }
 
 /// Those of `tags` that an instance may carry.
-pub(super) fn tags<'a>(tags: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn tags<'a>(tags: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     tags.into_iter().filter_map(word).take(ENTRIES).collect()
 }
 
 /// Those of `pairs` that an instance may carry.
-pub(super) fn pairs<'a>(
+pub(crate) fn pairs<'a>(
     pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> BTreeMap<String, String> {
     let fitting = pairs.into_iter().filter_map(|(key, value)| {
