@@ -76,50 +76,50 @@ impl Desk {
         mut relayed: mpsc::Receiver<RelayedCall>,
         shutdown: impl Future<Output = ()>,
     ) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    tokio::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(call) = relayed.recv() => {
-                connections.spawn(relayed_call(call, self.clone()));
-                continue;
-            }
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        // Those that have ended would pile up otherwise.
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, ends, slot)) => {
-                let tls = tls.load_full();
-                let desk = self.clone();
-                connections.spawn(async move {
-                    match tls {
-                        Some(tls) => encrypted(stream, &tls, ends, desk).await,
-                        None => connection(stream, ends, desk).await,
-                    }
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!("{} cannot accept a connection: {error}", self.name);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(call) = relayed.recv() => {
+                    connections.spawn(relayed_call(call, self.clone()));
+                    continue;
+                }
+                accepted = accept(&listener, &slots) => accepted,
+            };
+            // Those that have ended would pile up otherwise.
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, ends, slot)) => {
+                    let tls = tls.load_full();
+                    let desk = self.clone();
+                    connections.spawn(async move {
+                        match tls {
+                            Some(tls) => encrypted(stream, &tls, ends, desk).await,
+                            None => connection(stream, ends, desk).await,
+                        }
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("{} cannot accept a connection: {error}", self.name);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
-    }
-    drop(listener);
-    self.closing.cancel();
-    loop {
-        tokio::select! {
-            Some(call) = relayed.recv() => {
-                connections.spawn(relayed_call(call, self.clone()));
+        drop(listener);
+        self.closing.cancel();
+        loop {
+            tokio::select! {
+                Some(call) = relayed.recv() => {
+                    connections.spawn(relayed_call(call, self.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+                else => return,
             }
-            Some(_) = connections.join_next() => {}
-            else => return,
         }
-    }
     }
 }
 
@@ -159,11 +159,7 @@ async fn accept(
     Ok((stream, Connection { peer, local }, slot))
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    ends: Connection,
-    desk: Desk,
-) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, ends: Connection, desk: Desk) {
     let Desk { name, router, succession, closing } = &desk;
     let service = service_fn(|request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);

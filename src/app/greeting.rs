@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use crate::config::Loaded;
+use crate::{config::Loaded, control::view::FrontView};
 
 pub(super) fn print(
     loaded: &Loaded,
     listeners: impl Iterator<Item = (bool, SocketAddr)>,
     admin: SocketAddr,
+    fronts: &[FrontView],
 ) {
     let config = &loaded.config;
     for (tls, address) in listeners {
@@ -15,6 +16,11 @@ pub(super) fn print(
     }
     let tls = config.admin.tls.is_some();
     tracing::info!("services register at {}://{admin}/api/v1", scheme(tls));
+    for front in fronts {
+        let speaks: Vec<_> = front.speaks.iter().map(|api| api.as_str()).collect();
+        let address = &front.address;
+        tracing::info!("clients of {} register at {address}", speaks.join(" and "));
+    }
     if !admin.ip().is_loopback() {
         if config.admin.token.is_empty() {
             tracing::warn!("the admin address is not a loopback address and needs no token");

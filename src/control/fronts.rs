@@ -1,10 +1,11 @@
 //! What fronts ask: instances that registered here, as they stand.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use super::{
     Control,
     entry::{Entry, Source},
+    view::FrontView,
 };
 use crate::{
     model::{Instance, InstanceKey, InstanceState},
@@ -54,6 +55,16 @@ impl Control {
         let entries = entries.filter(|entry| entry.source == Source::Registry);
         let entries = entries.filter(|entry| wanted(&entry.instance));
         entries.map(|entry| self.resident(entry)).collect()
+    }
+
+    /// Tells which fronts are open.
+    pub fn has_fronts(&self, fronts: Vec<FrontView>) {
+        *self.shared.fronts.write().unwrap_or_else(PoisonError::into_inner) = fronts;
+    }
+
+    /// The fronts that are open.
+    pub(super) fn fronts(&self) -> Vec<FrontView> {
+        self.shared.fronts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where calls of fronts are counted.

@@ -74,7 +74,8 @@ impl Call {
             identify(&settings.token, settings.insecure, front.reach(), secret.as_deref())
                 .map_err(refused)?;
         let accept = parts.headers.get_all(header::ACCEPT).iter();
-        let accept: Vec<_> = accept.map(|field| String::from_utf8_lossy(field.as_bytes())).collect();
+        let accept: Vec<_> =
+            accept.map(|field| String::from_utf8_lossy(field.as_bytes())).collect();
         let accept = accept.join(",").to_ascii_lowercase();
         let (front, trace) = (front.clone(), Mutex::default());
         Ok(Self { front, settings, ends, api, identity, query, accept, trace })
@@ -251,12 +252,7 @@ fn from_a_program(
     Ok(())
 }
 
-fn unidentified(
-    front: &FrontState,
-    api: FrontApi,
-    ends: Connection,
-    unknown: Unknown,
-) -> Refusal {
+fn unidentified(front: &FrontState, api: FrontApi, ends: Connection, unknown: Unknown) -> Refusal {
     if !front.attempts().count(ends.peer.ip(), Instant::now()) {
         let text = "too many failed authentications from your address in the last minute";
         return Problem::new(Kind::TooManyAttempts, text).into();
@@ -335,7 +331,10 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(fields: &[(&'static str, &str)], query: &[(&str, &str)]) -> Result<Option<String>, Unknown> {
+    fn told(
+        fields: &[(&'static str, &str)],
+        query: &[(&str, &str)],
+    ) -> Result<Option<String>, Unknown> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().expect("a value"));

@@ -63,7 +63,8 @@ impl From<ControlError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        let mut response = (self.status, [(header::CONTENT_TYPE, plain)], self.text).into_response();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, plain)], self.text).into_response();
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

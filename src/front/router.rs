@@ -103,7 +103,10 @@ fn asked(
         }
         _ => {
             let spoken: Vec<_> = settings.speaks().map(prefix).collect();
-            Err(Refusal::missing(format!("this is a front: it answers under {}", spoken.join(", "))))
+            Err(Refusal::missing(format!(
+                "this is a front: it answers under {}",
+                spoken.join(", ")
+            )))
         }
     }
 }

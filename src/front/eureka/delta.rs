@@ -90,8 +90,10 @@ mod tests {
 
     fn told(changes: &mut Changes, all: &[Shown], now: Instant) -> Vec<String> {
         let told = changes.at(all.to_vec(), now);
-        let mut told: Vec<_> =
-            told.iter().map(|(shown, action)| format!("{} {}", shown.id, action.as_str())).collect();
+        let mut told: Vec<_> = told
+            .iter()
+            .map(|(shown, action)| format!("{} {}", shown.id, action.as_str()))
+            .collect();
         told.sort();
         told
     }

@@ -14,12 +14,12 @@ mod xml;
 
 use http::Method;
 
-pub(super) use delta::Changes;
 use super::{
     call::Call,
     refusal::{Answer, Refusal},
 };
 use crate::{model::InstanceKey, sources::foreign, telemetry::FrontCall};
+pub(super) use delta::Changes;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -217,8 +217,10 @@ fn port(fields: &Map<String, Value>, name: &str) -> Value {
 fn described(instance: &Instance) -> Map<String, Value> {
     let address = &instance.origin.address;
     let secure = instance.origin.scheme == Scheme::Https;
-    let plain = json!({ "$": if secure { 80 } else { address.port }, "@enabled": (!secure).to_string() });
-    let tls = json!({ "$": if secure { address.port } else { 443 }, "@enabled": secure.to_string() });
+    let plain =
+        json!({ "$": if secure { 80 } else { address.port }, "@enabled": (!secure).to_string() });
+    let tls =
+        json!({ "$": if secure { address.port } else { 443 }, "@enabled": secure.to_string() });
     let lease = instance.ttl.map_or(90, |ttl| ttl.0.as_secs().max(1));
     let mut metadata: Map<String, Value> = instance
         .metadata

@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
-use quick_xml::{Reader, XmlVersion, events::{BytesStart, Event}};
+use quick_xml::{
+    Reader, XmlVersion,
+    events::{BytesStart, Event},
+};
 use serde_json::{Map, Value};
 
 /// Elements within elements, at most.
@@ -199,7 +202,9 @@ mod tests {
         let deep = "<a>".repeat(17);
         let bomb = "<!DOCTYPE a [<!ENTITY b \"bb\">]><a>&b;</a>";
         let twice = "<a b=\"1\" b=\"2\"/>";
-        for bad in ["", "x", "<a>", "<a></b>", "</a>", "<a>&b;</a>", "<a b=\"&c;\"/>", &deep, bomb, twice] {
+        for bad in
+            ["", "x", "<a>", "<a></b>", "</a>", "<a>&b;</a>", "<a b=\"&c;\"/>", &deep, bomb, twice]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
