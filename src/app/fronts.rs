@@ -172,7 +172,7 @@ impl Fronts {
         let view = |open: &Open| {
             let settings = open.settings.borrow();
             let (address, speaks) = (open.address.to_string(), settings.speaks().collect());
-            FrontView { address, speaks, read: settings.read }
+            FrontView { address, tls: settings.tls.is_some(), speaks, read: settings.read }
         };
         self.open.iter().map(view).collect()
     }

@@ -14,13 +14,14 @@ pub(super) fn print(
     for (tls, address) in listeners {
         tracing::info!("clients connect to {}://{address}", scheme(tls));
     }
-    let tls = config.admin.tls.is_some();
-    tracing::info!("services register at {}://{admin}/api/v1", scheme(tls));
     for front in fronts {
         let speaks: Vec<_> = front.speaks.iter().map(|api| api.as_str()).collect();
-        let address = &front.address;
-        tracing::info!("clients of {} register at {address}", speaks.join(" and "));
+        let (scheme, address) = (scheme(front.tls), &front.address);
+        let speaks = speaks.join(" and ");
+        tracing::info!("clients of {speaks} register at {scheme}://{address}");
     }
+    let tls = config.admin.tls.is_some();
+    tracing::info!("services register at {}://{admin}/api/v1", scheme(tls));
     if !admin.ip().is_loopback() {
         if config.admin.token.is_empty() {
             tracing::warn!("the admin address is not a loopback address and needs no token");

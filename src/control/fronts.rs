@@ -2,10 +2,12 @@
 
 use std::{sync::PoisonError, time::Duration};
 
+use tokio::sync::broadcast;
+
 use super::{
     Control,
     entry::{Entry, Source},
-    view::FrontView,
+    view::{EventView, FrontView},
 };
 use crate::{
     model::{Instance, InstanceKey, InstanceState},
@@ -65,6 +67,18 @@ impl Control {
     /// The fronts that are open.
     pub(super) fn fronts(&self) -> Vec<FrontView> {
         self.shared.fronts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of the last thing that happened.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        self.shared.events.last()
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<EventView> {
+        self.shared.events.live()
     }
 
     /// Where calls of fronts are counted.

@@ -45,6 +45,8 @@ pub(super) struct Trace {
     target: Option<InstanceKey>,
     before: Option<u64>,
     after: Option<u64>,
+    /// Whether anything was written.
+    wrote: bool,
 }
 
 impl Call {
@@ -106,6 +108,11 @@ impl Call {
         self.identity.name()
     }
 
+    /// The machine that calls, as Consul would call it: its address.
+    pub(super) fn node(&self) -> String {
+        self.ends.peer.ip().to_canonical().to_string()
+    }
+
     /// What is registered under `key`, in this language or another.
     pub(super) fn registered(&self, key: &InstanceKey) -> Option<Resident> {
         self.control().registered(key)
@@ -137,7 +144,7 @@ impl Call {
     /// Names the instance that the call is about.
     pub(super) fn about(&self, key: &InstanceKey) {
         let before = self.registered(key).map(|resident| resident.generation);
-        *self.trace() = Trace { target: Some(key.clone()), before, after: before };
+        *self.trace() = Trace { target: Some(key.clone()), before, after: before, wrote: false };
     }
 
     /// Registers `instance`, or what has changed of it, and waits until it is
@@ -156,9 +163,16 @@ impl Call {
         }
         let request = RegisterRequest { instance, caller, wait: None };
         let registering = self.control().register(request).await?;
-        self.trace().after = Some(registering.registered.registration.generation);
+        let made = &registering.registered;
+        let generation = Some(made.registration.generation);
+        self.wrote_down(generation, made.changed);
         registering.end().await?;
         Ok(())
+    }
+
+    fn wrote_down(&self, generation: Option<u64>, changed: bool) {
+        let mut trace = self.trace();
+        (trace.after, trace.wrote) = (generation, changed);
     }
 
     fn may_be_at(&self, origin: &Origin) -> Result<(), Refusal> {
@@ -195,9 +209,14 @@ impl Call {
 
     /// The line of the audit log for a change called `what`.
     pub(super) fn entry(&self, what: &'static str) -> AuditEntry {
-        let Trace { target, before, after } = self.trace().clone();
+        let Trace { target, before, after, .. } = self.trace().clone();
         let target = target.map(|key| key.to_string()).unwrap_or_default();
         AuditEntry { target: AuditEntry::bounded(&target), before, after, ..self.blank(what) }
+    }
+
+    /// Whether it has changed what is written down.
+    pub(super) fn wrote(&self) -> bool {
+        self.trace().wrote
     }
 
     fn blank(&self, what: &'static str) -> AuditEntry {

@@ -45,6 +45,11 @@ impl Asked {
         }
     }
 
+    /// Whether it may write, though it is counted as a heartbeat.
+    const fn may_write(&self) -> bool {
+        matches!(self, Self::Consul(consul::Asked::Report { .. }))
+    }
+
     async fn answer(self, call: &Call, body: Bytes) -> Answer {
         match self {
             Self::Eureka(asked) => eureka::answer(asked, call, &body).await,
@@ -141,14 +146,15 @@ async fn make(
         Err(refusal) => return refusal.into_response(),
     };
     let again = |body: Bytes| Request::from_parts(parts, Body::from(body));
-    let Some(what) = change(asked.call()) else {
+    let what = change(asked.call());
+    if what.is_none() && !asked.may_write() {
         // A heartbeat changes nothing in the store, and the lease may not last
         // as long as it changes hands.
         return match front.succession().heir() {
             Some(relay) => pass_on(&relay, ends, again(body)).await,
             None => asked.answer(&call, body).await.unwrap_or_else(IntoResponse::into_response),
         };
-    };
+    }
     let place = front.succession().place().await;
     if let Place::There(relay) = &place {
         return pass_on(relay, ends, again(body)).await;
@@ -159,15 +165,20 @@ async fn make(
         let _place = place;
         let answer = AssertUnwindSafe(asked.answer(&call, body)).catch_unwind().await;
         let answer = answer.unwrap_or_else(|_| Err(broken()));
-        let entry = call.entry(what);
-        match answer {
-            Ok(answer) => {
+        // A heartbeat that says something new is a change all the same.
+        let what = what.or_else(|| call.wrote().then_some("status"));
+        let entry = what.map(|what| call.entry(what));
+        match (answer, entry) {
+            (Ok(answer), Some(entry)) => {
                 let status = answer.status().as_u16();
                 front.audit().record(crate::admin::AuditEntry { status, ..entry });
                 answer
             }
-            Err(refusal) => {
-                note(&front, entry, &refusal);
+            (Ok(answer), None) => answer,
+            (Err(refusal), entry) => {
+                if let Some(entry) = entry {
+                    note(&front, entry, &refusal);
+                }
                 refusal.into_response()
             }
         }

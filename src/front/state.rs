@@ -12,7 +12,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{FrontSettings, eureka::Changes, router};
+use super::{
+    FrontSettings,
+    consul::{Answers, Index},
+    eureka::Changes,
+    router,
+};
 use crate::{
     admin::{AuditLog, Desk, FailedAttempts, Reach, RelayedCall, Succession},
     control::Control,
@@ -40,6 +45,8 @@ struct Shared {
     succession: Succession,
     locks: Box<[Mutex<()>]>,
     changes: std::sync::Mutex<Changes>,
+    index: std::sync::Mutex<Index>,
+    answers: std::sync::Mutex<Answers>,
     closing: CancellationToken,
 }
 
@@ -62,6 +69,8 @@ impl FrontState {
             attempts: FailedAttempts::default(),
             succession,
             changes: std::sync::Mutex::default(),
+            index: std::sync::Mutex::default(),
+            answers: std::sync::Mutex::default(),
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
             closing: CancellationToken::new(),
         };
@@ -112,6 +121,16 @@ impl FrontState {
     pub(super) fn changes(&self) -> std::sync::MutexGuard<'_, Changes> {
         // Nothing in it is left half done by a panic.
         self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which instance has an id of Consul's.
+    pub(super) fn index(&self) -> std::sync::MutexGuard<'_, Index> {
+        self.shared.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What Consul's clients have been told.
+    pub(super) fn answers(&self) -> std::sync::MutexGuard<'_, Answers> {
+        self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cancelled when the front closes; what would go on for long ends then.

@@ -21,6 +21,7 @@ mod durability;
 mod error_answers;
 mod exec;
 mod expect_continue;
+mod fronts;
 mod grpc;
 mod header_rules;
 mod hold;

@@ -11,6 +11,8 @@ use crate::model::FrontApi;
 pub struct FrontView {
     /// Where it listens.
     pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
     /// What is spoken there.
     pub speaks: Vec<FrontApi>,
     /// Whether it answers what is registered.
