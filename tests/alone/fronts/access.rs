@@ -6,7 +6,7 @@ use crate::support::{Portolan, eventually};
 /// The SHA-256 of `s3cret`.
 const SUM: &str = "1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0";
 
-fn with_token(services: &str) -> Portolan {
+pub(super) fn with_token(services: &str) -> Portolan {
     start(&format!(
         "eureka = true\nconsul = true\nread = true\n[[front.token]]\nname = 'team'\nsha256 = '{SUM}'\n\
          scope = 'register'\nservices = ['{services}']"
