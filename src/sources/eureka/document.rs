@@ -192,7 +192,7 @@ mod tests {
         assert_eq!((instance.weight.value(), instance.zone.as_deref()), (7, Some("us-east-1c")));
         assert_eq!((instance.version.as_deref(), reported), (Some("3"), Reported::Up));
         assert_eq!(instance.metadata.len(), 2);
-        (settings.prefer_secure, settings.use_hostname) = (true, true);
+        (reached.by_tls, reached.by_hostname) = (true, true);
         let secure = entry(FULL).found("WEB", reached).expect("one").instance.origin;
         assert_eq!(secure.to_string(), "https://h.example:8443");
     }

@@ -5,6 +5,7 @@ mod access;
 mod consul;
 mod eureka;
 mod eureka_reads;
+mod upgrade;
 
 use std::net::SocketAddr;
 
