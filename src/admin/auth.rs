@@ -16,7 +16,7 @@ use super::{
     settings::{AdminSettings, Scope, TokenSettings},
 };
 use crate::{
-    model::{Host, Origin, ServiceName},
+    model::{Host, Origin, ServiceName, matches_name},
     registry::Caller,
 };
 
@@ -165,7 +165,7 @@ impl Identity {
         self.need(Scope::Register)?;
         match &self.token {
             Some(name) if self.scope == Scope::Register => {
-                if self.services.iter().any(|pattern| matches(pattern, service.as_str())) {
+                if self.services.iter().any(|pattern| matches_name(pattern, service.as_str())) {
                     return Ok(Caller::Token(name.clone()));
                 }
                 let services = self.services.join(", ");
@@ -217,22 +217,6 @@ const fn word(scope: Scope) -> &'static str {
         Scope::Register => "register",
         Scope::Admin => "admin",
     }
-}
-
-/// Whether `pattern`, in which `*` stands for any characters, is the whole of
-/// `name`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(first) else { return false };
-    let Some((middle, last)) = rest.rsplit_once('*') else { return name.ends_with(rest) };
-    // Taking each piece at its first place leaves the most for the others.
-    for piece in middle.split('*') {
-        match name.find(piece) {
-            Some(at) => name = &name[at + piece.len()..],
-            None => return false,
-        }
-    }
-    name.ends_with(last)
 }
 
 #[cfg(test)]

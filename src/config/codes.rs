@@ -159,6 +159,7 @@ codes! {
 
     ServerUrl "P0222" Error "Not a URL of a server"
     "A server that a source asks is named by a URL: `http` or `https`, a host, a port unless it is the usual one, and a path if there is one; no query. User and password stand before the host: `\"http://user:password@registry.example:8761/eureka\"`."
+
     ServerAddress "P0223" Error "Not an address of a server"
     "A server of an ensemble is named by host and port, without a scheme: `\"10.0.0.1:2181\"`, `\"[fd00::5]:2181\"`, `\"zk1.internal:2181\"`."
 
@@ -170,6 +171,9 @@ codes! {
 
     JsonPointer "P0226" Error "Not a JSON pointer"
     "A place in a JSON value is said by the keys that lead to it, each after a `/` (RFC 6901): `\"/meta/port\"`. `\"\"` is the whole value."
+
+    DnsQuestion "P0227" Error "Not a name to look up"
+    "A source of the kind `dns` looks up the addresses of a name, whose port is given (`\"orders.internal:8080\"`), or SRV records, which bring theirs (`\"_http._tcp.orders.internal\"`)."
 
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."

@@ -94,7 +94,7 @@ impl Control {
                 problems: config.problems.clone().unwrap_or_default(),
             },
             services: shared.catalog().services.len(),
-            routes: table.router.routes().len(),
+            routes: self.routes().routes.len(),
             instances,
             probe_stretch: shared.prober.stretch(),
             requests: requests.map(|(reason, count)| (reason.to_string(), *count)).collect(),

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    source::{HeldView, RejectedView, SourceView, SourcesView},
+    source::{HeldView, RejectedView, SourceDetailView, SourceView, SourcesView},
     store::StoreView,
 };
 use crate::model::{Instance, InstanceState, Reported};

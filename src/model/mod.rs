@@ -11,6 +11,7 @@ mod foreign;
 mod health;
 mod instance;
 mod name;
+mod name_pattern;
 mod network;
 mod outcome;
 mod peer;
@@ -31,6 +32,7 @@ pub use health::{
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
+pub use name_pattern::matches_name;
 pub use network::{ListenAddress, Network};
 pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use peer::{ClientCertificate, Peer, TlsSession};

@@ -90,6 +90,8 @@ pub struct Route {
     pub response_edits: Edits,
     /// What it counts, kept across tables.
     pub metrics: Arc<RouteMetrics>,
+    /// The route with `{service}` that it was written out of, if it was.
+    pub template: Option<Arc<RouteSettings>>,
     methods: Vec<Method>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -113,10 +115,17 @@ impl Route {
             request_edits: Edits::new(&settings.request_headers),
             response_edits: Edits::new(&settings.response_headers),
             metrics,
+            template: None,
             methods: settings.method.0.iter().map(super::MethodName::parsed).collect(),
             headers: header.map(|(name, value)| (name.parsed(), value.parsed())).collect(),
             settings,
         }
+    }
+
+    /// The same, as one of those that `template` stands for.
+    #[must_use]
+    pub fn written_out_of(self, template: Arc<RouteSettings>) -> Self {
+        Self { template: Some(template), ..self }
     }
 
     /// The hosts it serves; none means any.

@@ -12,6 +12,7 @@ mod support;
 
 mod announced_clients;
 mod answers;
+mod any_service;
 mod body_limits;
 mod breaker;
 mod broken_responses;

@@ -15,6 +15,7 @@ mod support;
 
 mod acme;
 mod consul;
+mod dns;
 mod etcd;
 mod eureka;
 mod followed;

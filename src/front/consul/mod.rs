@@ -12,6 +12,7 @@ mod body;
 mod check;
 mod duration;
 mod index;
+mod probe;
 mod reading;
 mod record;
 mod registering;

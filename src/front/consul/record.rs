@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use http::Uri;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,10 +12,7 @@ use super::{
 };
 use crate::{
     front::refusal::Refusal,
-    model::{
-        Address, Foreign, FrontApi, HealthSettings, Host, HumanDuration, Instance, InstanceKey,
-        ProbeKind, Reported, Scheme, Weight,
-    },
+    model::{Foreign, FrontApi, HumanDuration, Instance, InstanceKey, Reported, Weight},
     sources::foreign,
 };
 
@@ -31,12 +27,6 @@ const MOST_KEPT: Duration = Duration::from_secs(365 * 86_400);
 
 const LEAST_TTL: Duration = Duration::from_secs(1);
 const MOST_TTL: Duration = Duration::from_secs(24 * 3600);
-
-const LEAST_INTERVAL: Duration = Duration::from_millis(100);
-const MOST_INTERVAL: Duration = Duration::from_secs(3600);
-
-const LEAST_TIMEOUT: Duration = Duration::from_millis(10);
-const MOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is kept of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +164,7 @@ impl Record {
     }
 
     /// What stands under `key` in its metadata, or in a tag `key=value`.
-    fn said(&self, key: &str) -> Option<&str> {
+    pub(super) fn said(&self, key: &str) -> Option<&str> {
         let tags = self.tags.iter().filter_map(|tag| tag.split_once('='));
         let tag = || tags.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value);
         self.meta.get(key).map(String::as_str).filter(|value| !value.is_empty()).or_else(tag)
@@ -223,99 +213,6 @@ impl Record {
         said.or(self.ttl().map(|_| KEPT))
     }
 
-    /// How it is probed.
-    fn health(&self) -> Result<HealthSettings, Refusal> {
-        let Some(check) = self.probed() else {
-            let kind = self.ttl().map(|_| ProbeKind::Ttl);
-            return Ok(HealthSettings { kind, ..HealthSettings::default() });
-        };
-        let within = |given: HumanDuration, least: Duration, most: Duration| {
-            HumanDuration(Duration::from(given).clamp(least, most))
-        };
-        let timeout = check.timeout.unwrap_or(HumanDuration(MOST_TIMEOUT));
-        let common = HealthSettings {
-            interval: check.interval.map(|given| within(given, LEAST_INTERVAL, MOST_INTERVAL)),
-            timeout: Some(within(timeout, LEAST_TIMEOUT, MOST_TIMEOUT)),
-            healthy_after: check.healthy_after,
-            unhealthy_after: check.unhealthy_after,
-            ..HealthSettings::default()
-        };
-        let bad = |what: &str| Refusal::bad(format!("Invalid check: {what:?} is not an address"));
-        let port =
-            |port: u16| std::num::NonZeroU16::new(port).filter(|port| port.get() != self.port);
-        Ok(match &check.means {
-            Means::Http { url } => {
-                let uri: Uri = url.parse().map_err(|_| bad(url))?;
-                let is_secure = match uri.scheme_str() {
-                    Some("http") => false,
-                    Some("https") => true,
-                    _ => return Err(bad(url)),
-                };
-                let given = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-                let path = uri.path_and_query().map_or("/", |path| path.as_str());
-                if uri.host().is_none() || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-                    return Err(bad(url));
-                }
-                if is_secure != (self.scheme() == Scheme::Https) {
-                    // Spoken at the port, but not by probes of this instance.
-                    let kind = Some(ProbeKind::Tcp);
-                    return Ok(HealthSettings { kind, port: port(given), ..common });
-                }
-                let name = format!("{}:{given}", uri.host().unwrap_or_default());
-                let name = name.parse::<Address>().ok().map(|address| address.host);
-                let name = name.filter(|host| matches!(host, Host::Name(_)));
-                HealthSettings {
-                    kind: Some(ProbeKind::Http),
-                    path: Some(path.to_owned()),
-                    host: name.map(|host| host.to_string()),
-                    port: port(given),
-                    // What an agent takes for passing and for a warning.
-                    expect_status: "200-299, 429".parse().ok(),
-                    ..common
-                }
-            }
-            Means::Tcp { address } => {
-                let given: Address = address.parse().map_err(|_| bad(address))?;
-                HealthSettings { kind: Some(ProbeKind::Tcp), port: port(given.port), ..common }
-            }
-            Means::Grpc { target, tls } => {
-                let (address, service) = target.split_once('/').unwrap_or((target, ""));
-                let given: Address = address.parse().map_err(|_| bad(target))?;
-                if *tls != (self.scheme() == Scheme::Https) {
-                    let kind = Some(ProbeKind::Tcp);
-                    return Ok(HealthSettings { kind, port: port(given.port), ..common });
-                }
-                let service = Some(service.to_owned()).filter(|service| !service.is_empty());
-                HealthSettings {
-                    kind: Some(ProbeKind::Grpc),
-                    grpc_service: service,
-                    port: port(given.port),
-                    ..common
-                }
-            }
-            Means::Ttl { .. } => HealthSettings::default(),
-        })
-    }
-
-    /// What it speaks: as it says, else as its check at the same port does.
-    fn scheme(&self) -> Scheme {
-        if let Some(scheme) = self.said("scheme") {
-            return if scheme.eq_ignore_ascii_case("https") { Scheme::Https } else { Scheme::Http };
-        }
-        let says = self.said("secure").is_some_and(|word| word.eq_ignore_ascii_case("true"));
-        let is_checked = |check: &Check| match &check.means {
-            Means::Http { url } => url.parse::<Uri>().is_ok_and(|uri| {
-                uri.scheme_str() == Some("https") && uri.port_u16() == Some(self.port)
-            }),
-            Means::Grpc { target, tls: true } => {
-                let address = target.split('/').next().unwrap_or_default();
-                address.parse::<Address>().is_ok_and(|address| address.port == self.port)
-            }
-            _ => false,
-        };
-        if says || self.checks.iter().any(is_checked) { Scheme::Https } else { Scheme::Http }
-    }
-
     /// The instance that it describes.
     ///
     /// # Errors
@@ -349,6 +246,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ProbeKind, Scheme};
 
     fn read(text: &str) -> Result<Record, String> {
         let body = Body::read(text.as_bytes()).expect(text);

@@ -1,7 +1,9 @@
 //! Instances that come from outside, by the simplest of sources: a file.
 
 mod brake;
+mod http;
 mod merging;
+mod moving;
 mod outage;
 mod reload;
 
