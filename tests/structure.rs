@@ -109,7 +109,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "front",
-        &["admin", "control", "model", "registry", "sources", "telemetry", "tls"],
+        &["admin", "admin settings", "control", "model", "registry", "sources", "telemetry", "tls"],
         "who asks is found out as at the admin address, and what others call things as in what \
          is read of them",
     ),

@@ -47,5 +47,6 @@ pub struct Foreign {
     pub keep: Option<HumanDuration>,
     /// What that language has and an instance has no place for. Only the front
     /// that wrote it reads it.
+    #[schemars(with = "serde_json::Map<String, Value>")]
     pub record: Value,
 }

@@ -10,7 +10,7 @@ use crate::{config::tree::Place, front::FrontSettings};
 pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>) {
     for (index, front) in config.front.iter().enumerate() {
         let place = top.key("front").item(index);
-        tokens::check(&front.token, place.key("token"), found);
+        tokens::check(&front.token, place, found);
         if place.is_damaged() {
             continue;
         }
