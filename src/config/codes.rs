@@ -175,6 +175,9 @@ codes! {
     DnsQuestion "P0227" Error "Not a name to look up"
     "A source of the kind `dns` looks up the addresses of a name, whose port is given (`\"orders.internal:8080\"`), or SRV records, which bring theirs (`\"_http._tcp.orders.internal\"`)."
 
+    DocumentUrl "P0228" Error "Not a URL of a document"
+    "What a source of the kind `http` reads is named by a URL: `http` or `https`, a host, a port unless it is the usual one, path and query. User and password stand before the host: `\"https://user:password@inventory.example/instances?env=prod\"`."
+
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
 

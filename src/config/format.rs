@@ -10,7 +10,7 @@ use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
     sources::{
-        DnsQuestion, Pointer, ServerUrl, SourceName, Template,
+        DnsQuestion, DocumentUrl, Pointer, ServerUrl, SourceName, Template,
         zookeeper::{NodePath, ServerAddress},
     },
 };
@@ -29,6 +29,7 @@ pub(super) enum Format {
     SourceName,
     ServerUrl,
     DnsQuestion,
+    DocumentUrl,
     ServerAddress,
     NodePath,
     KeyTemplate,
@@ -47,7 +48,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -57,6 +58,7 @@ impl Format {
         Self::SourceName,
         Self::ServerUrl,
         Self::DnsQuestion,
+        Self::DocumentUrl,
         Self::ServerAddress,
         Self::NodePath,
         Self::KeyTemplate,
@@ -110,6 +112,9 @@ impl Format {
             Self::ServerUrl => {
                 ("server-url", "a URL of a server", "http://127.0.0.1:8500", Code::ServerUrl)
             }
+            Self::DocumentUrl => {
+                ("document-url", "a URL", "https://inventory.internal/list", Code::DocumentUrl)
+            }
             Self::DnsQuestion => {
                 ("dns-question", "a name to look up", "orders.internal:8080", Code::DnsQuestion)
             }
@@ -160,6 +165,7 @@ impl Format {
             Self::SourceName => parsed::<SourceName>(text),
             Self::ServerUrl => parsed::<ServerUrl>(text),
             Self::DnsQuestion => parsed::<DnsQuestion>(text),
+            Self::DocumentUrl => parsed::<DocumentUrl>(text),
             Self::ServerAddress => parsed::<ServerAddress>(text),
             Self::NodePath => parsed::<NodePath>(text),
             Self::KeyTemplate => parsed::<Template>(text),

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    uri::{InvalidUri, PathAndQuery},
+};
 
 use super::{HeaderEdits, HostPattern, PathPrefix, RouteSettings};
 use crate::{model::ServiceName, telemetry::RouteMetrics};
@@ -183,7 +187,7 @@ impl Route {
             return None;
         }
         let slash = if stripped.starts_with('/') { "" } else { "/" };
-        Some(format!("{added}{slash}{stripped}"))
+        Some([added, slash, stripped].concat())
     }
 
     /// Where a redirect leads for `path`, canonical, and `query`.
@@ -207,11 +211,13 @@ impl Route {
 /// # Errors
 ///
 /// When they are too long together, or not valid in a target.
-pub fn join(path: &str, query: Option<&str>) -> Result<PathAndQuery, http::uri::InvalidUri> {
-    match query {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
+pub fn join(mut path: String, query: Option<&str>) -> Result<PathAndQuery, InvalidUri> {
+    if let Some(query) = query {
+        path.reserve_exact(query.len() + 1);
+        path.push('?');
+        path.push_str(query);
     }
+    PathAndQuery::from_maybe_shared(Bytes::from(path))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub use dns::DnsQuestion;
 pub use entry::{Fields, ParseTemplateError, Pointer, Template};
 pub use feed::{Feed, News, SourceName};
 pub use found::Found;
+pub use http::DocumentUrl;
 pub use last_known::LastKnown;
 pub use pattern::ServicePattern;
 pub use running::{NewsSender, Running};

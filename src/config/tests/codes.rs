@@ -141,7 +141,7 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[source]]\nkind = 'fiel'\npath = 'a'", &[("P0214", 2, 8)]),
     ("[[source]]\nkind = 'file'\npaht = 'a'\npath = 'a'", &[("P0101", 3, 1)]),
     ("[[source]]\nkind = 'file'\nname = 'A'\npath = 'a'", &[("P0221", 3, 8)]),
-    ("[[source]]\nkind = 'http'\nurl = 'localhost:8500'", &[("P0222", 3, 7)]),
+    ("[[source]]\nkind = 'http'\nurl = 'localhost:8500'", &[("P0228", 3, 7)]),
     ("[[source]]\nkind = 'dns'\nservices = { a = 'b' }", &[("P0227", 3, 18)]),
     ("[[source]]\nkind = 'file'\ninterval = '0s'\npath = 'a'", &[("P0220", 3, 12)]),
     ("[[source]]\nkind = 'eureka'\nurls = ['http://a']\ninterval = '0s'", &[("P0220", 4, 12)]),

@@ -1,6 +1,7 @@
 //! A list of instances that a server answers with, asked for now and then.
 
 mod settings;
+mod url;
 
 use std::convert::Infallible;
 
@@ -11,6 +12,7 @@ use http::{
 use tokio::time::sleep;
 
 pub use settings::HttpSettings;
+pub use url::{DocumentUrl, ParseDocumentUrlError};
 
 use super::{
     Backoff, Feed, News,
@@ -46,14 +48,14 @@ pub async fn run(settings: HttpSettings, feed: Feed) {
 }
 
 async fn follow(settings: &HttpSettings, feed: &Feed) -> Result<Infallible, HttpError> {
-    let mut client = Client::new(settings.url.clone(), &settings.tls)?
+    let mut client = Client::new(settings.url.server().clone(), &settings.tls)?
         .reading_at_most(usize::try_from(settings.max_size.0).unwrap_or(usize::MAX));
     if let Some(token) = &settings.token {
         client = client.with_header(AUTHORIZATION, &format!("Bearer {token}"));
     }
     let mut fields = HeaderMap::new();
     loop {
-        let answer = client.get_with("", settings.timeout.0, &fields).await?;
+        let answer = client.get_with(settings.url.target(), settings.timeout.0, &fields).await?;
         match answer.status {
             StatusCode::NOT_MODIFIED if !fields.is_empty() => feed.tell(News::Unchanged),
             StatusCode::OK => {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::client::ServerUrl;
+use super::DocumentUrl;
 use crate::model::{ByteSize, ClientTlsSettings, HumanDuration};
 
 /// A document with a list of instances that a server answers with.
@@ -11,7 +11,7 @@ use crate::model::{ByteSize, ClientTlsSettings, HumanDuration};
 #[serde(deny_unknown_fields)]
 pub struct HttpSettings {
     /// Where the document is. Redirects are not followed.
-    pub url: ServerUrl,
+    pub url: DocumentUrl,
     /// From one look at it to the next. A server that sends an `ETag` is asked
     /// whether it has changed.
     #[serde(default = "interval")]

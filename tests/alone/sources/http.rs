@@ -46,7 +46,7 @@ impl Server {
     }
 
     fn section(&self, more: &str) -> String {
-        section(&format!("http://{}/fleet/instances", self.backend.address), more)
+        section(&format!("http://{}/fleet/instances/?env=test", self.backend.address), more)
     }
 }
 
@@ -69,7 +69,7 @@ fn a_list_is_asked_for_again_and_sent_once() {
     assert_eq!(tags[0], None);
     assert!(tags[1..].iter().all(|tag| *tag == Some("\"v1\"")), "{tags:?}");
     assert_eq!(requests[0].field("authorization"), Some("Bearer s3cret"));
-    assert_eq!(requests[0].target(), "/fleet/instances");
+    assert_eq!(requests[0].target(), "/fleet/instances/?env=test");
     assert_eq!(server.backend.connections(), 1, "the connection is kept");
     let view = source(&portolan, "http");
     assert_eq!((&view["connected"], &view["failures"]), (&true.into(), &0.into()));
