@@ -164,8 +164,9 @@ impl Pairs {
     }
 
     /// Those that have a text.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(key, value)| Some((key.as_str(), value.0.as_deref()?)))
+    pub(crate) fn to_map(&self) -> BTreeMap<String, String> {
+        let texts = self.0.iter().filter_map(|(key, value)| Some((key, value.0.as_ref()?)));
+        texts.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(odd.b.0.iter().map(Loose::as_str).collect::<Vec<_>>(), ["x", "1", "", ""]);
         assert_eq!(odd.c.text("k"), Some("true"));
         let odd = read(r#"{"a": [1, {}], "b": null, "c": null}"#);
-        assert!(odd.a.text().is_none() && odd.b.0.is_empty() && odd.c.iter().next().is_none());
+        assert!(odd.a.text().is_none() && odd.b.0.is_empty() && odd.c.to_map().is_empty());
         let odd = read(r#"{"a": 1, "b": 1, "c": {}, "d": [1, {"k": "v"}, [{}], {"k": []}]}"#);
         let texts = odd.d.0.iter().map(|one| one.wanted().and_then(|pairs| pairs.text("k")));
         assert_eq!(texts.collect::<Vec<_>>(), [None, Some("v"), None, None]);

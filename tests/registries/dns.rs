@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::{
     followed::Followed,
+    routed::{AROUND, Steady, connected, named},
     servers::dnsmasq::Dnsmasq,
     support::{Portolan, eventually},
-    watched::{AROUND, Steady, connected, named},
 };
 
 fn follow(servers: &[SocketAddr], services: serde_json::Value) -> Followed {

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     front::refusal::Refusal,
-    model::{Foreign, FrontApi, HumanDuration, Instance, InstanceKey, Reported, Weight},
-    sources::foreign,
+    model::{Foreign, FrontApi, HumanDuration, Instance, InstanceKey, Reported},
+    sources::draft::{Draft, instance_id, service_name},
 };
 
 /// How long an instance is kept that reports for itself and does not any more,
@@ -158,8 +158,8 @@ impl Record {
     /// When it cannot have one.
     pub(super) fn key(&self) -> Result<InstanceKey, Refusal> {
         let refused = |error: crate::model::ParseNameError| Refusal::bad(error.to_string());
-        let service = foreign::service_name(&self.name).map_err(refused)?;
-        let id = foreign::instance_id(&format!("{}@{}", self.id, self.node)).map_err(refused)?;
+        let service = service_name(&self.name).map_err(refused)?;
+        let id = instance_id(&format!("{}@{}", self.id, self.node)).map_err(refused)?;
         Ok(InstanceKey { service, id })
     }
 
@@ -200,10 +200,10 @@ impl Record {
         }
     }
 
-    fn weight(&self) -> Weight {
+    fn weight(&self) -> Option<i64> {
         let warning = self.ttl().is_some_and(|(check, _)| check.status == Status::Warning);
         let of = |(passing, warned)| if warning { warned } else { passing };
-        self.weights.map(of).map(foreign::weight).unwrap_or_default()
+        self.weights.map(of)
     }
 
     /// How long it is kept once it is critical.
@@ -219,26 +219,27 @@ impl Record {
     ///
     /// When it describes none.
     pub(super) fn instance(&self) -> Result<Instance, Refusal> {
-        let InstanceKey { service, id } = self.key()?;
+        // Says what is wrong with a name, if anything is.
+        self.key()?;
         let host = if self.address.is_empty() { &self.node } else { &self.address };
-        let origin = foreign::origin(host, Some(self.port.into()), self.scheme());
+        let id = format!("{}@{}", self.id, self.node);
+        let draft = Draft {
+            weight: self.weight(),
+            zone: self.said("zone").map(str::to_owned),
+            version: self.said("version").map(str::to_owned),
+            tags: self.tags.clone(),
+            metadata: self.meta.clone(),
+            ..Draft::new(&self.name, Some(&id))
+        };
+        let found = draft.at(self.scheme(), host, self.port.into());
+        let found = found.map_err(|why| Refusal::bad(format!("Invalid service address: {why}")))?;
         let record = serde_json::to_value(self).unwrap_or_default();
         let (reported, keep) = (self.reported(), self.keep().map(HumanDuration));
         Ok(Instance {
-            service,
-            id,
-            origin: origin
-                .map_err(|why| Refusal::bad(format!("Invalid service address: {why}")))?,
-            weight: self.weight(),
-            zone: self.said("zone").and_then(foreign::word),
-            version: self.said("version").and_then(foreign::word),
-            tags: foreign::tags(self.tags.iter().map(String::as_str)),
-            metadata: foreign::pairs(
-                self.meta.iter().map(|(key, value)| (key.as_str(), value.as_str())),
-            ),
             ttl: self.ttl().map(|(_, ttl)| HumanDuration(ttl)),
             health: self.health()?,
             foreign: Some(Foreign { api: FrontApi::Consul, reported, keep, record }),
+            ..found.instance
         })
     }
 }

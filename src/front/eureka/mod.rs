@@ -18,7 +18,11 @@ use super::{
     call::Call,
     refusal::{Answer, Refusal},
 };
-use crate::{model::InstanceKey, sources::foreign, telemetry::FrontCall};
+use crate::{
+    model::InstanceKey,
+    sources::draft::{instance_id, service_name},
+    telemetry::FrontCall,
+};
 pub(super) use delta::Changes;
 
 /// What is asked for.
@@ -97,8 +101,8 @@ impl Asked {
 /// The instance that is called `app` and `id` there.
 fn key(app: &str, id: &str) -> Result<InstanceKey, Refusal> {
     let refused = |error: crate::model::ParseNameError| Refusal::missing(error.to_string());
-    let service = foreign::service_name(app).map_err(refused)?;
-    let id = foreign::instance_id(id).map_err(refused)?;
+    let service = service_name(app).map_err(refused)?;
+    let id = instance_id(id).map_err(refused)?;
     Ok(InstanceKey { service, id })
 }
 

@@ -18,7 +18,7 @@ use crate::{
         refusal::{Answer, Refusal},
     },
     model::InstanceKey,
-    sources::foreign,
+    sources::draft::{instance_id, service_name},
 };
 
 /// Milliseconds since 1970, as Eureka gives times.
@@ -31,8 +31,8 @@ pub(super) fn now() -> u64 {
 pub(super) async fn register(call: &Call, app: &str, body: &[u8]) -> Answer {
     let refused = |error: crate::model::ParseNameError| Refusal::bad(error.to_string());
     let info = Info::read(app, body)?;
-    let service = foreign::service_name(app).map_err(refused)?;
-    let id = foreign::instance_id(info.entry.id()).map_err(refused)?;
+    let service = service_name(app).map_err(refused)?;
+    let id = instance_id(info.entry.id()).map_err(refused)?;
     let key = InstanceKey { service, id };
     call.about(&key);
     call.caller(&key.service)?;

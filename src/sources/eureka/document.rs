@@ -4,9 +4,10 @@
 use serde::Deserialize;
 
 use crate::{
-    model::{HealthSettings, Instance, InstanceId, InstanceKey, Reported, Scheme, ServiceName},
+    model::{InstanceKey, ParseNameError, Reported, Scheme},
     sources::{
-        Found, foreign,
+        Found,
+        draft::{Draft, instance_id, service_name},
         loose::{List, Loose, Maybe, Pairs},
     },
 };
@@ -112,10 +113,11 @@ impl Entry {
     ///
     /// When it cannot have one; why, in words for a person.
     pub(crate) fn key(&self, app: &str) -> Result<InstanceKey, String> {
-        let service: Result<ServiceName, _> = foreign::service_name(app);
-        let id: Result<InstanceId, _> = foreign::instance_id(self.id());
-        let words = |error: crate::model::ParseNameError| error.to_string();
-        Ok(InstanceKey { service: service.map_err(words)?, id: id.map_err(words)? })
+        let words = |error: ParseNameError| error.to_string();
+        Ok(InstanceKey {
+            service: service_name(app).map_err(words)?,
+            id: instance_id(self.id()).map_err(words)?,
+        })
     }
 
     /// The instance, of the application `app`.
@@ -124,7 +126,8 @@ impl Entry {
     ///
     /// When it cannot be one; why, in words for a person.
     pub(crate) fn found(&self, app: &str, reached: Reached) -> Result<Found, String> {
-        let InstanceKey { service, id } = self.key(app)?;
+        // One without an id would not be found again when it is deleted.
+        self.key(app)?;
         let (plain, secure) = (self.port.wanted(), self.secure_port.wanted());
         // Clients that name a port and nothing else mean it.
         let plain =
@@ -138,31 +141,22 @@ impl Entry {
         let (name, address) = (self.host_name.text(), self.ip_addr.text());
         let host = if reached.by_hostname { name.or(address) } else { address.or(name) };
         let zone = self.metadata("zone").or_else(|| self.data_center("availability-zone"));
-        let pairs = self.metadata.wanted().into_iter().flat_map(Pairs::iter);
-        let instance = Instance {
-            service,
-            id,
-            origin: foreign::origin(host.unwrap_or_default(), port.number.number(), scheme)?,
-            weight: self
-                .metadata("weight")
-                .and_then(|weight| weight.parse().ok())
-                .map(foreign::weight)
-                .unwrap_or_default(),
-            zone: zone.and_then(foreign::word),
-            version: self.metadata("version").and_then(foreign::word),
-            tags: Vec::new(),
-            // The class of the map is the server's own affair.
-            metadata: foreign::pairs(pairs.filter(|(key, _)| !matches!(*key, "@class" | "class"))),
-            ttl: None,
-            health: HealthSettings::default(),
-            foreign: None,
+        let mut metadata = self.metadata.wanted().map(Pairs::to_map).unwrap_or_default();
+        // The class of the map is the server's own affair.
+        metadata.retain(|key, _| !matches!(key.as_str(), "@class" | "class"));
+        let draft = Draft {
+            weight: self.metadata("weight").and_then(|weight| weight.parse().ok()),
+            zone: zone.map(str::to_owned),
+            version: self.metadata("version").map(str::to_owned),
+            metadata,
+            reported: match self.status() {
+                "UP" => Reported::Up,
+                "OUT_OF_SERVICE" => Reported::OutOfService,
+                _ => Reported::Down,
+            },
+            ..Draft::new(app, Some(self.id()))
         };
-        let reported = match self.status() {
-            "UP" => Reported::Up,
-            "OUT_OF_SERVICE" => Reported::OutOfService,
-            _ => Reported::Down,
-        };
-        Ok(Found { instance, reported })
+        draft.at(scheme, host.unwrap_or_default(), port.number.number().unwrap_or_default())
     }
 }
 

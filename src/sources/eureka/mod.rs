@@ -12,7 +12,7 @@ mod settings;
 use std::{convert::Infallible, time::Duration};
 
 use http::StatusCode;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 pub use self::settings::EurekaSettings;
 use self::{
@@ -79,7 +79,7 @@ pub async fn run(settings: EurekaSettings, feed: Feed) {
             is_first = false;
             feed.tell(News::Lost(format!("{url}: {error}")));
         }
-        sleep(backoff.failed()).await;
+        feed.pause(backoff.failed()).await;
     }
 }
 

@@ -10,7 +10,8 @@ use crate::{
     model::{Reported, Scheme},
     sources::{
         Found,
-        entry::{Draft, Template, json},
+        draft::Draft,
+        entry::{Template, json},
     },
 };
 
