@@ -197,7 +197,7 @@ codes! {
     "`strip_prefix` and `add_prefix` change the path that a service sees. A redirect sends the client elsewhere and no service sees the request; write the path into `redirect.to`."
 
     SameAddress "P0307" Error "Two listeners with one address"
-    "Each listener needs an address of its own. A listener on every address of the machine (`0.0.0.0`) also holds the port on each single one."
+    "Each listener, and each front, needs an address of its own. A listener on every address of the machine (`0.0.0.0`) also holds the port on each single one."
 
     AdminAddress "P0308" Error "Listener at the admin address"
     "Clients must not reach the admin API, so it needs an address of its own."
@@ -258,6 +258,12 @@ codes! {
 
     UnknownSource "P0351" Error "No source of this name"
     "`service = \"orders@east\"` means those instances of `orders` that the source `east` has, and no `[[source]]` is called that."
+
+    FrontExposed "P0360" Error "Front open to other machines"
+    "Whoever reaches a front can register instances, and so get the requests of others. Off the loopback interface that takes tokens and encryption: `[[front.token]]` and `tls` in `[[front]]`. Clients send a token as the password of their URL, as `X-Consul-Token` or as `?token=`. Listen on 127.0.0.1, or, where the network is trusted or a TLS proxy stands in front, say `insecure = true`."
+
+    SilentFront "P0361" Error "Front without a language"
+    "A front answers nothing unless it is told what to speak: `eureka = true`, `consul = true`, or both."
 }
 
 impl Code {

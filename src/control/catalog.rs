@@ -42,7 +42,7 @@ use crate::{
     health::{LastProbe, Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        Origin, Provenance, Reported, ServiceName, ServiceSettings,
+        Origin, Provenance, ServiceName, ServiceSettings,
     },
     routing::{Service, ServiceState, Slot, Slots},
     tls::Connectors,
@@ -170,6 +170,7 @@ impl Catalog {
         let endpoint = Endpoint::new(instance.key(), generation, address, provenance);
         let endpoint = Arc::new(endpoint.speaking(scheme));
         let tls = self.connector(&name, scheme);
+        let reported = registered::reported(&instance);
         let mut entry = Entry {
             instance,
             source,
@@ -181,7 +182,7 @@ impl Catalog {
             findings: Findings::default(),
             lease,
             draining: false,
-            reported: Reported::default(),
+            reported,
             shadowed_by: None,
             state: InstanceState::Starting,
             since: now,

@@ -62,7 +62,7 @@ impl Control {
     }
 
     /// Why an instance is in its state, in words.
-    fn why(&self, entry: &Entry) -> String {
+    pub(super) fn why(&self, entry: &Entry) -> String {
         if entry.reported != Reported::Up {
             let left = match entry.endpoint.in_flight() {
                 0 => String::new(),

@@ -103,6 +103,7 @@ impl Control {
             connections: shared.metrics.connections(),
             store: store_view(&store),
             sources: self.sources().sources,
+            fronts: self.fronts(),
             certificates: shared.certificates().views(SystemTime::now()),
             acme: shared.certificates().automatic(),
             attention,

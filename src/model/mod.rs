@@ -7,6 +7,7 @@
 mod address;
 mod address_guard;
 mod endpoint;
+mod foreign;
 mod health;
 mod instance;
 mod name;
@@ -25,6 +26,7 @@ mod tls;
 pub use address::{Address, Host, Origin, ParseAddressError, Scheme};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
+pub use foreign::{Foreign, FrontApi};
 pub use health::{
     HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, Verdict,
 };

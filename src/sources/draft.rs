@@ -25,28 +25,28 @@ const TEXT: usize = 512;
 
 /// What others say of an instance.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// The service, as they call it.
-    pub(super) service: String,
+    pub(crate) service: String,
     /// Its name within the service; its address is, if it has none.
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Its share of requests. 0 says that it wants none.
-    pub(super) weight: Option<i64>,
-    pub(super) zone: Option<String>,
-    pub(super) version: Option<String>,
-    pub(super) tags: Vec<String>,
-    pub(super) metadata: BTreeMap<String, String>,
-    pub(super) reported: Reported,
+    pub(crate) weight: Option<i64>,
+    pub(crate) zone: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) reported: Reported,
 }
 
 impl Draft {
     /// One of `service` that is called `id`.
-    pub(super) fn new(service: &str, id: Option<&str>) -> Self {
+    pub(crate) fn new(service: &str, id: Option<&str>) -> Self {
         Self { service: service.to_owned(), id: id.map(str::to_owned), ..Self::default() }
     }
 
     /// An instance that listens at `host` and `port`.
-    pub(super) fn at(self, scheme: Scheme, host: &str, port: i64) -> Result<Found, String> {
+    pub(crate) fn at(self, scheme: Scheme, host: &str, port: i64) -> Result<Found, String> {
         if host.is_empty() {
             return Err("it has no address".to_owned());
         }
@@ -63,7 +63,7 @@ impl Draft {
     }
 
     /// An instance that listens at `origin`.
-    pub(super) fn on(self, origin: Origin) -> Result<Found, String> {
+    pub(crate) fn on(self, origin: Origin) -> Result<Found, String> {
         let words = |error: ParseNameError| error.to_string();
         let service = service_name(&self.service).map_err(words)?;
         let address = origin.address.to_string().replace(['[', ']'], "");
@@ -89,6 +89,7 @@ impl Draft {
                 .collect(),
             ttl: None,
             health: HealthSettings::default(),
+            foreign: None,
         };
         Ok(Found { instance, reported })
     }
@@ -99,7 +100,7 @@ impl Draft {
 /// # Errors
 ///
 /// When it has other characters than a name may have, or too many.
-pub(super) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
+pub(crate) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
     text.to_ascii_lowercase().parse()
 }
 
@@ -110,7 +111,7 @@ pub(super) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
 /// # Errors
 ///
 /// When it is empty.
-pub(super) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
+pub(crate) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
     let error = match text.parse() {
         Ok(id) => return Ok(id),
         Err(error @ ParseNameError::Empty { .. }) => return Err(error),
@@ -127,7 +128,7 @@ pub(super) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
 }
 
 /// A scalar as text.
-pub(super) fn text_of(value: &Value) -> Option<String> {
+pub(crate) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -138,7 +139,7 @@ pub(super) fn text_of(value: &Value) -> Option<String> {
 
 /// The pairs of an object whose values are words, without what Java adds to say
 /// of which class something is.
-pub(super) fn words(value: Option<&Value>) -> BTreeMap<String, String> {
+pub(crate) fn words(value: Option<&Value>) -> BTreeMap<String, String> {
     let pairs = value.and_then(Value::as_object).into_iter().flatten();
     pairs
         .filter(|(key, _)| *key != "@class")

@@ -22,6 +22,7 @@ mod durability;
 mod error_answers;
 mod exec;
 mod expect_continue;
+mod fronts;
 mod grpc;
 mod header_rules;
 mod hold;

@@ -71,6 +71,16 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[listener]]\naddress = '127.0.0.1:9900'", &[("P0308", 2, 11)]),
     ("listener = []", &[("P0309", 1, 12)]),
     ("[admin]\naddress = ':9900'", &[("P0310", 2, 11)]),
+    ("[[front]]\naddress = ':8761'\neureka = true", &[("P0360", 2, 11)]),
+    ("[[front]]\naddress = ':8761'\neureka = true\ninsecure = true", &[]),
+    ("[[front]]\nread = true", &[("P0361", 1, 1)]),
+    ("[[front]]\naddress = '127.0.0.1:9900'\neureka = true", &[("P0307", 2, 11)]),
+    ("[[front]]\neureka = true\n[[front]]\nconsul = true", &[("P0307", 3, 1)]),
+    ("[[front]]\neureka = true\ndatacenter = 'a'", &[("P0315", 3, 1)]),
+    (
+        "[[front]]\neureka = true\n[[front.token]]\nname = 'a'\nsha256 = '2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae'\nscope = 'register'",
+        &[("P0311", 6, 9)],
+    ),
     ("[admin]\naddress = ':9900'\ninsecure = true", &[]),
     (
         "[[admin.token]]\nname = 'a'\nsha256 = '2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae'\nscope = 'register'",

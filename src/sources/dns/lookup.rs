@@ -224,6 +224,7 @@ fn found(service: &ServiceName, address: SocketAddr, weight: Weight) -> Option<F
         metadata: BTreeMap::new(),
         ttl: None,
         health: HealthSettings::default(),
+        foreign: None,
     };
     Some(Found { instance, reported: Reported::Up })
 }

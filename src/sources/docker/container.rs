@@ -103,6 +103,7 @@ impl Container {
                 path: self.label("health.path").map(str::to_owned),
                 ..HealthSettings::default()
             },
+            foreign: None,
         };
         // "(health: starting)" and "(unhealthy)"; without a check of its own
         // it says nothing.

@@ -5,7 +5,7 @@
 //! server that comes back, or another one, may know less than was known
 //! before: what it lacks is kept until its clients have had time to return.
 
-mod document;
+pub(crate) mod document;
 mod registry;
 mod settings;
 
