@@ -3,18 +3,20 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
 use futures_util::future::{try_join, try_join_all};
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::ResponseCode,
         rr::{Name, RData, RecordType, rdata::SRV},
     },
+    system_conf::read_system_conf,
 };
 
 use super::{DnsQuestion, DnsSettings};
@@ -53,7 +55,11 @@ pub(super) enum LookupError {
 /// Asks servers. Nothing is kept: that is the business of whoever asks.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    inner: TokioResolver,
+    /// One for each server: of several, the library takes a failure of one for
+    /// the answer of all.
+    servers: Vec<TokioResolver>,
+    /// Which of them answered last.
+    good: AtomicUsize,
     ipv6: bool,
     /// For all that one question takes.
     patience: Duration,
@@ -67,20 +73,26 @@ struct Records<T> {
 
 impl Resolver {
     pub(super) fn new(settings: &DnsSettings) -> Result<Self, NetError> {
-        let mut servers = settings.servers().peekable();
-        let mut builder = match servers.peek() {
-            None => TokioResolver::builder_tokio()?,
-            Some(_) => {
-                let config =
-                    ResolverConfig::from_parts(None, Vec::new(), servers.map(server).collect());
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            }
-        };
-        let options = builder.options_mut();
+        let (mut named, mut options) =
+            (settings.servers().map(server).collect::<Vec<_>>(), ResolverOpts::default());
+        if named.is_empty() {
+            let (config, told) = read_system_conf()?;
+            (named, options) = (config.name_servers, told);
+        }
         (options.timeout, options.attempts) = (settings.timeout.0, 1);
         (options.cache_size, options.use_hosts_file) = (0, ResolveHosts::Never);
-        let inner = builder.build()?;
-        Ok(Self { inner, ipv6: settings.ipv6, patience: settings.timeout.0 * 3 })
+        let servers = named.into_iter().map(|server| {
+            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+            let provider = TokioRuntimeProvider::default();
+            let mut builder = TokioResolver::builder_with_config(config, provider);
+            *builder.options_mut() = options.clone();
+            builder.build()
+        });
+        let servers = servers.collect::<Result<Vec<_>, _>>()?;
+        // Each server may be silent once, and a target has to be found as well.
+        let rounds = u32::try_from(servers.len()).unwrap_or(u32::MAX).saturating_add(2);
+        let patience = settings.timeout.0.saturating_mul(rounds);
+        Ok(Self { servers, good: AtomicUsize::new(0), ipv6: settings.ipv6, patience })
     }
 
     /// What `question` stands for, as instances of `service`.
@@ -160,32 +172,55 @@ impl Resolver {
         Ok(Answer { found: instances.into_values().collect(), ttl })
     }
 
-    /// The records of one type. That there are none is an answer too.
+    /// The records of one type, from the first server that does not fail; the
+    /// one that answered last is asked first.
     async fn records<T>(
         &self,
         name: &Name,
         kind: RecordType,
         pick: impl Fn(&RData) -> Option<T>,
     ) -> Result<Records<T>, LookupError> {
-        match self.inner.lookup(name.clone(), kind).await {
-            Ok(lookup) => {
-                let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or(0);
-                let all = lookup.answers().iter().filter_map(|record| pick(&record.data));
-                let ttl = Duration::from_secs(ttl.into());
-                Ok(Records { all: all.take(MOST).collect(), ttl })
+        let (good, count) = (self.good.load(Relaxed), self.servers.len());
+        let mut failed = NetError::NoConnections.into();
+        for index in (0..count).map(|step| (good + step) % count) {
+            let Some(server) = self.servers.get(index) else { continue };
+            match records_of(server, name, kind, &pick).await {
+                Ok(records) => {
+                    self.good.store(index, Relaxed);
+                    return Ok(records);
+                }
+                Err(error) => failed = error,
             }
-            Err(NetError::Dns(DnsError::NoRecordsFound(none)))
-                if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
-            {
-                let ttl =
-                    none.negative_ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(ttl.into()));
-                Ok(Records { all: Vec::new(), ttl })
-            }
-            Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::NXDomain))) => {
-                Ok(Records { all: Vec::new(), ttl: Duration::MAX })
-            }
-            Err(error) => Err(error.into()),
         }
+        Err(failed)
+    }
+}
+
+/// The records that one server has. That there are none is an answer too.
+async fn records_of<T>(
+    server: &TokioResolver,
+    name: &Name,
+    kind: RecordType,
+    pick: impl Fn(&RData) -> Option<T>,
+) -> Result<Records<T>, LookupError> {
+    match server.lookup(name.clone(), kind).await {
+        Ok(lookup) => {
+            let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or(0);
+            let all = lookup.answers().iter().filter_map(|record| pick(&record.data));
+            let ttl = Duration::from_secs(ttl.into());
+            Ok(Records { all: all.take(MOST).collect(), ttl })
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(none)))
+            if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
+        {
+            let ttl =
+                none.negative_ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(ttl.into()));
+            Ok(Records { all: Vec::new(), ttl })
+        }
+        Err(NetError::Dns(DnsError::ResponseCode(ResponseCode::NXDomain))) => {
+            Ok(Records { all: Vec::new(), ttl: Duration::MAX })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
