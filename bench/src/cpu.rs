@@ -10,10 +10,10 @@ use rustix::{
     thread::{CpuSet, sched_setaffinity},
 };
 
-/// Keeps this thread, and what it starts from now on, on one core.
-pub(crate) fn stay_on(core: usize) -> io::Result<()> {
+/// Keeps this thread, and what it starts from now on, on these cores.
+pub(crate) fn stay_on(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|core| set.set(*core));
     Ok(sched_setaffinity(None::<Pid>, &set)?)
 }
 

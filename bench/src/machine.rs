@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use crate::target::Kind;
+use crate::target::{self, Kind};
 
 /// The date, the processor and how much of it there is.
 pub(crate) fn kind() -> String {
@@ -32,6 +32,9 @@ pub(crate) fn versions(kinds: &[Kind], programs: &[PathBuf]) -> String {
             Kind::Envoy => said("envoy", &["--version"]),
             Kind::Traefik => said("traefik", &["version"]),
             Kind::Caddy => said("caddy", &["version"]),
+            Kind::Pingora => {
+                said(&target::pingora().unwrap_or_default().to_string_lossy(), &["--version"])
+            }
             Kind::Relay | Kind::Portolan | Kind::Counted => continue,
         };
         let version = format!("{} {}", kind.name(), number(&version));

@@ -9,6 +9,7 @@
 mod cpu;
 mod crowd;
 mod dying;
+mod growth;
 mod http2;
 mod idle;
 mod instructions;
@@ -27,6 +28,7 @@ mod target;
 mod transport;
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -37,7 +39,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use load::Clients;
-use scenario::Scenario;
+use scenario::{Scenario, Way};
 use slice::Threads;
 use target::{Kind, Place, Target, free_address};
 
@@ -48,7 +50,8 @@ const LOAD_CORE: usize = 1;
 enum Cli {
     /// Measure the targets side by side
     Run(Run),
-    /// The same with more and more connections
+    /// Measure how a request's cost grows with connections, routes, instances
+    /// and workers
     Growth(Run),
     /// Measure what 100,000 instances and constant change cost a request
     Crowd {
@@ -157,7 +160,12 @@ impl Rounds {
 fn main() -> anyhow::Result<()> {
     match Cli::parse() {
         Cli::Run(run) => Bench::prepare()?.compare(&run, &scenario::all()?),
-        Cli::Growth(run) => Bench::prepare()?.compare(&run, &scenario::growth()?),
+        Cli::Growth(run) => {
+            let bench = Bench::prepare()?;
+            bench.compare(&run, &growth::connections()?)?;
+            let program = run.portolan.first().context("which portolan? see --portolan")?;
+            growth::of_portolan(program, &run.rounds, &bench.place())
+        }
         Cli::Crowd { portolan, rounds, crowd } => {
             let bench = Bench::prepare()?;
             crowd.measure(&rounds, &portolan, &bench.place())
@@ -193,7 +201,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("portolan-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let origins: Vec<SocketAddr> = (0..4).map(|_| free_address()).collect::<Result<_, _>>()?;
-        cpu::stay_on(LOAD_CORE)?;
+        cpu::stay_on(&[LOAD_CORE])?;
         let origin = Command::new(std::env::current_exe()?)
             .arg("origin")
             .args(origins.iter().map(ToString::to_string))
@@ -237,7 +245,11 @@ impl Bench {
         let note = format!("{}; {}", machine::kind(), machine::versions(&kinds, &run.portolan));
         println!("{note}");
         let mut rows = Vec::new();
-        for scenario in scenarios.iter().filter(|each| run.rounds.wants(&each.name)) {
+        let mut scenarios: VecDeque<_> = scenarios.iter().cloned().collect();
+        while let Some(scenario) = scenarios.pop_front() {
+            if !run.rounds.wants(&scenario.name) {
+                continue;
+            }
             let speaks = |target: &&Target| target.address(scenario.way).is_some();
             let targets: Vec<_> = targets.iter().filter(speaks).collect();
             let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
@@ -245,8 +257,11 @@ impl Bench {
             let baseline = baseline.unwrap_or(0);
             let length = run.rounds.length();
             let (rounds, thrown_away) =
-                slice::rounds(&targets, scenario, run.rounds.rounds, length, Threads::All)?;
+                slice::rounds(&targets, &scenario, run.rounds.rounds, length, Threads::All)?;
             print!("{}", report::table(&scenario.name, &labels, &rounds, baseline, thrown_away));
+            if scenario.way == Way::Plain && scenario.name == scenario::FIRST {
+                scenarios.extend(report::slowest(&rounds).map(|rate| scenario.at_half_of(rate)));
+            }
             if !rounds.is_empty() {
                 let ratio = |(index, label): (usize, &String)| {
                     (label.clone(), report::ratio(&rounds, index, baseline))

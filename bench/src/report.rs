@@ -41,6 +41,14 @@ pub(crate) fn ratio(rounds: &[Vec<Slice>], index: usize, baseline: usize) -> Spr
     Spread::of(rounds.iter().map(|round| round[index].cost / round[baseline].cost).collect())
 }
 
+/// The rate of the slowest target, in requests a second.
+pub(crate) fn slowest(rounds: &[Vec<Slice>]) -> Option<f64> {
+    let targets = rounds.first()?.len();
+    let rate =
+        |index: usize| Spread::of(rounds.iter().map(|round| round[index].rate).collect()).median;
+    (0..targets).map(rate).min_by(f64::total_cmp)
+}
+
 /// The rounds of one scenario: for each, a slice of each target.
 pub(crate) fn table(
     scenario: &str,

@@ -24,6 +24,19 @@ pub(crate) struct Scenario {
     pub(crate) work: Work,
 }
 
+/// The name of the scenario that the others are variations of.
+pub(crate) const FIRST: &str = "small";
+
+impl Scenario {
+    /// The same at half of a rate that was seen, in requests a second.
+    pub(crate) fn at_half_of(&self, rate: f64) -> Self {
+        // To a hundred, so that the name says what is sent.
+        let half = (rate / 200.0).floor().max(1.0) as u32 * 100;
+        let name = format!("{half} a second, half of the slowest");
+        Self { name, work: Work { rate: Some(half), ..self.work.clone() }, ..self.clone() }
+    }
+}
+
 const BROWSER: &str = "user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n\
 accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
 accept-encoding: gzip, deflate, br, zstd\r\n\
@@ -78,7 +91,7 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
     let frame = [&[0x81, 0x80 | 64, 0, 0, 0, 0][..], &[b'x'; 64]].concat();
     let websocket = Work { protocol: Protocol::WebSocket, ..steady(frame) };
     Ok(vec![
-        plain("small", steady(small.clone())),
+        plain(FIRST, steady(small.clone())),
         plain("heads", steady(get("/b200", BROWSER))),
         plain("16 KiB", steady(get("/b16k", ""))),
         plain("1 MiB", Work { connections: 16, ..steady(get("/b1m", "")) }),
@@ -95,16 +108,4 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         other("h2c", Way::H2c, h2c),
         other("gRPC unary", Way::Grpc, grpc),
     ])
-}
-
-/// The first scenario with more and more connections.
-pub(crate) fn growth() -> anyhow::Result<Vec<Scenario>> {
-    let mut scenarios = Vec::new();
-    for connections in [1, 8, 64, 512, 4096] {
-        for Scenario { name, way, work } in all()?.into_iter().take(1) {
-            let name = format!("{name}, {connections} connections");
-            scenarios.push(Scenario { name, way, work: Work { connections, ..work } });
-        }
-    }
-    Ok(scenarios)
 }

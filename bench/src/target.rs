@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     Envoy,
     Traefik,
     Caddy,
+    Pingora,
 }
 
 impl Kind {
@@ -38,6 +39,7 @@ impl Kind {
             Self::Envoy => "envoy",
             Self::Traefik => "traefik",
             Self::Caddy => "caddy",
+            Self::Pingora => "pingora",
         }
     }
 }
@@ -76,6 +78,26 @@ pub(crate) struct Place<'a> {
     pub(crate) load_core: usize,
 }
 
+/// How a Portolan differs from what the others are beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Routes that nobody asks for, each of a host of its own.
+    pub(crate) routes: usize,
+    /// Workers. The second one shares the core of the load.
+    pub(crate) workers: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { routes: 0, workers: 1 }
+    }
+}
+
+/// The program of the Pingora peer, which is built beside this one.
+pub(crate) fn pingora() -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("pingora-peer"))
+}
+
 fn counted_in(folder: &Path) -> PathBuf {
     folder.join("counted")
 }
@@ -93,6 +115,17 @@ impl Target {
         program: Option<&Path>,
         place: &Place<'_>,
     ) -> anyhow::Result<Self> {
+        Self::start_as(kind, label, program, place, Shape::default())
+    }
+
+    /// Starts a proxy of `kind`, which is of that `shape` if it is a Portolan.
+    pub(crate) fn start_as(
+        kind: Kind,
+        label: &str,
+        program: Option<&Path>,
+        place: &Place<'_>,
+        shape: Shape,
+    ) -> anyhow::Result<Self> {
         let Place { folder, origins, core, load_core } = *place;
         let (plain, admin) = (free_address()?, free_address()?);
         let (tls, h2c) = (free_address()?, free_address()?);
@@ -103,6 +136,9 @@ impl Target {
         fs::write(folder.join("cert.pem"), &certificate)?;
         fs::write(folder.join("key.pem"), &key)?;
         fs::write(folder.join("both.pem"), certificate + &key)?;
+        let routes: String = (0..shape.routes)
+            .map(|route| format!("[[route]]\nhost = \"h{route}.test\"\nservice = \"bench\"\n\n"))
+            .collect();
         let template = |text: &str| {
             let list = |each: &dyn Fn(usize, &SocketAddr) -> String| {
                 origins
@@ -116,6 +152,8 @@ impl Target {
                 .replace("{h2c_port}", &h2c.port().to_string())
                 .replace("{admin}", &admin.port().to_string())
                 .replace("{dir}", &folder.display().to_string())
+                .replace("{workers}", &shape.workers.to_string())
+                .replace("{routes}", &routes)
                 .replace(
                     "{nginx_origins}",
                     &list(&|_, origin| format!("        server {origin} max_fails=0;\n")),
@@ -154,10 +192,15 @@ impl Target {
             Ok(path)
         };
         let mut command = match kind {
-            Kind::Relay => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg("relay").arg(plain.to_string());
-                command.args(origins.iter().map(ToString::to_string));
+            Kind::Relay | Kind::Pingora => {
+                let mut command = match kind {
+                    Kind::Pingora => Command::new(pingora()?),
+                    _ => Command::new(std::env::current_exe()?),
+                };
+                if kind == Kind::Relay {
+                    command.arg("relay");
+                }
+                command.arg(plain.to_string()).args(origins.iter().map(ToString::to_string));
                 command
             }
             Kind::Portolan | Kind::Counted => {
@@ -214,9 +257,10 @@ impl Target {
         let log = fs::File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A child runs where its parent does when it is started.
-        cpu::stay_on(core)?;
+        let cores = [core, load_core];
+        cpu::stay_on(if shape.workers > 1 { &cores } else { &cores[..1] })?;
         let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()));
-        cpu::stay_on(load_core)?;
+        cpu::stay_on(&[load_core])?;
         let child = child?;
         let target = Self { label: label.to_owned(), plain, tls, h2c, admin, kind, folder, child };
         let begun = Instant::now();
