@@ -23,7 +23,7 @@ pub(crate) fn kind() -> String {
 }
 
 /// What each of `kinds` and `programs` says of its version.
-pub(crate) fn versions(kinds: &[Kind], programs: &[PathBuf]) -> String {
+pub(crate) fn versions<'a>(kinds: &[Kind], programs: impl Iterator<Item = &'a PathBuf>) -> String {
     let mut versions = Vec::new();
     for kind in kinds {
         let version = match kind {
@@ -42,8 +42,12 @@ pub(crate) fn versions(kinds: &[Kind], programs: &[PathBuf]) -> String {
             versions.push(version);
         }
     }
-    let programs = programs.iter().map(|program| said(&program.to_string_lossy(), &["--version"]));
-    versions.extend(programs);
+    for program in programs {
+        let version = said(&program.to_string_lossy(), &["--version"]);
+        if !versions.contains(&version) {
+            versions.push(version);
+        }
+    }
     versions.join(", ")
 }
 

@@ -67,7 +67,7 @@ enum Cli {
     Idle {
         /// The program to measure
         #[arg(long)]
-        portolan: PathBuf,
+        portolan: Program,
         /// The targets beside it
         #[arg(long, value_delimiter = ',', default_value = "nginx,haproxy")]
         peers: Vec<Kind>,
@@ -120,9 +120,9 @@ enum Cli {
 
 #[derive(Debug, clap::Args)]
 struct Run {
-    /// The program to measure; give several to compare them
+    /// The program to measure; give several to compare them, as `NAME=PROGRAM`
     #[arg(long)]
-    portolan: Vec<PathBuf>,
+    portolan: Vec<Program>,
     /// The targets beside it
     #[arg(long, value_delimiter = ',', default_value = "relay,nginx,haproxy")]
     peers: Vec<Kind>,
@@ -131,6 +131,20 @@ struct Run {
     plot: Option<PathBuf>,
     #[command(flatten)]
     rounds: Rounds,
+}
+
+/// A Portolan, and what it is called in the report.
+#[derive(Clone, Debug)]
+struct Program {
+    label: String,
+    path: PathBuf,
+}
+
+impl From<&str> for Program {
+    fn from(text: &str) -> Self {
+        let (label, path) = text.split_once('=').unwrap_or((Kind::Portolan.name(), text));
+        Self { label: label.to_owned(), path: path.into() }
+    }
 }
 
 /// What is measured, and for how long.
@@ -164,7 +178,7 @@ fn main() -> anyhow::Result<()> {
             let bench = Bench::prepare()?;
             bench.compare(&run, &growth::connections()?)?;
             let program = run.portolan.first().context("which portolan? see --portolan")?;
-            growth::of_portolan(program, &run.rounds, &bench.place())
+            growth::of_portolan(&program.path, &run.rounds, &bench.place())
         }
         Cli::Crowd { portolan, rounds, crowd } => {
             let bench = Bench::prepare()?;
@@ -220,17 +234,15 @@ impl Bench {
         }
     }
 
-    fn start(&self, kinds: &[Kind], programs: &[PathBuf]) -> anyhow::Result<Vec<Target>> {
+    fn start(&self, kinds: &[Kind], programs: &[Program]) -> anyhow::Result<Vec<Target>> {
         let mut targets = Vec::new();
         for (index, kind) in kinds.iter().enumerate() {
             let again = if kinds[..index].contains(kind) { " again" } else { "" };
             let label = format!("{}{again}", kind.name());
             targets.push(Target::start(*kind, &label, None, &self.place())?);
         }
-        for (index, program) in programs.iter().enumerate() {
-            let label =
-                if index == 0 { "portolan".to_owned() } else { format!("portolan {}", index + 1) };
-            targets.push(Target::start(Kind::Portolan, &label, Some(program), &self.place())?);
+        for Program { label, path } in programs {
+            targets.push(Target::start(Kind::Portolan, label, Some(path), &self.place())?);
         }
         Ok(targets)
     }
@@ -242,7 +254,11 @@ impl Bench {
         kinds.extend(kinds.get(baseline).copied());
         let targets = self.start(&kinds, &run.portolan)?;
         let baseline = targets.get(baseline).map(|target| target.label.clone());
-        let note = format!("{}; {}", machine::kind(), machine::versions(&kinds, &run.portolan));
+        let note = format!(
+            "{}; {}",
+            machine::kind(),
+            machine::versions(&kinds, run.portolan.iter().map(|program| &program.path))
+        );
         println!("{note}");
         let mut rows = Vec::new();
         let mut scenarios: VecDeque<_> = scenarios.iter().cloned().collect();
@@ -288,7 +304,7 @@ impl Bench {
         target.end()
     }
 
-    fn idle(&self, portolan: &PathBuf, peers: &[Kind], count: usize) -> anyhow::Result<()> {
+    fn idle(&self, portolan: &Program, peers: &[Kind], count: usize) -> anyhow::Result<()> {
         let targets = self.start(peers, std::slice::from_ref(portolan))?;
         let scenarios = scenario::all()?;
         println!("| {count} idle connections | | KiB each |\n| --- | --- | --- |");

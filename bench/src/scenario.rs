@@ -10,6 +10,8 @@ use crate::{
 pub(crate) enum Way {
     Plain,
     Tls,
+    /// Plain, by targets that pass on WebSockets.
+    WebSocket,
     /// HTTP/2 without TLS, known beforehand.
     H2c,
     /// The same, by targets that pass on calls of gRPC.
@@ -101,7 +103,7 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         plain("a connection each", Work { reconnect: true, connections: 32, ..steady(close) }),
         plain("6,000 a second", Work { rate: Some(6000), ..steady(small.clone()) }),
         plain("25,000 a second", Work { rate: Some(25_000), ..steady(small) }),
-        plain("WebSocket", websocket),
+        other("WebSocket", Way::WebSocket, websocket),
         other("TLS", Way::Tls, keep_alive),
         other("TLS, a handshake each", Way::Tls, handshakes),
         other("h2 over TLS", Way::Tls, h2),

@@ -45,7 +45,8 @@ impl Kind {
 }
 
 impl Kind {
-    const fn speaks_tls(self) -> bool {
+    /// It is set up here for more than plain HTTP/1.1.
+    const fn speaks_everything(self) -> bool {
         matches!(self, Self::Portolan | Self::Counted | Self::Nginx | Self::Haproxy)
     }
 }
@@ -264,7 +265,9 @@ impl Target {
         let child = child?;
         let target = Self { label: label.to_owned(), plain, tls, h2c, admin, kind, folder, child };
         let begun = Instant::now();
-        while TcpStream::connect(plain).is_err() {
+        let takes_registrations = matches!(kind, Kind::Portolan | Kind::Counted);
+        let listeners = if takes_registrations { &[plain, admin][..] } else { &[plain] };
+        while listeners.iter().any(|listener| TcpStream::connect(listener).is_err()) {
             if begun.elapsed() > Duration::from_secs(60) {
                 bail!("{label} does not listen; see {}", target.folder.join("log").display());
             }
@@ -278,9 +281,10 @@ impl Target {
     pub(crate) fn address(&self, way: Way) -> Option<SocketAddr> {
         match way {
             Way::Plain => Some(self.plain),
-            Way::Tls if self.kind.speaks_tls() => Some(self.tls),
-            Way::H2c | Way::Grpc if self.kind.speaks_tls() => Some(self.h2c),
-            Way::Tls | Way::H2c | Way::Grpc => None,
+            Way::Tls if self.kind.speaks_everything() => Some(self.tls),
+            Way::WebSocket if self.kind.speaks_everything() => Some(self.plain),
+            Way::H2c | Way::Grpc if self.kind.speaks_everything() => Some(self.h2c),
+            Way::Tls | Way::WebSocket | Way::H2c | Way::Grpc => None,
         }
     }
 
