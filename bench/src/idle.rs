@@ -16,6 +16,10 @@ use crate::{
 const REQUESTS: u32 = 5000;
 const HANDSHAKES: u32 = 500;
 
+/// Connections opened at once: thousands that wait with their handshake are
+/// taken for an attack.
+const AT_ONCE: usize = 1000;
+
 /// Resident bytes of the process `root` and its descendants.
 fn resident(root: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{root}/status")).unwrap_or_default();
@@ -38,12 +42,18 @@ pub(crate) fn cost(target: &Target, scenario: &Scenario, count: usize) -> anyhow
     Clients::open(address, work(64))?.run(Duration::from_secs(1))?;
     std::thread::sleep(Duration::from_secs(2));
     let before = resident(target.pid());
-    let mut clients = Clients::open(address, work(count))?;
-    // At a fixed rate every connection has its turn: first in, first out.
-    let turn = Duration::from_secs_f64(count as f64 / f64::from(rate) * 1.2);
-    let outcome = clients.run(turn)?;
-    anyhow::ensure!(outcome.failed == 0, "{}: {} failed", target.label, outcome.failed);
+    let mut open = Vec::new();
+    for begun in (0..count).step_by(AT_ONCE) {
+        let some = AT_ONCE.min(count - begun);
+        let mut clients = Clients::open(address, work(some))?;
+        // At a fixed rate every connection has its turn: first in, first out.
+        let turn = Duration::from_secs_f64(some as f64 / f64::from(rate) * 1.2);
+        let outcome = clients.run(turn)?;
+        anyhow::ensure!(outcome.failed == 0, "{}: {} failed", target.label, outcome.failed);
+        open.push(clients);
+    }
     std::thread::sleep(Duration::from_secs(3));
     let after = resident(target.pid());
+    drop(open);
     Ok((after as f64 - before as f64) / 1024.0 / count as f64)
 }
