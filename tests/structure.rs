@@ -51,7 +51,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("worker", &["deadline", "listener", "listener settings", "model", "proxy", "tls"], ""),
     // The control plane.
     ("registry settings", &["model"], ""),
-    ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
+    ("registry", &["etcd", "model", "telemetry"], "tells what happened, and does not know to whom"),
     ("acme settings", &["model"], ""),
     (
         "acme",

@@ -1,0 +1,1 @@
+//! Rules of the mirror and of what is written.
