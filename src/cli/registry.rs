@@ -20,7 +20,7 @@ use super::{
     output::{FormatArgs, Output},
     text::{BAD, Cell, Columns, GOOD, count, plain, span},
 };
-use crate::registry::{self, Export, Imported, Restored, Verification};
+use crate::registry::{self, Backend, Export, Imported, Restored, Verification};
 
 /// Which store is meant.
 #[derive(Debug, clap::Args)]
@@ -109,6 +109,11 @@ impl StoreArgs {
             let path = path.display();
             UsageError(format!("{hint}; {path} has errors, see `portolan check`"))
         })?;
+        if loaded.config.registry.backend != Backend::Embedded {
+            let what = "the registry of this config file is in etcd and has no store here; \
+                        name the folder of one with --data-dir";
+            return Err(UsageError(what.to_owned()).into());
+        }
         Ok(loaded.config.registry.data_dir)
     }
 }

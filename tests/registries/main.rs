@@ -21,5 +21,6 @@ mod followed;
 mod routed;
 mod scale;
 mod servers;
+mod shared;
 mod watched;
 mod zookeeper;

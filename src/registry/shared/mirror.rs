@@ -16,7 +16,10 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::schema::{Farewell, Keys, Kind, Record};
+use super::{
+    entry::{Due, Entry, Standing},
+    schema::{Farewell, Keys, Kind, Record},
+};
 use crate::{
     etcd::{
         Listing,
@@ -28,57 +31,6 @@ use crate::{
         Renewed, judge,
     },
 };
-
-/// One registration.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) registration: Registration,
-    /// The revision in which it was last written; 0 if it is not in etcd.
-    pub(super) seen: i64,
-    /// Its lease in etcd; 0 if it has none.
-    pub(super) lease: i64,
-    /// Whether a heartbeat has come, to any proxy.
-    pub(super) renewed: bool,
-    /// Whether etcd says so.
-    noted: bool,
-    /// The last heartbeat that came here.
-    heard: Option<Instant>,
-    /// The last one that etcd was told of.
-    passed: Option<Instant>,
-    standing: Standing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Held,
-    /// Not in etcd any more, and not given up: it comes back, or it has until
-    /// then to send a heartbeat.
-    Missing { until: Instant },
-    /// Its lease is over; the record is kept until then.
-    Expired { until: Instant },
-}
-
-impl Entry {
-    fn ttl(&self) -> Option<Duration> {
-        self.registration.instance.ttl.map(Duration::from)
-    }
-
-    /// Whether a heartbeat came here that still counts.
-    fn is_alive(&self, now: Instant) -> bool {
-        let ttl = self.ttl();
-        self.heard.zip(ttl).is_some_and(|(heard, ttl)| now.saturating_duration_since(heard) < ttl)
-    }
-}
-
-/// What etcd is to be told.
-#[derive(Clone, Debug)]
-pub(super) enum Due {
-    /// That a lease goes on.
-    Renew { key: InstanceKey, lease: i64 },
-    /// That a heartbeat has come, where it is not known yet, or all of a
-    /// registration that it has lost.
-    Write(Box<Entry>),
-}
 
 /// All registrations.
 #[derive(Debug)]

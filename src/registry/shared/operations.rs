@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    mirror::Entry,
+    entry::Entry,
     schema::{FORM, Farewell, Keys, Record},
 };
 

@@ -7,7 +7,12 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Inner, lease_seconds, mirror::{Due, Entry}, operations};
+use super::{
+    Inner,
+    entry::{Due, Entry},
+    operations,
+    writing::lease_seconds,
+};
 use crate::{etcd::Error, model::InstanceKey};
 
 const TICK: Duration = Duration::from_millis(200);
