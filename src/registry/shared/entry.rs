@@ -31,9 +31,13 @@ pub(super) enum Standing {
     Held,
     /// Not in etcd any more, and not given up: it comes back, or it has until
     /// then to send a heartbeat.
-    Missing { until: Instant },
+    Missing {
+        until: Instant,
+    },
     /// Its lease is over; the record is kept until then.
-    Expired { until: Instant },
+    Expired {
+        until: Instant,
+    },
 }
 
 impl Entry {

@@ -112,11 +112,8 @@ pub(super) async fn list(inner: &Inner) -> Result<i64, StoreFault> {
 /// Says that there is a registry.
 async fn mark(inner: &Inner) -> Result<(), Error> {
     let key = inner.keys.schema();
-    let put = PutRequest {
-        key: key.clone(),
-        value: FORM.to_string().into(),
-        ..PutRequest::default()
-    };
+    let put =
+        PutRequest { key: key.clone(), value: FORM.to_string().into(), ..PutRequest::default() };
     let request = TxnRequest {
         compare: vec![Compare::new(key, CompareResult::Equal, Compared::Create(0))],
         success: vec![Operation::Put(put).into()],

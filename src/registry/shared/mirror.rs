@@ -8,10 +8,7 @@
 //! who did not see it would take out an instance that lives. Only a deletion
 //! by etcd itself, one without a farewell, says that a lease is over.
 
-use std::{
-    collections::HashMap,
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -271,10 +268,9 @@ impl Mirror {
             generation: entry.registration.generation,
             renewed: entry.renewed,
             standing: match (entry.standing, entry.ttl()) {
-                (Standing::Expired { .. }, _) => LeaseStanding::Expired {
-                    since: Duration::ZERO,
-                    forget_in: self.forget_after,
-                },
+                (Standing::Expired { .. }, _) => {
+                    LeaseStanding::Expired { since: Duration::ZERO, forget_in: self.forget_after }
+                }
                 (_, None) => LeaseStanding::Endless,
                 (_, Some(left)) => LeaseStanding::Live { left },
             },

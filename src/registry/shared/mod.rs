@@ -41,8 +41,8 @@ use tokio::{
 };
 
 use super::{
-    Caller, EtcdBackendSettings, InheritedLease, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings,
-    Removal, Renewed, StoreFault, StoreState,
+    Caller, EtcdBackendSettings, InheritedLease, OpenError, Registered, RegistryError,
+    RegistryEvent, RegistrySettings, Removal, Renewed, StoreFault, StoreState,
     ledger::{Change, Operation, Outcome},
     limits,
 };
@@ -154,9 +154,7 @@ impl Inner {
 
     /// etcd is followed.
     fn found(&self) {
-        let before = self
-            .state
-            .send_replace(State { connected: true, listed: true, fault: None });
+        let before = self.state.send_replace(State { connected: true, listed: true, fault: None });
         if let Some((_, since)) = before.fault {
             tracing::info!(after = ?since.elapsed(), "the registry in etcd is back");
         }

@@ -56,9 +56,7 @@ pub(super) fn plan(there: Option<&Entry>, operation: &Operation) -> Result<Plan,
                     };
                     Ok(Plan { outcome: Outcome { registration, change: None }, write })
                 }
-                (Verdict::Unchanged, None) => {
-                    Err(RegistryError::NotFound { key: instance.key() })
-                }
+                (Verdict::Unchanged, None) => Err(RegistryError::NotFound { key: instance.key() }),
                 (Verdict::Entered { owner, generation, change }, there) => {
                     let same = there.filter(|_| generation.is_some());
                     let record = Record {
@@ -126,9 +124,8 @@ pub(super) fn transaction(
     lease: i64,
 ) -> Result<TxnRequest, serde_json::Error> {
     let (path, gone) = (keys.instance(key), keys.gone(key));
-    let delete = |key| {
-        Do::DeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }).into()
-    };
+    let delete =
+        |key| Do::DeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }).into();
     let put = |key, value: Vec<u8>| {
         Do::Put(PutRequest { key, value: value.into(), lease, ..PutRequest::default() }).into()
     };

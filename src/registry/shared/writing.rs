@@ -125,9 +125,9 @@ impl Inner {
             let plan = match operations::plan(there.as_ref(), &operation) {
                 Ok(plan) => plan,
                 Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. })
-                    if perhaps.as_ref().is_some_and(|it| {
-                        matches!(it.change, Some(Change::Removed(_)))
-                    }) =>
+                    if perhaps
+                        .as_ref()
+                        .is_some_and(|it| matches!(it.change, Some(Change::Removed(_)))) =>
                 {
                     return perhaps.ok_or(RegistryError::Closed);
                 }
@@ -161,8 +161,7 @@ impl Inner {
                         }
                     },
                 };
-                let request =
-                    operations::transaction(&self.keys, &key, seen, &plan.write, lease);
+                let request = operations::transaction(&self.keys, &key, seen, &plan.write, lease);
                 let request = request.map_err(|_| Error::NoEndpoint)?;
                 self.client.txn(request).await
             };

@@ -14,6 +14,7 @@ fn large(n: usize) -> Instance {
 /// full, in the place and by the way in which it does on a full disk.
 async fn limit(registry: &Registry, pages: u32) {
     registry
+        .embedded()
         .tamper(move |store| {
             let sql = format!("PRAGMA max_page_count = {pages}");
             store.connection().query_row(&sql, [], |_| Ok(())).expect("limited");

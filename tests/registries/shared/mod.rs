@@ -16,7 +16,9 @@ const ROUTES: &str = "[[route]]\npath = '/orders'\nservice = 'orders'\n\
                       [[route]]\npath = '/steady'\nservice = 'steady'\n";
 
 fn config(urls: &[String]) -> String {
-    format!("[registry]\nbackend = 'etcd'\nallow_loopback = true\n[registry.etcd]\nendpoints = {urls:?}\n{ROUTES}")
+    format!(
+        "[registry]\nbackend = 'etcd'\nallow_loopback = true\n[registry.etcd]\nendpoints = {urls:?}\n{ROUTES}"
+    )
 }
 
 fn proxies<const COUNT: usize>(urls: &[String]) -> [Portolan; COUNT] {
@@ -35,11 +37,11 @@ fn register(portolan: &Portolan, name: &str, address: SocketAddr, ttl: Option<&s
 
 fn path(name: &str) -> String {
     let (service, id) = name.split_once('/').expect("service/id");
-    format!("/v1/services/{service}/instances/{id}")
+    format!("/api/v1/services/{service}/instances/{id}")
 }
 
 fn heartbeat(portolan: &Portolan, name: &str) -> u16 {
-    portolan.admin("PUT", &format!("{}/heartbeat", path(name)), "").status()
+    portolan.admin("POST", &format!("{}/heartbeat", path(name)), "").status()
 }
 
 #[track_caller]
@@ -162,7 +164,7 @@ fn two_hundred_at_once_are_the_same_everywhere() {
         }
     });
     let all = |proxy: &Portolan| {
-        let list = proxy.admin("GET", "/v1/services/steady", "").json();
+        let list = proxy.admin("GET", "/api/v1/services/steady", "").json();
         let mut all: Vec<_> = list["instances"]
             .as_array()
             .into_iter()

@@ -4,7 +4,7 @@ use super::*;
 use crate::{servers::relay::Relay, watched::outage};
 
 fn writable(portolan: &Portolan) -> bool {
-    portolan.admin("GET", "/v1/status", "").json()["store"]["state"] == "writable"
+    portolan.admin("GET", "/api/v1/status", "").json()["store"]["state"] == "writable"
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn the_leader_may_die_while_many_register() {
         members[leader].server.kill();
     });
     let count = |proxy: &Portolan| {
-        let list = proxy.admin("GET", "/v1/services/steady", "").json();
+        let list = proxy.admin("GET", "/api/v1/services/steady", "").json();
         list["instances"].as_array().map_or(0, Vec::len)
     };
     eventually(|| [&a, &b, &c].into_iter().all(|proxy| count(proxy) == 120));
