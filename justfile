@@ -15,7 +15,7 @@ lint:
 test *ARGS:
     cargo test {{ ARGS }}
 
-# Every test, installing what they need; or some of: rust readme compose
+# Every test, installing what they need; or some of: rust clients grpc suites readme cost compose
 test-all *PARTS:
     ./scripts/test {{ PARTS }}
 

@@ -15,6 +15,7 @@ pub mod control;
 pub mod deadline;
 pub mod etcd;
 pub mod file_watch;
+pub mod front;
 pub mod health;
 pub mod listener;
 pub mod model;

@@ -29,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     deadline::{self, TickerHandle},
-    listener::{self, Farewell, ListenerSettings, http1::Moved, proxy_protocol::HeaderError},
+    listener::{
+        self, Farewell, Handshakes, ListenerSettings, http1::Moved, proxy_protocol::HeaderError,
+    },
     model::Peer,
     proxy::Proxy,
     tls::ServerTls,
@@ -165,7 +167,7 @@ struct Stop {
     token: CancellationToken,
     farewell: Rc<Cell<Farewell>>,
     /// Room for TLS handshakes, once there was one.
-    handshakes: Rc<OnceCell<Semaphore>>,
+    handshakes: Rc<OnceCell<Handshakes>>,
 }
 
 impl Stop {

@@ -68,11 +68,13 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("health", &["model", "tls"], "probes what it is told to, and reports"),
     ("telemetry settings", &[], ""),
     ("admin settings", &["model"], ""),
+    ("front settings", &["admin settings", "model"], "tokens are those of the admin address"),
     (
         "config",
         &[
             "acme settings",
             "admin settings",
+            "front settings",
             "health settings",
             "listener settings",
             "model",
@@ -105,6 +107,12 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
         &["control", "model", "registry", "routing", "sources", "tls"],
         "the registry's idea of a caller, and the router's idea of a host, are the only ones",
     ),
+    (
+        "front",
+        &["admin", "admin settings", "control", "model", "registry", "sources", "telemetry", "tls"],
+        "who asks is found out as at the admin address, and what others call things as in what \
+         is read of them",
+    ),
     // Both.
     (
         "app",
@@ -116,6 +124,8 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
             "control",
             "deadline",
             "file_watch",
+            "front",
+            "front settings",
             "health",
             "listener",
             "listener settings",

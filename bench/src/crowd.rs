@@ -50,7 +50,7 @@ impl Crowd {
         let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
         for scenario in scenario::all()?
             .iter()
-            .filter(|scenario| run.wants(scenario.name) && scenario.way == Way::Plain)
+            .filter(|scenario| run.wants(&scenario.name) && scenario.way == Way::Plain)
         {
             let storm = Storm::begin(many.admin, self.services, self.changes)?;
             let (begun, length) = (Instant::now(), run.length());

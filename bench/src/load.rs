@@ -6,8 +6,8 @@
 
 use std::{
     collections::VecDeque,
-    io,
-    net::SocketAddr,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,6 +27,10 @@ pub(crate) enum Protocol {
     Http1,
     /// With so many requests at once on each connection.
     Http2(usize),
+    /// Calls of gRPC with a message of 100 bytes, so many at once.
+    Grpc(usize),
+    /// Messages that come back as they were sent.
+    WebSocket,
 }
 
 /// What is sent, and how.
@@ -36,7 +40,8 @@ pub(crate) struct Work {
     pub(crate) protocol: Protocol,
     /// With TLS, if at all.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// The bytes of one request of HTTP/1.1, the path of one of HTTP/2.
+    /// The bytes of one request of HTTP/1.1 or of one frame of a WebSocket, the
+    /// path of a request of HTTP/2.
     pub(crate) request: Vec<u8>,
     /// Connections open at once.
     pub(crate) connections: usize,
@@ -83,8 +88,16 @@ struct Client {
 }
 
 enum Speech {
-    Http1 { messages: Messages, last: Seen },
+    Http1 {
+        messages: Messages,
+        last: Seen,
+    },
     Http2(Box<Http2>),
+    /// How much of a message has come back.
+    WebSocket {
+        came: usize,
+        whole: usize,
+    },
 }
 
 /// An answer that is complete.
@@ -110,8 +123,8 @@ impl Clients {
         let end = begun + duration;
         let mut outcome = Outcome::default();
         let at_once = match self.work.protocol {
-            Protocol::Http1 => 1,
-            Protocol::Http2(streams) => streams,
+            Protocol::Http1 | Protocol::WebSocket => 1,
+            Protocol::Http2(streams) | Protocol::Grpc(streams) => streams,
         };
         let count = self.clients.len();
         let mut idle: VecDeque<usize> = (0..count * at_once).map(|slot| slot % count).collect();
@@ -206,26 +219,32 @@ impl Clients {
 impl Client {
     fn open(address: SocketAddr, work: &Work, poll: &Poll, token: u64) -> io::Result<Self> {
         let mut transport = Transport::open(address, work.tls.as_ref())?;
-        poll.add(&transport.stream, token, Interest::Read)?;
         let speech = match work.protocol {
+            Protocol::WebSocket => {
+                switch(&mut transport.stream)?;
+                Speech::WebSocket { came: 0, whole: work.request.len() }
+            }
             Protocol::Http1 => {
                 let last = Seen { status: 0, path: [0; 8] };
                 Speech::Http1 { messages: Messages::default(), last }
             }
-            Protocol::Http2(_) => {
+            Protocol::Http2(_) | Protocol::Grpc(_) => {
                 let path = String::from_utf8_lossy(&work.request);
                 let mut out = Vec::new();
-                let speech = Http2::open(&path, work.tls.is_some(), &mut out);
+                let message = matches!(work.protocol, Protocol::Grpc(_)).then_some(&[b'x'; 100]);
+                let message = message.map(|message| &message[..]);
+                let speech = Http2::open(&path, message, work.tls.is_some(), &mut out);
                 transport.send(&out)?;
                 Speech::Http2(Box::new(speech))
             }
         };
+        poll.add(&transport.stream, token, Interest::Read)?;
         Ok(Self { transport, speech, due: Vec::new(), waits_for_room: false })
     }
 
     fn ask(&mut self, work: &Work, due: Instant) -> io::Result<()> {
         match &mut self.speech {
-            Speech::Http1 { .. } => {
+            Speech::Http1 { .. } | Speech::WebSocket { .. } => {
                 self.due.push((0, due));
                 self.transport.send(&work.request)
             }
@@ -267,6 +286,14 @@ impl Client {
             Speech::Http1 { messages, last } => messages
                 .take(data, last, |answer| seen(0, answer.status == 200))
                 .map_err(|_| io::ErrorKind::InvalidData.into()),
+            Speech::WebSocket { came, whole } => {
+                *came += data.len();
+                while *came >= *whole {
+                    *came -= *whole;
+                    seen(0, true);
+                }
+                Ok(())
+            }
             Speech::Http2(speech) => {
                 let mut out = Vec::new();
                 speech.take(data, &mut out, seen).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -274,4 +301,23 @@ impl Client {
             }
         }
     }
+}
+
+/// Agrees with the other side of `stream`, which is not read from yet, to
+/// speak WebSocket on it.
+fn switch(stream: &mut TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.write_all(
+        b"GET /ws/echo HTTP/1.1\r\nhost: bench.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )?;
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    if !head.starts_with(b"HTTP/1.1 101 ") {
+        return Err(io::Error::other(String::from_utf8_lossy(&head).into_owned()));
+    }
+    stream.set_nonblocking(true)
 }

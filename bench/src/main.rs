@@ -8,11 +8,15 @@
 
 mod cpu;
 mod crowd;
+mod dying;
 mod http2;
 mod idle;
+mod instructions;
 mod load;
+mod machine;
 mod message;
 mod origin;
+mod plot;
 mod poll;
 mod registrar;
 mod relay;
@@ -24,7 +28,7 @@ mod transport;
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -32,6 +36,8 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 
+use load::Clients;
+use scenario::Scenario;
 use slice::Threads;
 use target::{Kind, Place, Target, free_address};
 
@@ -42,6 +48,8 @@ const LOAD_CORE: usize = 1;
 enum Cli {
     /// Measure the targets side by side
     Run(Run),
+    /// The same with more and more connections
+    Growth(Run),
     /// Measure what 100,000 instances and constant change cost a request
     Crowd {
         /// The program to measure
@@ -64,6 +72,43 @@ enum Cli {
         #[arg(long, default_value_t = 8000)]
         connections: usize,
     },
+    /// Measure what it costs that an origin dies every second
+    Dying {
+        /// The program to measure
+        #[arg(long)]
+        portolan: PathBuf,
+        /// The targets beside it
+        #[arg(long, value_delimiter = ',', default_value = "nginx,haproxy")]
+        peers: Vec<Kind>,
+        /// Rounds of each target
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Ask for everything for a while, so that an instrumented program can be
+    /// built anew with what it saw
+    Train {
+        /// The program to train
+        #[arg(long)]
+        portolan: PathBuf,
+        /// Seconds of each scenario
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// Count the instructions of a request, and compare with what is recorded
+    Instructions {
+        /// The program to measure: a release build
+        #[arg(long)]
+        portolan: PathBuf,
+        /// What is recorded
+        #[arg(long)]
+        recorded: PathBuf,
+        /// Record what is counted
+        #[arg(long)]
+        record: bool,
+        /// A folder to leave valgrind's files in, for callgrind_annotate
+        #[arg(long)]
+        keep: Option<PathBuf>,
+    },
     /// Serve as the origins (started by run)
     Origin { addresses: Vec<SocketAddr> },
     /// Serve as the byte relay (started by run)
@@ -78,6 +123,9 @@ struct Run {
     /// The targets beside it
     #[arg(long, value_delimiter = ',', default_value = "relay,nginx,haproxy")]
     peers: Vec<Kind>,
+    /// A file for a picture of the ratios (SVG)
+    #[arg(long)]
+    plot: Option<PathBuf>,
     #[command(flatten)]
     rounds: Rounds,
 }
@@ -108,13 +156,25 @@ impl Rounds {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse() {
-        Cli::Run(run) => Bench::prepare()?.compare(&run),
+        Cli::Run(run) => Bench::prepare()?.compare(&run, &scenario::all()?),
+        Cli::Growth(run) => Bench::prepare()?.compare(&run, &scenario::growth()?),
         Cli::Crowd { portolan, rounds, crowd } => {
             let bench = Bench::prepare()?;
             crowd.measure(&rounds, &portolan, &bench.place())
         }
         Cli::Idle { portolan, peers, connections } => {
             Bench::prepare()?.idle(&portolan, &peers, connections)
+        }
+        Cli::Train { portolan, seconds } => {
+            Bench::prepare()?.train(&portolan, Duration::from_secs(seconds))
+        }
+        Cli::Dying { portolan, peers, rounds } => {
+            let bench = Bench::prepare()?;
+            dying::measure(&portolan, &peers, rounds, &bench.place())
+        }
+        Cli::Instructions { portolan, recorded, record, keep } => {
+            let bench = Bench::prepare()?;
+            instructions::gate(&portolan, &recorded, record, keep.as_deref(), &bench.place())
         }
         Cli::Origin { addresses } => Ok(origin::serve(&addresses)?),
         Cli::Relay { address, origins } => Ok(relay::serve(address, &origins)?),
@@ -167,14 +227,17 @@ impl Bench {
         Ok(targets)
     }
 
-    fn compare(&self, run: &Run) -> anyhow::Result<()> {
+    fn compare(&self, run: &Run, scenarios: &[Scenario]) -> anyhow::Result<()> {
         let mut kinds = run.peers.clone();
         let baseline = kinds.iter().position(|kind| *kind == Kind::Nginx).unwrap_or(0);
         // A second one of the same, to see how far equals seem apart.
         kinds.extend(kinds.get(baseline).copied());
         let targets = self.start(&kinds, &run.portolan)?;
         let baseline = targets.get(baseline).map(|target| target.label.clone());
-        for scenario in scenario::all()?.iter().filter(|each| run.rounds.wants(each.name)) {
+        let note = format!("{}; {}", machine::kind(), machine::versions(&kinds, &run.portolan));
+        println!("{note}");
+        let mut rows = Vec::new();
+        for scenario in scenarios.iter().filter(|each| run.rounds.wants(&each.name)) {
             let speaks = |target: &&Target| target.address(scenario.way).is_some();
             let targets: Vec<_> = targets.iter().filter(speaks).collect();
             let labels: Vec<String> = targets.iter().map(|target| target.label.clone()).collect();
@@ -183,9 +246,31 @@ impl Bench {
             let length = run.rounds.length();
             let (rounds, thrown_away) =
                 slice::rounds(&targets, scenario, run.rounds.rounds, length, Threads::All)?;
-            print!("{}", report::table(scenario.name, &labels, &rounds, baseline, thrown_away));
+            print!("{}", report::table(&scenario.name, &labels, &rounds, baseline, thrown_away));
+            if !rounds.is_empty() {
+                let ratio = |(index, label): (usize, &String)| {
+                    (label.clone(), report::ratio(&rounds, index, baseline))
+                };
+                let ratios = labels.iter().enumerate().map(ratio).collect();
+                rows.push(plot::Row { scenario: scenario.name.clone(), ratios });
+            }
+        }
+        if let Some(file) = &run.plot {
+            std::fs::write(file, plot::svg(&rows, &baseline.unwrap_or_default(), &note))?;
         }
         Ok(())
+    }
+
+    fn train(&self, program: &Path, length: Duration) -> anyhow::Result<()> {
+        let label = Kind::Portolan.name();
+        let target = Target::start(Kind::Portolan, label, Some(program), &self.place())?;
+        for scenario in scenario::all()? {
+            let address = target.address(scenario.way).context("it does not speak that")?;
+            let outcome = Clients::open(address, scenario.work)?.run(length)?;
+            println!("{}: {} answered", scenario.name, outcome.answered);
+            anyhow::ensure!(outcome.failed == 0, "{} failed", outcome.failed);
+        }
+        target.end()
     }
 
     fn idle(&self, portolan: &PathBuf, peers: &[Kind], count: usize) -> anyhow::Result<()> {

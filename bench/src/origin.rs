@@ -11,17 +11,34 @@ use std::{
 };
 
 use crate::{
+    http2::Calls,
     message::{Messages, Seen},
     poll::{Interest, Poll},
 };
 
 struct Connection {
     stream: TcpStream,
-    messages: Messages,
-    last: Seen,
+    speech: Speech,
     /// What the socket had no room for yet.
     unsent: Vec<u8>,
 }
+
+enum Speech {
+    /// It has not said anything.
+    Unknown,
+    Http1 {
+        messages: Messages,
+        last: Seen,
+    },
+    /// HTTP/2, for calls of gRPC.
+    Calls(Box<Calls>),
+    /// After a switch to WebSocket: frames go back as they came.
+    Echo,
+}
+
+/// What a WebSocket is agreed on with (RFC 6455 section 1.3 has this key).
+const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+    upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// The answers, by the path that asks for them.
 struct Answers(Vec<([u8; 8], Vec<u8>)>);
@@ -87,9 +104,8 @@ pub(crate) fn serve(addresses: &[SocketAddr]) -> io::Result<()> {
                     stream.set_nonblocking(true)?;
                     let _ = stream.set_nodelay(true);
                     poll.add(&stream, next, Interest::Read)?;
-                    let last = Seen { status: 0, path: [0; 8] };
-                    let (messages, unsent) = (Messages::default(), Vec::new());
-                    connections.insert(next, Connection { stream, messages, last, unsent });
+                    let (speech, unsent) = (Speech::Unknown, Vec::new());
+                    connections.insert(next, Connection { stream, speech, unsent });
                     next += 1;
                 }
                 continue;
@@ -124,26 +140,54 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut asked: Option<Seen> = None;
-        let mut more = Vec::new();
         let data = &buffer[..count];
-        let read = self.messages.take(data, &mut self.last, |seen| {
-            if asked.replace(seen).is_some() {
-                more.push(seen);
+        let mut out = Vec::new();
+        if matches!(self.speech, Speech::Unknown) {
+            self.speech = if Calls::begin_with(data) {
+                Speech::Calls(Box::new(Calls::open(&[b'x'; 200], &mut out)))
+            } else {
+                let last = Seen { status: 0, path: [0; 8] };
+                Speech::Http1 { messages: Messages::default(), last }
+            };
+        }
+        let mut switches = false;
+        match &mut self.speech {
+            Speech::Http1 { messages, last } => {
+                let mut asked: Option<Seen> = None;
+                let mut more = Vec::new();
+                let read = messages.take(data, last, |seen| {
+                    if asked.replace(seen).is_some() {
+                        more.push(seen);
+                    }
+                });
+                read.map_err(|_| io::ErrorKind::InvalidData)?;
+                for seen in asked.iter().chain(&more) {
+                    switches = seen.path.starts_with(b"/echo");
+                    let answer = if switches { SWITCHED } else { answers.to(seen) };
+                    send(&mut self.stream, &mut self.unsent, answer)?;
+                }
             }
-        });
-        read.map_err(|_| io::ErrorKind::InvalidData)?;
-        let Some(first) = asked else { return Ok(()) };
-        for seen in std::iter::once(&first).chain(&more) {
-            let answer = answers.to(seen);
-            let sent = if self.unsent.is_empty() { written(&mut self.stream, answer)? } else { 0 };
-            self.unsent.extend_from_slice(&answer[sent..]);
+            Speech::Calls(calls) => {
+                calls.take(data, &mut out);
+                send(&mut self.stream, &mut self.unsent, &out)?;
+            }
+            Speech::Echo | Speech::Unknown => send(&mut self.stream, &mut self.unsent, data)?,
+        }
+        if switches {
+            self.speech = Speech::Echo;
         }
         if !self.unsent.is_empty() {
             poll.change(&self.stream, token, Interest::Write)?;
         }
         Ok(())
     }
+}
+
+/// Sends `data` behind what is `unsent`, or keeps it there.
+fn send(stream: &mut TcpStream, unsent: &mut Vec<u8>, data: &[u8]) -> io::Result<()> {
+    let sent = if unsent.is_empty() { written(stream, data)? } else { 0 };
+    unsent.extend_from_slice(&data[sent..]);
+    Ok(())
 }
 
 /// How much of `data` the socket took.

@@ -35,6 +35,12 @@ impl Spread {
     }
 }
 
+/// The processor time of a request of the target `index`, as a ratio to that of
+/// `baseline` in the same round.
+pub(crate) fn ratio(rounds: &[Vec<Slice>], index: usize, baseline: usize) -> Spread {
+    Spread::of(rounds.iter().map(|round| round[index].cost / round[baseline].cost).collect())
+}
+
 /// The rounds of one scenario: for each, a slice of each target.
 pub(crate) fn table(
     scenario: &str,
@@ -54,8 +60,7 @@ pub(crate) fn table(
         let of = |pick: fn(&Slice) -> f64| {
             Spread::of(rounds.iter().map(|round| pick(&round[index])).collect()).median
         };
-        let ratios = rounds.iter().map(|round| round[index].cost / round[baseline].cost);
-        let ratio = Spread::of(ratios.collect());
+        let ratio = ratio(rounds, index, baseline);
         let _ = writeln!(
             text,
             "| {label} | {:.2} | {:.2}-{:.2} | {:.1} | {:.0} | {:.0} | {:.0} |",

@@ -12,12 +12,14 @@ pub(crate) enum Way {
     Tls,
     /// HTTP/2 without TLS, known beforehand.
     H2c,
+    /// The same, by targets that pass on calls of gRPC.
+    Grpc,
 }
 
 /// A kind of work with a name.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) way: Way,
     pub(crate) work: Work,
 }
@@ -51,7 +53,8 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         reconnect: false,
         rate: None,
     };
-    let plain = |name, work| Scenario { name, way: Way::Plain, work };
+    let plain = |name: &str, work| Scenario { name: name.to_owned(), way: Way::Plain, work };
+    let other = |name: &str, way, work| Scenario { name: name.to_owned(), way, work };
     let small = get("/b200", "");
     let close = get("/b200", "connection: close\r\n");
     let block = vec![b'y'; 16 << 10];
@@ -69,6 +72,11 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
     let h2c =
         Work { protocol: Protocol::Http2(8), connections: 16, ..steady(b"/api/b200".to_vec()) };
     let h2 = Work { tls: Some(transport::config("h2")?), ..h2c.clone() };
+    let grpc =
+        Work { protocol: Protocol::Grpc(8), request: b"/bench.Echo/Call".to_vec(), ..h2c.clone() };
+    // A text message of 64 bytes, masked with zeros (RFC 6455 section 5.2).
+    let frame = [&[0x81, 0x80 | 64, 0, 0, 0, 0][..], &[b'x'; 64]].concat();
+    let websocket = Work { protocol: Protocol::WebSocket, ..steady(frame) };
     Ok(vec![
         plain("small", steady(small.clone())),
         plain("heads", steady(get("/b200", BROWSER))),
@@ -78,10 +86,25 @@ pub(crate) fn all() -> anyhow::Result<Vec<Scenario>> {
         plain("chunked both ways", steady(chunked)),
         plain("1,000 connections", Work { connections: 1000, ..steady(small.clone()) }),
         plain("a connection each", Work { reconnect: true, connections: 32, ..steady(close) }),
-        plain("6,000 a second", Work { rate: Some(6000), ..steady(small) }),
-        Scenario { name: "TLS", way: Way::Tls, work: keep_alive },
-        Scenario { name: "TLS, a handshake each", way: Way::Tls, work: handshakes },
-        Scenario { name: "h2 over TLS", way: Way::Tls, work: h2 },
-        Scenario { name: "h2c", way: Way::H2c, work: h2c },
+        plain("6,000 a second", Work { rate: Some(6000), ..steady(small.clone()) }),
+        plain("25,000 a second", Work { rate: Some(25_000), ..steady(small) }),
+        plain("WebSocket", websocket),
+        other("TLS", Way::Tls, keep_alive),
+        other("TLS, a handshake each", Way::Tls, handshakes),
+        other("h2 over TLS", Way::Tls, h2),
+        other("h2c", Way::H2c, h2c),
+        other("gRPC unary", Way::Grpc, grpc),
     ])
+}
+
+/// The first scenario with more and more connections.
+pub(crate) fn growth() -> anyhow::Result<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    for connections in [1, 8, 64, 512, 4096] {
+        for Scenario { name, way, work } in all()?.into_iter().take(1) {
+            let name = format!("{name}, {connections} connections");
+            scenarios.push(Scenario { name, way, work: Work { connections, ..work } });
+        }
+    }
+    Ok(scenarios)
 }

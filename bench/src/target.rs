@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     /// The limit: copies bytes.
     Relay,
     Portolan,
+    /// On valgrind, which counts its instructions.
+    Counted,
     Nginx,
     Haproxy,
     Envoy,
@@ -30,6 +32,7 @@ impl Kind {
         match self {
             Self::Relay => "byte relay",
             Self::Portolan => "portolan",
+            Self::Counted => "portolan counted",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Envoy => "envoy",
@@ -41,7 +44,7 @@ impl Kind {
 
 impl Kind {
     const fn speaks_tls(self) -> bool {
-        matches!(self, Self::Portolan | Self::Nginx | Self::Haproxy)
+        matches!(self, Self::Portolan | Self::Counted | Self::Nginx | Self::Haproxy)
     }
 }
 
@@ -56,6 +59,7 @@ pub(crate) struct Target {
     /// Where it takes registrations, if it is one that does.
     pub(crate) admin: SocketAddr,
     kind: Kind,
+    folder: PathBuf,
     child: Child,
 }
 
@@ -70,6 +74,10 @@ pub(crate) struct Place<'a> {
     pub(crate) core: usize,
     /// The core of everything else.
     pub(crate) load_core: usize,
+}
+
+fn counted_in(folder: &Path) -> PathBuf {
+    folder.join("counted")
 }
 
 /// An address on the loopback interface that is free now.
@@ -116,6 +124,10 @@ impl Target {
                     "{haproxy_origins}",
                     &list(&|index, origin| format!("    server o{index} {origin}\n")),
                 )
+                .replace(
+                    "{haproxy_h2_origins}",
+                    &list(&|index, origin| format!("    server o{index} {origin} proto h2\n")),
+                )
                 .replace("{portolan_origins}", &list(&|_, origin| format!("'{origin}', ")))
                 .replace(
                     "{envoy_origins}",
@@ -148,8 +160,16 @@ impl Target {
                 command.args(origins.iter().map(ToString::to_string));
                 command
             }
-            Kind::Portolan => {
-                let mut command = Command::new(program.context("which portolan? see --portolan")?);
+            Kind::Portolan | Kind::Counted => {
+                let program = program.context("which portolan? see --portolan")?;
+                let mut command = Command::new(program);
+                if kind == Kind::Counted {
+                    command = Command::new("valgrind");
+                    command.args(["--tool=callgrind", "--separate-threads=yes", "--quiet"]);
+                    let counted = counted_in(&folder);
+                    command.arg(format!("--callgrind-out-file={}", counted.display()));
+                    command.arg(program);
+                }
                 command.args(["run", "--config"]);
                 let config = include_str!("../peers/portolan.toml");
                 command.arg(configured("proxy.toml", config)?);
@@ -198,11 +218,11 @@ impl Target {
         let child = command.spawn().with_context(|| format!("cannot start {}", kind.name()));
         cpu::stay_on(load_core)?;
         let child = child?;
-        let target = Self { label: label.to_owned(), plain, tls, h2c, admin, kind, child };
+        let target = Self { label: label.to_owned(), plain, tls, h2c, admin, kind, folder, child };
         let begun = Instant::now();
         while TcpStream::connect(plain).is_err() {
-            if begun.elapsed() > Duration::from_secs(20) {
-                bail!("{label} does not listen; see {}", folder.join("log").display());
+            if begun.elapsed() > Duration::from_secs(60) {
+                bail!("{label} does not listen; see {}", target.folder.join("log").display());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -215,21 +235,41 @@ impl Target {
         match way {
             Way::Plain => Some(self.plain),
             Way::Tls if self.kind.speaks_tls() => Some(self.tls),
-            Way::H2c if self.kind.speaks_tls() => Some(self.h2c),
-            Way::Tls | Way::H2c => None,
+            Way::H2c | Way::Grpc if self.kind.speaks_tls() => Some(self.h2c),
+            Way::Tls | Way::H2c | Way::Grpc => None,
         }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Where [`Kind::Counted`] leaves what it counted: in files of which this
+    /// is the beginning of the name.
+    pub(crate) fn counted(&self) -> PathBuf {
+        counted_in(&self.folder)
+    }
+}
+
+impl Target {
+    fn ask_to_end(&self) {
+        // nginx and HAProxy have children that go with a polite end.
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+
+    /// Ends it, and waits until it has done what it does at its end.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        self.ask_to_end();
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "{}: {status}", self.label);
+        Ok(())
+    }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // nginx and HAProxy have children that go with a polite end.
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        self.ask_to_end();
         std::thread::sleep(Duration::from_millis(100));
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -8,6 +8,7 @@ pub mod host;
 pub mod path;
 pub mod proxy_header;
 pub mod registration;
+pub mod request;
 pub mod response;
 mod wire;
 
@@ -22,5 +23,6 @@ pub const ALL: &[(&str, Check)] = &[
     ("path", path::check),
     ("proxy_header", proxy_header::check),
     ("registration", registration::check),
+    ("request", request::check),
     ("response", response::check),
 ];

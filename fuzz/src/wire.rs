@@ -50,6 +50,10 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> Option<T> {
     RUNTIME.with(|runtime| runtime.block_on(both))
 }
 
+/// How often it is asked for more, behind the last byte, before it ends: time
+/// for whoever reads to do all that it can with what it has.
+const LINGER: u8 = 100;
+
 /// The connection. What is written to it is gone.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -57,6 +61,8 @@ pub(crate) struct Wire {
     /// Chooses the length of the pieces; 0 for one piece.
     seed: u8,
     ready: bool,
+    /// How often it is still asked before it ends.
+    linger: u8,
     /// Whoever waits for the other side to be asked.
     unasked: Option<Option<Waker>>,
     socket: Arc<TcpStream>,
@@ -65,7 +71,13 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(bytes: &[u8], seed: u8) -> Self {
         let socket = SOCKET.with(Arc::clone);
-        Self { rest: bytes.to_vec(), seed, ready: true, unasked: None, socket }
+        Self { rest: bytes.to_vec(), seed, ready: true, linger: 0, unasked: None, socket }
+    }
+
+    /// One that does not end while there is an answer to write: to a server,
+    /// whoever ends has left.
+    pub(crate) fn asking(bytes: &[u8], seed: u8) -> Self {
+        Self { linger: LINGER, ..Self::new(bytes, seed) }
     }
 
     /// One that brings nothing before something was written to it.
@@ -90,6 +102,11 @@ impl AsyncRead for Wire {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if self.rest.is_empty() && self.linger > 0 {
+            self.linger -= 1;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut length = self.rest.len();
         if self.seed != 0 {
             self.seed = self.seed.wrapping_mul(37).wrapping_add(11) | 1;
@@ -111,6 +128,9 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         if let Some(Some(waiting)) = self.unasked.take() {
             waiting.wake();
+        }
+        if self.linger > 0 {
+            self.linger = LINGER;
         }
         Poll::Ready(Ok(data.len()))
     }

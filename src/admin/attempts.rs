@@ -22,8 +22,9 @@ pub(super) const LIMIT: u32 = 10;
 /// them is forgotten.
 const MAX_ADDRESSES: usize = 4096;
 
+/// Failed authentications, counted by address.
 #[derive(Debug, Default)]
-pub(super) struct FailedAttempts {
+pub(crate) struct FailedAttempts {
     by_address: Mutex<HashMap<IpAddr, Window>>,
 }
 
@@ -36,7 +37,7 @@ struct Window {
 impl FailedAttempts {
     /// Counts a failure. False once there have been too many from that
     /// address.
-    pub(super) fn count(&self, address: IpAddr, now: Instant) -> bool {
+    pub(crate) fn count(&self, address: IpAddr, now: Instant) -> bool {
         let mut windows = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let over = |window: &Window| now.saturating_duration_since(window.began) >= WINDOW;
         let network = network(address);

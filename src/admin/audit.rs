@@ -21,6 +21,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::model::FrontApi;
+
 /// Lines that may wait to be written.
 const QUEUE: usize = 1024;
 
@@ -29,32 +31,36 @@ const MAX_TEXT: usize = 512;
 
 /// One change that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct AuditEntry {
+pub(crate) struct AuditEntry {
     /// When, as RFC 3339 in UTC.
-    pub(super) time: String,
+    pub(crate) time: String,
     /// The name of the token, `loopback`, `anyone` or `unknown`.
-    pub(super) who: String,
+    pub(crate) who: String,
     /// The address it came from.
-    pub(super) from: String,
-    /// `register`, `drain`, `deregister`, `reload` or `upgrade`.
-    pub(super) what: &'static str,
+    pub(crate) from: String,
+    /// `register`, `drain`, `deregister`, `reload`, `upgrade`, or `status` if
+    /// a client of a front says something of its health.
+    pub(crate) what: &'static str,
+    /// The language it was asked for in, if it is that of another registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) front: Option<FrontApi>,
     /// What it was to change: `service/id`, `proxy.toml` or `process`.
-    pub(super) target: String,
+    pub(crate) target: String,
     /// The status answered; for a change that is waited for, that of the
     /// change itself.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// The word of the problem answered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) problem: Option<&'static str>,
+    pub(crate) problem: Option<&'static str>,
     /// The generation of the instance before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) before: Option<u64>,
+    pub(crate) before: Option<u64>,
     /// The generation of the instance after.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<u64>,
+    pub(crate) after: Option<u64>,
     /// How many entries before this one were lost.
     #[serde(skip_serializing_if = "is_zero")]
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
@@ -64,12 +70,12 @@ const fn is_zero(number: &u64) -> bool {
 
 impl AuditEntry {
     /// The time as the log writes it.
-    pub(super) fn now() -> String {
+    pub(crate) fn now() -> String {
         humantime::format_rfc3339_millis(SystemTime::now()).to_string()
     }
 
     /// `text` as far as one field may hold it.
-    pub(super) fn bounded(text: &str) -> String {
+    pub(crate) fn bounded(text: &str) -> String {
         text.char_indices()
             .take_while(|(at, _)| *at < MAX_TEXT)
             .map(|(_, character)| character)
@@ -114,7 +120,7 @@ impl AuditLog {
     }
 
     /// Records an entry without waiting.
-    pub(super) fn record(&self, mut entry: AuditEntry) {
+    pub(crate) fn record(&self, mut entry: AuditEntry) {
         let Some(queue) = &self.shared.queue else { return };
         entry.lost = self.shared.lost.swap(0, Ordering::Relaxed);
         let lost = entry.lost + 1;
@@ -200,6 +206,7 @@ mod tests {
             who: "ci".to_owned(),
             from: "10.0.0.7:5123".to_owned(),
             what: "register",
+            front: None,
             target: target.to_owned(),
             status: 201,
             problem: None,

@@ -16,13 +16,13 @@ use super::{
     settings::{AdminSettings, Scope, TokenSettings},
 };
 use crate::{
-    model::{Host, Origin, ServiceName},
+    model::{Host, Origin, ServiceName, matches_name},
     registry::Caller,
 };
 
 /// Who can reach the admin address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// This machine.
     Loopback,
     /// The network.
@@ -31,14 +31,14 @@ pub(super) enum Reach {
 
 impl Reach {
     /// The reach of an address that is listened on.
-    pub(super) fn of(listening: IpAddr) -> Self {
+    pub(crate) fn of(listening: IpAddr) -> Self {
         if listening.to_canonical().is_loopback() { Self::Loopback } else { Self::Network }
     }
 }
 
 /// Who asks, as far as is known, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     /// The name of the token; none was needed if absent.
     token: Option<String>,
     scope: Scope,
@@ -63,31 +63,55 @@ pub(super) fn authenticate(
     if another.is_some() {
         return refused("the request has more than one Authorization");
     }
-    let Some(field) = field else {
+    let secret = field.map(|field| bearer(field.as_bytes()));
+    if secret == Some(None) {
+        return refused("the Authorization is not of the form \"Bearer TOKEN\"");
+    }
+    match identify(&settings.token, settings.insecure, reach, secret.flatten()) {
+        Ok(identity) => Ok(identity),
+        Err(Unknown::NoToken) => {
+            refused("send \"Authorization: Bearer TOKEN\"; see [[admin.token]]")
+        }
+        Err(Unknown::BadToken) => refused("the token is not known here"),
+    }
+}
+
+/// Why it is not known who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// There is no token, and one is needed.
+    NoToken,
+    /// The token is none of ours.
+    BadToken,
+}
+
+/// Who asks at an address of `reach` with `secret`.
+pub(crate) fn identify(
+    tokens: &[TokenSettings],
+    insecure: bool,
+    reach: Reach,
+    secret: Option<&[u8]>,
+) -> Result<Identity, Unknown> {
+    let Some(secret) = secret else {
         // `insecure` without a token: the operator asked for an open address.
-        let open = reach == Reach::Loopback || (settings.insecure && settings.token.is_empty());
+        let open = reach == Reach::Loopback || (insecure && tokens.is_empty());
         if !open {
-            return refused("send \"Authorization: Bearer TOKEN\"; see [[admin.token]]");
+            return Err(Unknown::NoToken);
         }
         let (services, addresses) = (Vec::new(), Vec::new());
         return Ok(Identity { token: None, scope: Scope::Admin, services, addresses, reach });
     };
-    let Some(secret) = bearer(field.as_bytes()) else {
-        return refused("the Authorization is not of the form \"Bearer TOKEN\"");
-    };
-    match find(&settings.token, secret) {
-        Some(token) => Ok(Identity {
-            token: Some(token.name.clone()),
-            scope: token.scope,
-            services: token.services.clone(),
-            addresses: token.addresses.clone(),
-            reach,
-        }),
-        None => refused("the token is not known here"),
-    }
+    let token = find(tokens, secret).ok_or(Unknown::BadToken)?;
+    Ok(Identity {
+        token: Some(token.name.clone()),
+        scope: token.scope,
+        services: token.services.clone(),
+        addresses: token.addresses.clone(),
+        reach,
+    })
 }
 
-fn bearer(field: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bearer(field: &[u8]) -> Option<&[u8]> {
     let (scheme, secret) = field.split_at_checked(7)?;
     let secret = secret.trim_ascii();
     (scheme.eq_ignore_ascii_case(b"bearer ") && !secret.is_empty()).then_some(secret)
@@ -118,7 +142,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 impl Identity {
     /// How the audit log calls them.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match (&self.token, self.reach) {
             (Some(name), _) => name,
             (None, Reach::Loopback) => "loopback",
@@ -127,7 +151,7 @@ impl Identity {
     }
 
     /// Whether their scope is `needed` or wider.
-    pub(super) fn need(&self, needed: Scope) -> Result<(), Problem> {
+    pub(crate) fn need(&self, needed: Scope) -> Result<(), Problem> {
         if self.scope >= needed {
             return Ok(());
         }
@@ -137,11 +161,11 @@ impl Identity {
     }
 
     /// On whose behalf they may change the instances of `service`.
-    pub(super) fn caller(&self, service: &ServiceName) -> Result<Caller, Problem> {
+    pub(crate) fn caller(&self, service: &ServiceName) -> Result<Caller, Problem> {
         self.need(Scope::Register)?;
         match &self.token {
             Some(name) if self.scope == Scope::Register => {
-                if self.services.iter().any(|pattern| matches(pattern, service.as_str())) {
+                if self.services.iter().any(|pattern| matches_name(pattern, service.as_str())) {
                     return Ok(Caller::Token(name.clone()));
                 }
                 let services = self.services.join(", ");
@@ -154,7 +178,7 @@ impl Identity {
 
     /// Whether they, connected from `peer`, may register an instance at
     /// `origin`.
-    pub(super) fn may_register_at(&self, origin: &Origin, peer: IpAddr) -> Result<(), Problem> {
+    pub(crate) fn may_register_at(&self, origin: &Origin, peer: IpAddr) -> Result<(), Problem> {
         let refused = |detail: String| Err(Problem::at(Kind::AddressNotYours, "/address", detail));
         let only_peer = self.addresses.is_empty();
         if only_peer && self.reach == Reach::Loopback {
@@ -193,22 +217,6 @@ const fn word(scope: Scope) -> &'static str {
         Scope::Register => "register",
         Scope::Admin => "admin",
     }
-}
-
-/// Whether `pattern`, in which `*` stands for any characters, is the whole of
-/// `name`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(first) else { return false };
-    let Some((middle, last)) = rest.rsplit_once('*') else { return name.ends_with(rest) };
-    // Taking each piece at its first place leaves the most for the others.
-    for piece in middle.split('*') {
-        match name.find(piece) {
-            Some(at) => name = &name[at + piece.len()..],
-            None => return false,
-        }
-    }
-    name.ends_with(last)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::control::view::{
     ExplanationView, InstanceView, LeavingView, RegisteredView, ReloadView, RoutesView,
-    ServiceView, ServicesView, SourceView, SourcesView, StatusView, UpgradeView,
+    ServiceView, ServicesView, SourceDetailView, SourceView, SourcesView, StatusView, UpgradeView,
 };
 
 /// A method that calls are made by.
@@ -234,6 +234,15 @@ pub(super) static CALLS: &[Call] = &[
             "sources",
             "Sources of instances, and how current each is.",
             json::<SourcesView>(),
+        )
+    },
+    Call {
+        handler: |filter| on(filter, sources::source),
+        ..read(
+            "/api/v1/sources/{source}",
+            "source",
+            "One source with its instances.",
+            json::<SourceDetailView>(),
         )
     },
     Call {

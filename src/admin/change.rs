@@ -48,6 +48,7 @@ impl Change {
             who,
             from: connection.map(|connection| connection.peer.to_string()).unwrap_or_default(),
             what,
+            front: None,
             target: AuditEntry::bounded(&target),
             status: 0,
             problem: None,

@@ -22,7 +22,7 @@ mod problem;
 mod registration;
 mod request;
 mod router;
-mod same_origin;
+pub(crate) mod same_origin;
 mod serve;
 mod services;
 mod settings;
@@ -32,11 +32,19 @@ mod succession;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use attempts::FailedAttempts;
+pub(crate) use audit::AuditEntry;
 pub use audit::AuditLog;
+pub(crate) use auth::{Identity, Reach, Unknown, bearer, identify};
 pub use probes::{ChecksView, ReadyView};
 pub use problem::{FaultView, ProblemView, TYPE_PREFIX};
+pub(crate) use problem::{Kind, Problem};
 pub use registration::RegistrationBody;
+pub(crate) use request::{MAX_BODY, read};
+pub(crate) use serve::Desk;
 pub use serve::serve;
 pub use settings::{AdminSettings, Scope, TokenSettings};
 pub use state::AdminState;
+pub(crate) use state::Connection;
 pub use succession::{Pause, Relay, RelayedCall, Succession};
+pub(crate) use succession::{Place, pass_on};

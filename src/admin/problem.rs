@@ -55,17 +55,17 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $status:ident, $title:literal;)+) => {
         /// The kinds of problems.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub(super) enum Kind {
+        pub(crate) enum Kind {
             $($(#[$doc])* $variant,)+
         }
 
         impl Kind {
             /// The word.
-            pub(super) const fn as_str(self) -> &'static str {
+            pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
-            pub(super) const fn status(self) -> StatusCode {
+            pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)+ }
             }
 
@@ -106,7 +106,7 @@ kinds! {
 /// An error on its way to the caller. Becomes a response, and leaves its
 /// [`Kind`] in the response's extensions for the audit log.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Problem(Box<Inner>);
+pub(crate) struct Problem(Box<Inner>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Inner {
@@ -118,7 +118,7 @@ struct Inner {
 }
 
 impl Problem {
-    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
             detail: detail.into(),
@@ -159,9 +159,13 @@ impl Problem {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    /// What went wrong this time.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     #[cfg(test)]

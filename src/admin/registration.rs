@@ -96,6 +96,7 @@ pub(super) fn parse(body: &[u8], key: InstanceKey, peer: IpAddr) -> Result<Insta
         metadata: read.metadata,
         ttl: read.ttl,
         health: read.health.unwrap_or_default(),
+        foreign: None,
     };
     if let Err(Unfit { at, fault }) = registry::check(&instance) {
         return invalid(&at, &fault.to_string());

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The longest body of a change of instances, in bytes.
-pub(super) const MAX_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -159,7 +159,7 @@ impl Params {
 }
 
 /// The whole body, if it has at most `limit` bytes and comes in time.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     let whole = Limited::new(body, limit).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),

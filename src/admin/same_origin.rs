@@ -17,7 +17,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether a request that came in on `local` is meant for us and was not sent
 /// by a foreign web page.
-pub(super) fn check(
+pub(crate) fn check(
     headers: &HeaderMap,
     uri: &Uri,
     local: SocketAddr,

@@ -1,5 +1,5 @@
 //! The admin listener: accepts connections and speaks HTTP/1.1 on them until
-//! it is told to stop.
+//! it is told to stop. The listeners of fronts are served the same way.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -15,12 +15,13 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
     router::router,
     state::{AdminState, Connection},
-    succession::{RelayedCall, pass_on},
+    succession::{RelayedCall, Succession, pass_on},
 };
 use crate::tls::{ServerTls, SharedServerTls};
 
@@ -45,81 +46,102 @@ pub async fn serve(
     listener: TcpListener,
     tls: SharedServerTls,
     admin: AdminState,
-    mut relayed: mpsc::Receiver<RelayedCall>,
+    relayed: mpsc::Receiver<RelayedCall>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = router(admin.clone());
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    tokio::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(call) = relayed.recv() => {
-                connections.spawn(relayed_call(call, router.clone(), admin.clone()));
-                continue;
-            }
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        // Those that have ended would pile up otherwise.
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, ends, slot)) => {
-                let tls = tls.load_full();
-                let (router, admin) = (router.clone(), admin.clone());
-                connections.spawn(async move {
-                    match tls {
-                        Some(tls) => encrypted(stream, &tls, ends, router, admin).await,
-                        None => connection(stream, ends, router, admin).await,
-                    }
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!("the admin address cannot accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    let (succession, closing) = (admin.succession().clone(), admin.closing().clone());
+    let desk = Desk { name: "the admin address", router: router(admin), succession, closing };
+    desk.serve(listener, tls, relayed, shutdown).await;
+}
+
+/// What answers the calls of one address.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    /// How the address is called in the log.
+    pub(crate) name: &'static str,
+    /// Calls need a [`Connection`] in their extensions.
+    pub(crate) router: Router,
+    /// Who answers.
+    pub(crate) succession: Succession,
+    /// Cancelled when the address closes.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Desk {
+    /// As [`serve`].
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        tls: SharedServerTls,
+        mut relayed: mpsc::Receiver<RelayedCall>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(call) = relayed.recv() => {
+                    connections.spawn(relayed_call(call, self.clone()));
+                    continue;
+                }
+                accepted = accept(&listener, &slots) => accepted,
+            };
+            // Those that have ended would pile up otherwise.
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, ends, slot)) => {
+                    let tls = tls.load_full();
+                    let desk = self.clone();
+                    connections.spawn(async move {
+                        match tls {
+                            Some(tls) => encrypted(stream, &tls, ends, desk).await,
+                            None => connection(stream, ends, desk).await,
+                        }
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("{} cannot accept a connection: {error}", self.name);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
-    }
-    drop(listener);
-    admin.closing().cancel();
-    loop {
-        tokio::select! {
-            Some(call) = relayed.recv() => {
-                connections.spawn(relayed_call(call, router.clone(), admin.clone()));
+        drop(listener);
+        self.closing.cancel();
+        loop {
+            tokio::select! {
+                Some(call) = relayed.recv() => {
+                    connections.spawn(relayed_call(call, self.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+                else => return,
             }
-            Some(_) = connections.join_next() => {}
-            else => return,
         }
     }
 }
 
 /// Serves a call that reached the process before.
-async fn relayed_call(call: RelayedCall, router: Router, admin: AdminState) {
+async fn relayed_call(call: RelayedCall, desk: Desk) {
     let ends = Connection { peer: call.peer, local: call.local };
     let stream = call.stream;
     let stream = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
     match stream {
-        Ok(stream) => connection(stream, ends, router, admin).await,
+        Ok(stream) => connection(stream, ends, desk).await,
         Err(error) => tracing::warn!(%error, "a call that was passed on is lost"),
     }
 }
 
 /// Serves a connection that begins with a TLS handshake.
-async fn encrypted(
-    stream: TcpStream,
-    tls: &ServerTls,
-    ends: Connection,
-    router: Router,
-    admin: AdminState,
-) {
+async fn encrypted(stream: TcpStream, tls: &ServerTls, ends: Connection, desk: Desk) {
     // Without a rule for any name, all are served alike.
     let acceptor = TlsAcceptor::from(tls.choose(None).1);
     match timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => connection(stream, ends, router, admin).await,
+        Ok(Ok(stream)) => connection(stream, ends, desk).await,
         Ok(Err(error)) => {
-            tracing::debug!("no TLS with {} at the admin address: {error}", ends.peer);
+            tracing::debug!("no TLS with {} at {}: {error}", ends.peer, desk.name);
         }
         Err(_) => tracing::debug!("no TLS with {} in time", ends.peer),
     }
@@ -137,13 +159,8 @@ async fn accept(
     Ok((stream, Connection { peer, local }, slot))
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    ends: Connection,
-    router: Router,
-    admin: AdminState,
-) {
-    let (succession, closing) = (admin.succession(), admin.closing());
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, ends: Connection, desk: Desk) {
+    let Desk { name, router, succession, closing } = &desk;
     let service = service_fn(|request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ends);
@@ -177,6 +194,6 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!("an admin connection from {} ended: {error}", ends.peer);
+        tracing::debug!("a connection from {} to {name} ended: {error}", ends.peer);
     }
 }

@@ -7,10 +7,18 @@ use super::{
     request::{Params, SourcePath},
     state::AdminState,
 };
-use crate::control::view::{SourceView, SourcesView};
+use crate::control::view::{SourceDetailView, SourceView, SourcesView};
 
 pub(super) async fn sources(State(admin): State<AdminState>, _: Params) -> Json<SourcesView> {
     Json(admin.control().sources())
+}
+
+pub(super) async fn source(
+    State(admin): State<AdminState>,
+    SourcePath(source): SourcePath,
+    _: Params,
+) -> Result<Json<SourceDetailView>, Problem> {
+    Ok(Json(admin.control().source_in_detail(&source)?))
 }
 
 pub(super) async fn accept(

@@ -98,9 +98,9 @@ impl AdminState {
 
 /// The two ends of the connection that a request came by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// Theirs.
-    pub(super) peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// Ours.
-    pub(super) local: SocketAddr,
+    pub(crate) local: SocketAddr,
 }

@@ -49,7 +49,7 @@ pub struct Pause {
 
 /// Where a change is made.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Here; there is no pause until this is dropped.
     Here { _guard: OwnedRwLockReadGuard<Option<Relay>> },
     /// In the process that took over.
@@ -64,7 +64,7 @@ impl Succession {
     }
 
     /// Where a change is to be made. Waits for the end of a pause.
-    pub(super) async fn place(&self) -> Place {
+    pub(crate) async fn place(&self) -> Place {
         let guard = Arc::clone(&self.heir).read_owned().await;
         match &*guard {
             None => Place::Here { _guard: guard },
@@ -73,7 +73,7 @@ impl Succession {
     }
 
     /// The way to the process that took over, if one has.
-    pub(super) fn heir(&self) -> Option<Relay> {
+    pub(crate) fn heir(&self) -> Option<Relay> {
         self.heir.try_read().ok()?.clone()
     }
 }
@@ -86,7 +86,7 @@ impl Pause {
 }
 
 /// Has `request`, which came by `ends`, answered by the process that took over.
-pub(super) async fn pass_on(relay: &Relay, ends: Connection, request: Request<Body>) -> Response {
+pub(crate) async fn pass_on(relay: &Relay, ends: Connection, request: Request<Body>) -> Response {
     let answer = exchange(relay, ends, request).await;
     let mut answer = answer.unwrap_or_else(|error| {
         let detail = format!("another process has taken over and does not answer: {error}");

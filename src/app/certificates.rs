@@ -99,7 +99,8 @@ fn files(config: &Config) -> Vec<PathBuf> {
     for tls in config.listener.iter().filter_map(|listener| listener.tls.as_ref()) {
         server(tls, &mut files);
     }
-    if let Some(tls) = &config.admin.tls {
+    let fronts = config.front.iter().map(|front| &front.tls);
+    for tls in fronts.chain([&config.admin.tls]).flatten() {
         server(&tls.into(), &mut files);
     }
     if let Some(folder) = folder(config) {

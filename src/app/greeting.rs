@@ -2,16 +2,23 @@
 
 use std::net::SocketAddr;
 
-use crate::config::Loaded;
+use crate::{config::Loaded, control::view::FrontView};
 
 pub(super) fn print(
     loaded: &Loaded,
     listeners: impl Iterator<Item = (bool, SocketAddr)>,
     admin: SocketAddr,
+    fronts: &[FrontView],
 ) {
     let config = &loaded.config;
     for (tls, address) in listeners {
         tracing::info!("clients connect to {}://{address}", scheme(tls));
+    }
+    for front in fronts {
+        let speaks: Vec<_> = front.speaks.iter().map(|api| api.as_str()).collect();
+        let (scheme, address) = (scheme(front.tls), &front.address);
+        let speaks = speaks.join(" and ");
+        tracing::info!("clients of {speaks} register at {scheme}://{address}");
     }
     let tls = config.admin.tls.is_some();
     tracing::info!("services register at {}://{admin}/api/v1", scheme(tls));

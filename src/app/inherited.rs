@@ -7,8 +7,20 @@ use std::{
 };
 
 use listenfd::ListenFd;
+use serde::{Deserialize, Serialize};
 
 use super::Error;
+
+/// What a listening socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Role {
+    /// Clients of services.
+    Listener,
+    /// The admin address.
+    Admin,
+    /// Clients of other registries.
+    Front,
+}
 
 /// One listening socket.
 #[derive(Debug)]
@@ -16,8 +28,8 @@ pub(super) struct InheritedSocket {
     /// The address in the config file, if it is known: with port 0 it is
     /// another than that of the socket.
     pub(super) configured: Option<SocketAddr>,
-    /// Whether it is that of the admin address.
-    pub(super) admin: Option<bool>,
+    /// What it is for, if it is known.
+    pub(super) role: Option<Role>,
     pub(super) socket: TcpListener,
 }
 
@@ -37,7 +49,7 @@ impl InheritedSockets {
             let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
             let failed = |error| Error::Passed { name: name.to_owned(), error };
             let Some(socket) = passed.take_tcp_listener(index).map_err(failed)? else { continue };
-            sockets.push(InheritedSocket { configured: None, admin: None, socket });
+            sockets.push(InheritedSocket { configured: None, role: None, socket });
         }
         Ok(Self(sockets))
     }
@@ -47,11 +59,11 @@ impl InheritedSockets {
         Self(sockets)
     }
 
-    /// Takes the sockets for a listener at `address`.
-    pub(super) fn take(&mut self, address: SocketAddr, admin: bool) -> Vec<TcpListener> {
+    /// Takes the sockets at `address` for `role`.
+    pub(super) fn take(&mut self, address: SocketAddr, role: Role) -> Vec<TcpListener> {
         let fits = |inherited: &InheritedSocket| {
             let bound = || inherited.socket.local_addr().is_ok_and(|bound| bound == address);
-            inherited.admin.is_none_or(|is_admin| is_admin == admin)
+            inherited.role.is_none_or(|known| known == role)
                 && inherited.configured.map_or_else(bound, |configured| configured == address)
         };
         // Of several listeners on port 0, one.
@@ -83,7 +95,7 @@ pub(super) fn admin_socket(
     inherited: &mut InheritedSockets,
 ) -> Result<TcpListener, Error> {
     let mut bind = || -> io::Result<TcpListener> {
-        let socket = match inherited.take(address, true).pop() {
+        let socket = match inherited.take(address, Role::Admin).pop() {
             Some(socket) => socket,
             None => TcpListener::bind(address)?,
         };

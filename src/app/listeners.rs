@@ -14,11 +14,12 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Semaphore;
 
-use super::{Error, inherited::InheritedSockets};
+use super::{
+    Error,
+    inherited::{InheritedSockets, Role},
+};
 use crate::{
-    admin::AdminSettings,
     listener::{ListenerSettings, bind_set, complete_set},
-    model::{AlpnProtocol, ServerTlsSettings},
     tls::{Automatic, Facts, ServerTls, TlsError},
     worker::{Command, Listening, MovedClient, Worker},
 };
@@ -160,7 +161,7 @@ impl Listeners {
         tls: Option<Arc<ServerTls>>,
         inherited: &mut InheritedSockets,
     ) -> io::Result<BoundSet> {
-        let sockets = match inherited.take(settings.address.0, false) {
+        let sockets = match inherited.take(settings.address.0, Role::Listener) {
             none if none.is_empty() => bind_set(settings.address.0, self.workers)?,
             set => complete_set(set, self.workers)?,
         };
@@ -256,20 +257,6 @@ impl Listeners {
         let open = open.map(|listening| (listening.address, Arc::clone(listening))).collect();
         *self.directory.open.write().unwrap_or_else(PoisonError::into_inner) = open;
     }
-}
-
-/// What `settings` of the admin address say to speak TLS with, if they do.
-pub(super) fn load_admin(
-    settings: &AdminSettings,
-    before: Option<&ServerTls>,
-) -> Result<Option<Arc<ServerTls>>, Error> {
-    let failed = |error| Error::Tls { address: settings.address.0, error };
-    let speaks = &[AlpnProtocol::Http1];
-    let load = |tls| {
-        let (tls, none) = (ServerTlsSettings::from(tls), Automatic::default());
-        ServerTls::load(&tls, speaks, &none, before).map(Arc::new)
-    };
-    settings.tls.as_ref().map(load).transpose().map_err(failed)
 }
 
 /// What `settings` say to speak TLS with, if they do.

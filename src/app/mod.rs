@@ -10,6 +10,7 @@ mod acme;
 mod certificates;
 mod descriptors;
 mod error;
+mod fronts;
 mod greeting;
 mod handover;
 mod inherited;
@@ -33,7 +34,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Loaded, control::Control, deadline::Ticker, registry::Registry, telemetry::AccessLog,
@@ -150,12 +151,16 @@ pub struct Running {
     pub listeners: Vec<SocketAddr>,
     /// The admin address.
     pub admin: SocketAddr,
+    /// The addresses of fronts, as they were at the start.
+    pub fronts: Vec<SocketAddr>,
     /// The handle on the control plane.
     pub control: Control,
     access_log: AccessLog,
     registry: Registry,
     runtime: Runtime,
     workers: Arc<[Worker]>,
+    /// Those that serve fronts.
+    front_tasks: TaskTracker,
     admin_stop: CancellationToken,
     admin_task: JoinHandle<()>,
     /// Carries out reloads and upgrades; ends with an heir.

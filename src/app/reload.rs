@@ -17,9 +17,10 @@ use tokio::{
 use super::{
     Error, acme, allow_loopback,
     certificates::CertificateWatch,
+    fronts::{Fronts, Premises, load_tls},
     handover::Heir,
     inherited::InheritedSockets,
-    listeners::{Listeners, load_admin},
+    listeners::Listeners,
     notify::Notifier,
     program::Program,
 };
@@ -37,7 +38,7 @@ use crate::{
     model::{AddressGuard, SharedGuard},
     registry::Registry,
     telemetry::AccessLog,
-    tls::{Facts, SharedServerTls},
+    tls::{Facts, ServerTls, SharedServerTls},
     worker::Worker,
 };
 
@@ -58,6 +59,8 @@ pub(super) struct Reloader {
     pub(super) admin_socket: (SocketAddr, TcpListener),
     /// What the admin address speaks TLS with.
     pub(super) admin_tls: SharedServerTls,
+    pub(super) fronts: Fronts,
+    pub(super) premises: Premises,
     pub(super) certificates: CertificateWatch,
     /// What certificates are to be obtained.
     pub(super) acme: watch::Sender<Option<Wanted>>,
@@ -148,11 +151,15 @@ impl Reloader {
             Err(error) => return self.failed(path, error.to_string()),
         };
         self.certificates.know(&loaded.config);
-        let admin_tls =
-            match load_admin(&loaded.config.admin, self.admin_tls.load_full().as_deref()) {
-                Ok(admin_tls) => admin_tls,
-                Err(error) => return self.failed(path, error.to_string()),
-            };
+        let admin_tls = match self.load_admin(&loaded.config) {
+            Ok(admin_tls) => admin_tls,
+            Err(error) => return self.failed(path, error.to_string()),
+        };
+        let fronts = self.fronts.bind(&loaded.config.front, &mut InheritedSockets::default());
+        let fronts = match fronts {
+            Ok(fronts) => fronts,
+            Err(error) => return self.failed(path, error.to_string()),
+        };
         self.listeners.obtained_in(acme::folder(&loaded.config));
         let bound =
             match self.listeners.bind(&loaded.config.listener, &mut InheritedSockets::default()) {
@@ -168,6 +175,9 @@ impl Reloader {
         changes.extend(bound.sets.iter().map(|set| format!("+ listener {}", set.address)));
         changes.extend(self.listeners.update(&loaded.config.listener, &bound, &self.workers));
         self.listeners.open(bound, &self.workers);
+        changes.extend(self.fronts.update(&loaded.config.front, &fronts));
+        self.fronts.open(fronts, &self.premises);
+        self.control.has_fronts(self.fronts.views());
         // A new admin address takes a restart. Until then its tokens, or that
         // it needs none, must not open the old one.
         if loaded.config.admin.address == self.settings.borrow().address {
@@ -175,8 +185,8 @@ impl Reloader {
             self.settings.send_replace(Arc::new(loaded.config.admin.clone()));
         }
         self.prober.configure(&loaded.config.health);
-        let own = self.listeners.addresses().chain([self.admin]).collect();
-        let guard = AddressGuard::new(allow_loopback(&loaded, self.admin), own);
+        let own = self.listeners.addresses().chain([self.admin]).chain(self.fronts.addresses());
+        let guard = AddressGuard::new(allow_loopback(&loaded, self.admin), own.collect());
         self.prober.set_guard(guard.clone());
         self.guard.store(Arc::new(guard));
         self.control.configure(Arc::clone(&loaded)).await;
@@ -199,15 +209,21 @@ impl Reloader {
     /// Reads certificates, keys and CAs again after they have changed.
     fn renew_certificates(&self, config: &Config) {
         let mut problems = self.listeners.refresh();
+        problems.extend(self.fronts.refresh());
         // Where the address is another one, it takes a restart all the same.
         if config.admin.address == self.settings.borrow().address {
-            match load_admin(&config.admin, self.admin_tls.load_full().as_deref()) {
+            match self.load_admin(config) {
                 Ok(tls) => self.admin_tls.store(tls),
                 Err(error) => problems.push(error.to_string()),
             }
         }
         problems.extend(self.control.renew_connectors());
         self.control.certificates_changed(self.certificates_in_use(), problems);
+    }
+
+    fn load_admin(&self, config: &Config) -> Result<Option<Arc<ServerTls>>, Error> {
+        let (admin, before) = (&config.admin, self.admin_tls.load_full());
+        load_tls(admin.address.0, admin.tls.as_ref(), before.as_deref())
     }
 
     /// Tells the control plane which certificates are in use.
@@ -217,6 +233,7 @@ impl Reloader {
 
     fn certificates_in_use(&self) -> Vec<(String, Facts)> {
         let mut all = self.listeners.certificates();
+        all.extend(self.fronts.certificates());
         if let Some(tls) = &*self.admin_tls.load() {
             all.extend(tls.facts().iter().map(|facts| ("admin".to_owned(), facts.clone())));
         }

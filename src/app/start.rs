@@ -15,15 +15,17 @@ use tokio::{
     runtime::Runtime,
     sync::{mpsc, watch},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Error, Origin, Running, acme, allow_loopback,
     certificates::CertificateWatch,
-    descriptors, greeting,
+    descriptors,
+    fronts::{BoundFronts, Fronts, Premises, load_tls},
+    greeting,
     handover::{self, Arrival},
     inherited::{InheritedSockets, admin_socket},
-    listeners::{Bound, Listeners, load_admin},
+    listeners::{Bound, Listeners},
     reload::{Reloader, Requests},
     signals,
 };
@@ -74,7 +76,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     };
     let Prepared { loaded, workers, publisher, metrics, access_log, audit, .. } = prepared;
     let Prepared { mut listeners, bound, admin, admin_socket, guard, ticker, .. } = prepared;
-    let Prepared { admin_tls, certificates, proofs, .. } = prepared;
+    let Prepared { admin_tls, certificates, proofs, mut fronts, bound_fronts, .. } = prepared;
     let config = &loaded.config;
     signals::survive_file_size_limit();
     let opened = runtime.block_on(Registry::take_over(&config.registry, &inheritance.leases));
@@ -116,7 +118,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     // Nobody is drained from here on before the process before was heard.
     let succession = wire.map(|wire| (wire, control.succeed()));
     listeners.open(bound, &workers);
-    let (calls, relayed) = mpsc::channel(RELAYED);
+    let (calls, passed_on) = mpsc::channel(RELAYED);
     // Only now: it passes on clients of the listeners.
     let predecessor = succession.map(|(wire, feed)| {
         control.took_over();
@@ -124,15 +126,29 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         runtime.spawn(handover::follow(wire, feed, directory, workers, calls))
     });
     let (settings, admin_settings) = watch::channel(Arc::new(config.admin.clone()));
-    let admin_state = AdminState::new(control.clone(), admin_settings, admin, audit);
+    let admin_state = AdminState::new(control.clone(), admin_settings, admin, audit.clone());
     let admin_stop = CancellationToken::new();
+    let premises = Premises {
+        control: control.clone(),
+        audit,
+        succession: admin_state.succession().clone(),
+        runtime: runtime.handle().clone(),
+        stop: admin_stop.clone(),
+        tasks: TaskTracker::new(),
+    };
+    fronts.open(bound_fronts, &premises);
+    control.has_fronts(fronts.views());
+    let (to_admin, relayed) = mpsc::channel(RELAYED);
+    fronts.relay(runtime.handle(), passed_on, to_admin);
+    let front_tasks = premises.tasks.clone();
     let stopped = admin_stop.clone().cancelled_owned();
     let served =
         admin::serve(admin_socket, Arc::clone(&admin_tls), admin_state.clone(), relayed, stopped);
     let admin_task = runtime.spawn(served);
 
-    greeting::print(&loaded, listeners.spoken(), admin);
+    greeting::print(&loaded, listeners.spoken(), admin, &fronts.views());
     let addresses = listeners.addresses().collect();
+    let front_addresses = fronts.addresses().collect();
     let (acme, keeping) = acme::start(&runtime, config, proofs, &control);
     let reloader = Reloader {
         control: control.clone(),
@@ -147,6 +163,8 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         admin_state,
         admin_socket: (config.admin.address.0, kept),
         admin_tls,
+        fronts,
+        premises,
         certificates,
         acme,
         program,
@@ -161,11 +179,13 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     Ok(Running {
         listeners: addresses,
         admin,
+        fronts: front_addresses,
         control,
         access_log,
         registry,
         runtime,
         workers,
+        front_tasks,
         admin_stop,
         admin_task,
         changes,
@@ -185,6 +205,8 @@ struct Prepared {
     admin: SocketAddr,
     admin_socket: TcpListener,
     admin_tls: SharedServerTls,
+    fronts: Fronts,
+    bound_fronts: BoundFronts,
     certificates: CertificateWatch,
     proofs: Proofs,
     guard: SharedGuard,
@@ -214,18 +236,20 @@ impl Prepared {
             AccessLog::start(&config.telemetry.access_log).map_err(Error::AccessLog)?;
         let audit = AuditLog::open(config.admin.audit_log.as_deref()).map_err(Error::AuditLog)?;
         let certificates = CertificateWatch::new(config);
-        let admin_tls = load_admin(&config.admin, None)?;
+        let admin_tls = load_tls(config.admin.address.0, config.admin.tls.as_ref(), None)?;
         let admin_tls = Arc::new(ArcSwapOption::new(admin_tls));
         let proofs = Proofs::default();
         let automatic = Automatic { folder: acme::folder(config), proofs: proofs.clone() };
         let mut listeners = Listeners::new(count, automatic);
         let bound = listeners.bind(&config.listener, sockets)?;
         let admin_socket = admin_socket(config.admin.address.0, sockets)?;
+        let fronts = Fronts::default();
+        let bound_fronts = fronts.bind(&config.front, sockets)?;
         if !takes_over && !sockets.is_empty() {
             return Err(Error::NotNamed(sockets.addresses()));
         }
         let admin = admin_socket.local_addr().map_err(Error::Runtime)?;
-        let own = listeners.addresses().chain([admin]).collect();
+        let own = listeners.addresses().chain([admin]).chain(bound_fronts.addresses()).collect();
         let guard = AddressGuard::new(allow_loopback(&loaded, admin), own);
         let guard = Arc::new(ArcSwap::from_pointee(guard));
         let ticker = Ticker::start().map_err(Error::Runtime)?;
@@ -247,6 +271,8 @@ impl Prepared {
             admin,
             admin_socket,
             admin_tls,
+            fronts,
+            bound_fronts,
             certificates,
             proofs,
             guard,

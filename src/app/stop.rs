@@ -11,7 +11,7 @@ use crate::worker::{Command, Worker};
 /// How often it is looked whether the workers have ended.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How long what is left of the admin address may take.
+/// How long what is left of the admin address and of fronts may take.
 const ADMIN: Duration = Duration::from_secs(1);
 
 /// When what is in flight is cut.
@@ -134,7 +134,9 @@ impl Running {
     fn end(self, patience: Duration) {
         self.admin_stop.cancel();
         self.runtime.block_on(async {
-            let _ = timeout(patience, self.admin_task).await;
+            self.front_tasks.close();
+            let ended = async { tokio::join!(self.admin_task, self.front_tasks.wait()) };
+            let _ = timeout(patience, ended).await;
             self.registry.close().await;
         });
         self.access_log.flush(Duration::from_secs(2));

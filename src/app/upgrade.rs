@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     handover::{self, Given, Heir, Refusal},
+    inherited::Role,
     program::Program,
     reload::Reloader,
 };
@@ -43,9 +44,12 @@ impl Reloader {
 
     async fn try_upgrade(&mut self) -> Result<(u32, String, Heir), Refusal> {
         let program = self.program()?;
-        let clients = self.listeners.sockets().map(|(address, socket)| (address, false, socket));
+        let clients =
+            self.listeners.sockets().map(|(address, socket)| (address, Role::Listener, socket));
         let (admin, socket) = &self.admin_socket;
-        let sockets = clients.chain([(*admin, true, socket)]);
+        let sockets = clients.chain([(*admin, Role::Admin, socket)]);
+        let fronts = self.fronts.sockets();
+        let sockets = sockets.chain(fronts.map(|(address, socket)| (address, Role::Front, socket)));
         let succession = self.admin_state.succession();
         let given =
             handover::give(&program, sockets, &self.control, &self.registry, succession).await?;

@@ -10,7 +10,7 @@ use super::{
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, WARN, plain, span, styled},
 };
 use crate::{
-    control::view::{ServiceView, ServicesView},
+    control::view::{InstanceView, ServiceView, ServicesView},
     model::ServiceName,
 };
 
@@ -166,13 +166,21 @@ fn one(view: &ServiceView) -> String {
             Cell::number(instance.requests),
             Cell::number(instance.failures),
             lease,
-            instance.source.as_str().into(),
+            origin(instance).into(),
             format!("{} for {}: {}", instance.state, span(instance.since_ms), instance.why).into(),
         ]);
     }
     text.push('\n');
     text += &rows.to_string();
     text + &departures::block(&view.departures)
+}
+
+/// Where it came from, and in whose language it said so.
+fn origin(instance: &InstanceView) -> String {
+    match &instance.instance.foreign {
+        Some(foreign) => format!("{} ({})", instance.source, foreign.api.as_str()),
+        None => instance.source.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -4,17 +4,25 @@ use clap::Subcommand;
 use http::Method;
 
 use super::{
-    client::{Client, TIMEOUT},
+    client::{Client, TIMEOUT, escape},
+    explain::standing,
     output::{FormatArgs, Output},
     text::{BAD, Cell, Columns, DIM, GOOD, WARN, count, plain, span, styled},
 };
-use crate::control::view::{SourceView, SourcesView};
+use crate::control::view::{SourceDetailView, SourceView, SourcesView};
 
 /// The verbs of `source`.
 #[derive(Debug, Subcommand)]
 pub(super) enum SourceVerb {
     /// List sources, how current they are, and what they have that cannot be used
     List {
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show one source, and how its instances stand
+    Show {
+        /// The name of the source
+        name: String,
         #[command(flatten)]
         format: FormatArgs,
     },
@@ -41,10 +49,15 @@ impl SourceVerb {
                 let (view, json) = client.view::<SourcesView>("/api/v1/sources").await?;
                 return Output::of(format.format, &json, || list(&view.sources));
             }
+            Self::Show { name, format } => {
+                let path = format!("/api/v1/sources/{}", escape(name));
+                let (view, json) = client.view::<SourceDetailView>(&path).await?;
+                return Output::of(format.format, &json, || shown(&view));
+            }
             Self::Accept { name, format } => (name, format, "accept"),
             Self::Resync { name, format } => (name, format, "resync"),
         };
-        let path = format!("/api/v1/sources/{name}/{what}");
+        let path = format!("/api/v1/sources/{}/{what}", escape(name));
         let answer = client.call(Method::POST, &path, None, TIMEOUT).await?;
         let Some(view) = answer.read::<SourceView>() else {
             return Err(answer.json().map_or_else(|error| error, |_| answer.problem()).into());
@@ -71,6 +84,27 @@ fn list(sources: &[SourceView]) -> String {
     let mut text = rows.to_string();
     for view in sources {
         text += &details(view);
+    }
+    text
+}
+
+fn shown(view: &SourceDetailView) -> String {
+    let mut text = list(std::slice::from_ref(&view.source));
+    if view.has.is_empty() {
+        return text;
+    }
+    let mut rows = Columns::headed(["INSTANCE", "ADDRESS", "", "WHY"]);
+    for view in &view.has {
+        rows.push([
+            format!("{}/{}", view.instance.service, view.instance.id).into(),
+            view.instance.origin.to_string().into(),
+            standing(view),
+            format!("for {}: {}", span(view.since_ms), view.why).into(),
+        ]);
+    }
+    text += &format!("\n{rows}");
+    if view.source.instances > view.has.len() {
+        text += &format!("and {} more\n", view.source.instances - view.has.len());
     }
     text
 }
@@ -166,6 +200,31 @@ mod tests {
 
         old
           held for another 12 s: 2 instances are missing all at once and stay (a/1, …)
+        ");
+    }
+
+    #[test]
+    fn one_source_is_shown_with_its_instances() {
+        let view: SourceDetailView = serde_json::from_str(
+            r#"{"source":"east","kind":"consul","connected":true,"instances":3,"heard_ms":400,
+              "failures":0,"rejections":0,"has":[
+              {"service":"orders","id":"a","origin":"http://10.0.0.5:8080","weight":100,"health":{},
+               "source":"east","state":"healthy","since_ms":9000,"why":"connect: accepted",
+               "routable":true,"generation":1,"in_flight":0,"requests":0,"failures":0},
+              {"service":"orders","id":"b","origin":"http://10.0.0.6:8080","weight":100,"health":{},
+               "source":"east","reported":"down","state":"unhealthy","since_ms":400,
+               "why":"east says DOWN","routable":false,"generation":1,"in_flight":0,"requests":0,
+               "failures":0}]}"#,
+        )
+        .expect("a view");
+        insta::assert_snapshot!(unstyled(&shown(&view)), @r"
+        SOURCE  KIND               INSTANCES  HEARD       FAILURES
+        east    consul  connected          3  400 ms ago         0
+
+        INSTANCE  ADDRESS                       WHY
+        orders/a  http://10.0.0.5:8080  ok      for 9 s: connect: accepted
+        orders/b  http://10.0.0.6:8080  DOWN    for 400 ms: east says DOWN
+        and 1 more
         ");
     }
 }

@@ -71,6 +71,12 @@ fn facts(view: &StatusView) -> Columns {
         fact(if index == 0 { "listening" } else { "" }, listener.into());
     }
     fact("admin", view.admin.as_str().into());
+    for (index, front) in view.fronts.iter().enumerate() {
+        let speaks: Vec<_> = front.speaks.iter().map(|api| api.as_str()).collect();
+        let read = if front.read { ", read too" } else { "" };
+        let shown = format!("{} for clients of {}{read}", front.address, speaks.join(" and "));
+        fact(if index == 0 { "fronts" } else { "" }, shown.into());
+    }
     fact("process", view.pid.to_string().into());
     fact("config", config(view));
     fact("store", store(&view.store));

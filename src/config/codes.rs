@@ -159,6 +159,7 @@ codes! {
 
     ServerUrl "P0222" Error "Not a URL of a server"
     "A server that a source asks is named by a URL: `http` or `https`, a host, a port unless it is the usual one, and a path if there is one; no query. User and password stand before the host: `\"http://user:password@registry.example:8761/eureka\"`."
+
     ServerAddress "P0223" Error "Not an address of a server"
     "A server of an ensemble is named by host and port, without a scheme: `\"10.0.0.1:2181\"`, `\"[fd00::5]:2181\"`, `\"zk1.internal:2181\"`."
 
@@ -170,6 +171,12 @@ codes! {
 
     JsonPointer "P0226" Error "Not a JSON pointer"
     "A place in a JSON value is said by the keys that lead to it, each after a `/` (RFC 6901): `\"/meta/port\"`. `\"\"` is the whole value."
+
+    DnsQuestion "P0227" Error "Not a name to look up"
+    "A source of the kind `dns` looks up the addresses of a name, whose port is given (`\"orders.internal:8080\"`), or SRV records, which bring theirs (`\"_http._tcp.orders.internal\"`)."
+
+    DocumentUrl "P0228" Error "Not a URL of a document"
+    "What a source of the kind `http` reads is named by a URL: `http` or `https`, a host, a port unless it is the usual one, path and query. User and password stand before the host: `\"https://user:password@inventory.example/instances?env=prod\"`."
 
     RouteToNowhere "P0301" Error "Route leads nowhere"
     "A route names the `service` that answers, or a `redirect`. This one has neither."
@@ -190,7 +197,7 @@ codes! {
     "`strip_prefix` and `add_prefix` change the path that a service sees. A redirect sends the client elsewhere and no service sees the request; write the path into `redirect.to`."
 
     SameAddress "P0307" Error "Two listeners with one address"
-    "Each listener needs an address of its own. A listener on every address of the machine (`0.0.0.0`) also holds the port on each single one."
+    "Each listener, and each front, needs an address of its own. A listener on every address of the machine (`0.0.0.0`) also holds the port on each single one."
 
     AdminAddress "P0308" Error "Listener at the admin address"
     "Clients must not reach the admin API, so it needs an address of its own."
@@ -251,6 +258,12 @@ codes! {
 
     UnknownSource "P0351" Error "No source of this name"
     "`service = \"orders@east\"` means those instances of `orders` that the source `east` has, and no `[[source]]` is called that."
+
+    FrontExposed "P0360" Error "Front open to other machines"
+    "Whoever reaches a front can register instances, and so get the requests of others. Off the loopback interface that takes tokens and encryption: `[[front.token]]` and `tls` in `[[front]]`. Clients send a token as the password of their URL, as `X-Consul-Token` or as `?token=`. Listen on 127.0.0.1, or, where the network is trusted or a TLS proxy stands in front, say `insecure = true`."
+
+    SilentFront "P0361" Error "Front without a language"
+    "A front answers nothing unless it is told what to speak: `eureka = true`, `consul = true`, or both."
 }
 
 impl Code {

@@ -10,7 +10,7 @@ use crate::{
     model::{ByteSize, HumanDuration, ListenAddress, Origin, ServiceName, StatusSet},
     routing::{HeaderNameText, HeaderValueText, HostPattern, MethodName, PathPrefix, host},
     sources::{
-        Pointer, ServerUrl, SourceName, Template,
+        DnsQuestion, DocumentUrl, Pointer, ServerUrl, SourceName, Template,
         zookeeper::{NodePath, ServerAddress},
     },
 };
@@ -28,6 +28,8 @@ pub(super) enum Format {
     ServiceName,
     SourceName,
     ServerUrl,
+    DnsQuestion,
+    DocumentUrl,
     ServerAddress,
     NodePath,
     KeyTemplate,
@@ -46,7 +48,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Duration,
         Self::ByteSize,
         Self::Origin,
@@ -55,6 +57,8 @@ impl Format {
         Self::ServiceName,
         Self::SourceName,
         Self::ServerUrl,
+        Self::DnsQuestion,
+        Self::DocumentUrl,
         Self::ServerAddress,
         Self::NodePath,
         Self::KeyTemplate,
@@ -108,6 +112,12 @@ impl Format {
             Self::ServerUrl => {
                 ("server-url", "a URL of a server", "http://127.0.0.1:8500", Code::ServerUrl)
             }
+            Self::DocumentUrl => {
+                ("document-url", "a URL", "https://inventory.internal/list", Code::DocumentUrl)
+            }
+            Self::DnsQuestion => {
+                ("dns-question", "a name to look up", "orders.internal:8080", Code::DnsQuestion)
+            }
             Self::ServerAddress => {
                 ("server-address", "an address of a server", "10.0.0.1:2181", Code::ServerAddress)
             }
@@ -154,6 +164,8 @@ impl Format {
             Self::ServiceName => parsed::<ServiceName>(text),
             Self::SourceName => parsed::<SourceName>(text),
             Self::ServerUrl => parsed::<ServerUrl>(text),
+            Self::DnsQuestion => parsed::<DnsQuestion>(text),
+            Self::DocumentUrl => parsed::<DocumentUrl>(text),
             Self::ServerAddress => parsed::<ServerAddress>(text),
             Self::NodePath => parsed::<NodePath>(text),
             Self::KeyTemplate => parsed::<Template>(text),

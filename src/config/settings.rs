@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     acme::AcmeSettings,
     admin::AdminSettings,
+    front::FrontSettings,
     health::ProberSettings,
     listener::ListenerSettings,
     model::{HumanDuration, ServiceName, ServiceSettings},
@@ -40,6 +41,9 @@ pub struct Config {
     pub acme: Option<AcmeSettings>,
     /// The admin address.
     pub admin: AdminSettings,
+    /// Addresses where services register that speak to a registry of another
+    /// make.
+    pub front: Vec<FrontSettings>,
     /// The embedded registry.
     pub registry: RegistrySettings,
     /// Places outside that instances come from. What an earlier one says of an
@@ -78,6 +82,7 @@ impl Default for Config {
             listener: vec![ListenerSettings::default()],
             acme: None,
             admin: AdminSettings::default(),
+            front: Vec::new(),
             registry: RegistrySettings::default(),
             source: Vec::new(),
             health: ProberSettings::default(),

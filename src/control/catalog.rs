@@ -42,7 +42,7 @@ use crate::{
     health::{LastProbe, Standing, Target, Window},
     model::{
         Address, Ended, Endpoint, EndpointId, HealthCheck, Instance, InstanceKey, InstanceState,
-        Origin, Provenance, Reported, ServiceName, ServiceSettings,
+        Origin, Provenance, ServiceName, ServiceSettings,
     },
     routing::{Service, ServiceState, Slot, Slots},
     tls::Connectors,
@@ -80,6 +80,10 @@ pub(super) struct Catalog {
     watch: Watch,
     pub(super) sources: Sources,
     touched: BTreeSet<ServiceName>,
+    /// Whether routes with `{service}` may lead to any service.
+    pub(super) templated: bool,
+    /// Whether services have come or gone.
+    pub(super) renamed: bool,
     probes: Vec<ProbeChange>,
     happened: Vec<Happening>,
     /// How TLS is spoken to instances.
@@ -109,6 +113,8 @@ impl Catalog {
             watch: Watch::new(bell),
             sources: Sources::default(),
             touched: BTreeSet::new(),
+            renamed: false,
+            templated: false,
             probes: Vec::new(),
             happened: Vec::new(),
             connectors: Connectors::default(),
@@ -118,6 +124,7 @@ impl Catalog {
     /// The service called `name`, made if it is not there.
     fn service(&mut self, name: &ServiceName) -> &mut ServiceEntry {
         self.touched.insert(name.clone());
+        self.renamed |= !self.services.contains_key(name);
         self.services.entry(name.clone()).or_insert_with(|| {
             let settings = ServiceSettings::default();
             let policy = settings.resolve(&self.defaults);
@@ -134,6 +141,7 @@ impl Catalog {
                 opened: 0,
                 is_resting: false,
                 kept: false,
+                empty_since: None,
             }
         })
     }
@@ -162,6 +170,7 @@ impl Catalog {
         let endpoint = Endpoint::new(instance.key(), generation, address, provenance);
         let endpoint = Arc::new(endpoint.speaking(scheme));
         let tls = self.connector(&name, scheme);
+        let reported = registered::reported(&instance);
         let mut entry = Entry {
             instance,
             source,
@@ -173,7 +182,7 @@ impl Catalog {
             findings: Findings::default(),
             lease,
             draining: false,
-            reported: Reported::default(),
+            reported,
             shadowed_by: None,
             state: InstanceState::Starting,
             since: now,
@@ -235,15 +244,17 @@ impl Catalog {
         let mut placed = Vec::new();
         let (mut fallen, mut risen) = (Vec::new(), Vec::new());
         for name in std::mem::take(&mut self.touched) {
-            let Some(service) = self.services.get(&name) else { continue };
-            if service.entries.is_empty() && !service.kept {
+            let Some(service) = self.services.get_mut(&name) else { continue };
+            if service.is_over(self.templated, now) {
                 let slot = service.slot;
+                self.renamed = true;
                 self.services.remove(&name);
                 self.watch.growing.remove(&name);
                 self.slots.give_back(slot);
                 placed.push((slot, None));
                 continue;
             }
+            let Some(service) = self.services.get(&name) else { continue };
             // Asked once for each address: many may have expired at one.
             let mut holders: HashMap<&Address, u64> = HashMap::new();
             let state_of = |entry: &Entry| {

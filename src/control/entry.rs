@@ -228,9 +228,29 @@ pub(super) struct ServiceEntry {
     pub(super) is_resting: bool,
     /// Routes and sections of the config file need it, instances or not.
     pub(super) kept: bool,
+    /// Since when it has no instances, if it has none and nothing needs it.
+    pub(super) empty_since: Option<Instant>,
 }
 
+/// How long a service is known after its last instance has gone: a request for
+/// it is answered with that there is none now, not that there never was.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
 impl ServiceEntry {
+    /// Whether it can be forgotten. `templated` says whether requests may ask
+    /// for it though no route names it.
+    pub(super) fn is_over(&mut self, templated: bool, now: Instant) -> bool {
+        if !self.entries.is_empty() || self.kept {
+            self.empty_since = None;
+            return false;
+        }
+        // Where only routes that name it lead there, nobody asks for it.
+        if !templated || self.published.is_none() {
+            return true;
+        }
+        now.duration_since(*self.empty_since.get_or_insert(now)) >= REMEMBERED
+    }
+
     /// How many instances requests are sent to.
     pub(super) fn routable(&self) -> usize {
         self.entries.values().filter(|entry| entry.routable).count()

@@ -11,12 +11,12 @@ use http::{HeaderMap, Method};
 use super::{
     Control,
     show::route_view,
-    view::{ConsideredView, ExplanationView},
+    view::{ConsideredView, ExplanationView, RouteView},
 };
 use crate::{
     balance::Circuit,
     model::Reason,
-    routing::{Action, HostPattern, Lookup, Route, Router, host, path},
+    routing::{Action, Lookup, Route, RouteSettings, Router, host, path},
 };
 
 /// Routes that do not match are named up to this many.
@@ -78,9 +78,11 @@ impl Control {
             headers: &question.headers,
         };
         let found = table.router.find(&lookup);
-        view.considered = considered(&table.router, &lookup, found);
+        let templates = self.templates();
+        view.considered = considered(&table.router, &templates, &lookup, found);
         let Some(route) = found else {
-            let summary = no_route(&table.router, host.as_str());
+            let summary = self.no_service(&templates, host.as_str(), &path);
+            let summary = summary.unwrap_or_else(|| no_route(&table.router, host.as_str()));
             return end(view, Reason::NoRoute, summary);
         };
         view.route = Some(route.name.to_string());
@@ -120,7 +122,30 @@ impl Control {
         let summary = format!("{name}, {targets} of {all} instances");
         end(view, Reason::Ok, summary)
     }
+
+    /// Why no route was written out of a template that would match.
+    fn no_service(&self, templates: &[Template], host: &str, path: &str) -> Option<String> {
+        let (name, settings, view) = templates.iter().find_map(|(settings, view)| {
+            Some((settings.asked(host, path)?, settings, &view.name))
+        })?;
+        let is_there = name.parse().is_ok_and(|name| self.service(&name).is_some());
+        Some(match is_there {
+            true if !settings.is_meant(name) => {
+                format!("{name} is none of the `services` of the route {view}")
+            }
+            true => format!("the route {view} does not lead there with this method or header"),
+            false => {
+                let place = settings.place_of_service();
+                format!(
+                    "there is no service {name}, which the {place} asks for by the route {view}"
+                )
+            }
+        })
+    }
 }
+
+/// A route with `{service}`.
+type Template = (RouteSettings, RouteView);
 
 fn end(mut view: ExplanationView, reason: Reason, summary: String) -> ExplanationView {
     view.reason = reason.to_string();
@@ -133,6 +158,7 @@ fn end(mut view: ExplanationView, reason: Reason, summary: String) -> Explanatio
 /// those that are nearest to matching.
 fn considered(
     router: &Router,
+    templates: &[Template],
     lookup: &Lookup<'_>,
     found: Option<&Arc<Route>>,
 ) -> Vec<ConsideredView> {
@@ -148,7 +174,9 @@ fn considered(
         let matched = is_found(route);
         let why = if matched {
             before = false;
-            "the most specific that matches".to_owned()
+            let taken = route.template.as_ref().map(|template| template.place_of_service());
+            let taken = taken.map(|place| format!("; the service is taken from the {place}"));
+            format!("the most specific that matches{}", taken.unwrap_or_default())
         } else if before {
             route.refusal(lookup.method, lookup.headers)
         } else {
@@ -156,28 +184,35 @@ fn considered(
         };
         views.push(ConsideredView { route: route_view(route), matched, why });
     }
+    let is_asked = |route: &Arc<Route>| asked.iter().any(|other| Arc::ptr_eq(other, route));
+    let others = router.routes().iter().filter(|route| route.template.is_none());
     let others =
-        router.routes().iter().filter(|route| !asked.iter().any(|other| Arc::ptr_eq(other, route)));
-    views.extend(others.take(MOST_OTHERS).map(|route| {
-        let why = if serves(route, lookup.host) { "path differs" } else { "host differs" };
-        ConsideredView { route: route_view(route), matched: false, why: why.to_owned() }
+        others.filter(|route| !is_asked(route)).map(|route| (&route.settings, route_view(route)));
+    let standing = templates.iter().filter(|(_, view)| {
+        let mut written_out = asked.iter().filter(|route| route.template.is_some());
+        !written_out.any(|route| *route.name == *view.name)
+    });
+    let standing = standing.map(|(settings, view)| (settings, view.clone()));
+    views.extend(others.chain(standing).take(MOST_OTHERS).map(|(settings, route)| {
+        let why = match settings.asked(lookup.host, lookup.path) {
+            Some(name) => format!("it leads to no service {name}"),
+            None if serves(settings, lookup.host) => "path differs".to_owned(),
+            None => "host differs".to_owned(),
+        };
+        ConsideredView { route, matched: false, why }
     }));
     views
 }
 
-fn serves(route: &Route, host: &str) -> bool {
-    route.hosts().is_empty()
-        || route.hosts().iter().any(|pattern| match pattern {
-            HostPattern::Exact(exact) => **exact == *host,
-            HostPattern::Wildcard(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
-        })
+fn serves(settings: &RouteSettings, host: &str) -> bool {
+    settings.host.is_empty() || settings.host.0.iter().any(|pattern| pattern.matches(host))
 }
 
 fn no_route(router: &Router, host: &str) -> String {
     if router.routes().is_empty() {
         return "there are no routes".to_owned();
     }
-    if router.routes().iter().any(|route| serves(route, host)) {
+    if router.routes().iter().any(|route| serves(&route.settings, host)) {
         return format!("{host} is served, but not with this path, method or header");
     }
     let hosts = router.routes().iter().flat_map(|route| route.hosts());

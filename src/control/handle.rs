@@ -143,6 +143,7 @@ impl Control {
             predecessor: Predecessor::default(),
             hurry: watch::Sender::new(false),
             certificates: RwLock::default(),
+            fronts: RwLock::default(),
             warm: AtomicBool::new(registry.restored == 0 && parts.loaded.config.source.is_empty()),
         });
         let watcher = publisher.watcher();

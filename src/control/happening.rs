@@ -169,6 +169,16 @@ impl EventLog {
         let _ = self.live.send(event);
     }
 
+    /// The number of the last one.
+    pub(super) fn last(&self) -> u64 {
+        self.state().last
+    }
+
+    /// Those to come.
+    pub(super) fn live(&self) -> broadcast::Receiver<EventView> {
+        self.live.subscribe()
+    }
+
     /// What came after `after`, or all that is kept.
     pub(super) fn after(&self, after: Option<EventId>) -> Result<Replay, HistoryGone> {
         let state = self.state();

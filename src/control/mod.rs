@@ -8,6 +8,7 @@ pub mod diagnosis;
 mod entry;
 mod error;
 mod explain;
+mod fronts;
 mod handle;
 mod happening;
 mod inheritance;
@@ -32,6 +33,7 @@ pub mod view;
 
 pub use error::ControlError;
 pub use explain::Question;
+pub use fronts::Resident;
 pub use handle::{Control, Parts, RegisterRequest, Reloaded};
 pub use happening::{EventId, HistoryGone, Replay};
 pub use inheritance::Inheritance;

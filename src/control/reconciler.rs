@@ -169,6 +169,7 @@ impl Reconciler {
                     self.memory.tend(&mut catalog.sources, now);
                     drop(catalog);
                     if count.is_multiple_of(SWEEP) {
+                        self.catalog().touch_empty();
                         self.give_up();
                     }
                 }
@@ -242,6 +243,11 @@ impl Reconciler {
             }
             compiling = std::time::Instant::now();
             let placed = catalog.refresh(now);
+            if std::mem::take(&mut catalog.renamed)
+                && let Some(router) = self.routes.rebuild(&mut catalog)
+            {
+                self.table.router = router;
+            }
             catalog.let_go(self.watcher.acknowledged(), &self.shared.predecessor, now);
             let expired = catalog.expired(now);
             let (probes, happened) = (catalog.take_probe_changes(), catalog.take_happened());

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     catalog::Catalog, certificates::Certificates, happening::EventLog, predecessor::Predecessor,
+    view::FrontView,
 };
 use crate::{
     config::Loaded,
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) hurry: watch::Sender<bool>,
     /// Certificates in use, and what was wrong with those that should be.
     pub(super) certificates: RwLock<Certificates>,
+    /// Fronts that are open.
+    pub(super) fronts: RwLock<Vec<FrontView>>,
     /// Whether every instance known at the start has been probed, or enough
     /// time has passed.
     pub(super) warm: AtomicBool,

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     balance::Circuit,
+    config::route_names,
     model::{Ended, InstanceKey, InstanceState, Probe, Reported, ServiceName},
-    routing::{Action, Route, Router},
+    routing::{Action, Route, RouteSettings, Router},
 };
 
 /// Which services to list.
@@ -37,7 +38,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 }
 
 impl Control {
-    fn instance_view(&self, entry: &Entry) -> InstanceView {
+    pub(super) fn instance_view(&self, entry: &Entry) -> InstanceView {
         let key = entry.instance.key();
         let lease = self.registry.lease_left(&key).flatten();
         let lease = lease.filter(|_| entry.source == Source::Registry);
@@ -61,7 +62,7 @@ impl Control {
     }
 
     /// Why an instance is in its state, in words.
-    fn why(&self, entry: &Entry) -> String {
+    pub(super) fn why(&self, entry: &Entry) -> String {
         if entry.reported != Reported::Up {
             let left = match entry.endpoint.in_flight() {
                 0 => String::new(),
@@ -193,8 +194,28 @@ impl Control {
     #[must_use]
     pub fn routes(&self) -> RoutesView {
         let table = self.watcher.table();
-        let routes = table.router.routes().iter().map(|route| route_view(route)).collect();
+        let all = table.router.routes().iter().filter(|route| route.template.is_none());
+        let mut routes: Vec<_> = all.map(|route| route_view(route)).collect();
+        routes.extend(self.templates().into_iter().map(|(_, view)| view));
+        routes.sort_by_key(|route| route.line);
         RoutesView { version: table.version, routes }
+    }
+}
+
+impl Control {
+    /// The routes that stand for one for each service.
+    pub(super) fn templates(&self) -> Vec<(RouteSettings, RouteView)> {
+        let loaded = self.loaded();
+        let names = route_names(&loaded.config.route);
+        let lines = loaded.route_lines.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let all = loaded.config.route.iter().zip(names).zip(lines);
+        all.filter(|((settings, _), _)| settings.is_template())
+            .map(|((settings, name), line)| {
+                let service = Some("{service}".to_owned());
+                let view = RouteView { service, ..settings_view(settings, &name, line) };
+                (settings.clone(), view)
+            })
+            .collect()
     }
 }
 
@@ -239,22 +260,25 @@ pub(super) fn departure_view(departure: &Departure) -> DepartureView {
 }
 
 pub(super) fn route_view(route: &Route) -> RouteView {
-    let settings = &route.settings;
-    let header = settings.header.iter();
     let (service, redirect) = match &route.action {
         Action::Forward { service, .. } => (Some(service.to_string()), None),
         Action::Redirect { to, .. } => (None, Some(to.clone())),
     };
+    RouteView { service, redirect, ..settings_view(&route.settings, &route.name, route.line) }
+}
+
+fn settings_view(settings: &RouteSettings, name: &str, line: Option<u32>) -> RouteView {
+    let header = settings.header.iter();
     RouteView {
-        name: route.name.to_string(),
-        hosts: route.hosts().iter().map(ToString::to_string).collect(),
-        path: route.path().to_string(),
+        name: name.to_owned(),
+        hosts: settings.host.0.iter().map(ToString::to_string).collect(),
+        path: settings.path.to_string(),
         methods: settings.method.0.iter().map(|method| method.as_str().to_owned()).collect(),
         headers: header
             .map(|(name, value)| format!("{}: {}", name.as_str(), value.as_str()))
             .collect(),
-        service,
-        redirect,
-        line: route.line,
+        service: None,
+        redirect: None,
+        line,
     }
 }

@@ -6,20 +6,41 @@ use tokio::time::Instant;
 use super::{
     Control, ControlError,
     catalog::{Catalog, SourceState},
+    entry::Source,
     reconciler::Command,
     show::millis,
-    view::{HeldView, RejectedView, SourceView, SourcesView},
+    view::{HeldView, RejectedView, SourceDetailView, SourceView, SourcesView},
 };
 use crate::sources::SourceName;
 
 /// Instances that are named of those that are held.
 const SOME: usize = 10;
 
+/// Instances of one source that are shown at once.
+const MOST: usize = 1000;
+
 impl Control {
     /// All sources, in the order in which they count.
     #[must_use]
     pub fn sources(&self) -> SourcesView {
         SourcesView { sources: views(&self.shared.catalog()) }
+    }
+
+    /// One source with what it has.
+    ///
+    /// # Errors
+    ///
+    /// There is no such source.
+    pub fn source_in_detail(&self, name: &SourceName) -> Result<SourceDetailView, ControlError> {
+        let catalog = self.shared.catalog();
+        let state = catalog.sources.all.get(name);
+        let state = state.ok_or_else(|| ControlError::NoSource(name.clone()))?;
+        let of = Source::Outside(name.clone());
+        let entries = state.instances.keys().filter_map(|key| {
+            catalog.services.get(&key.service)?.entries.get(&(key.id.clone(), of.clone()))
+        });
+        let has = entries.take(MOST).map(|entry| self.instance_view(entry)).collect();
+        Ok(SourceDetailView { source: view(&catalog, name, state), has })
     }
 
     /// Believes the list of a source that is held. Answers with the source as

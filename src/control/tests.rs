@@ -33,6 +33,7 @@ fn instance(name: &str, address: &str, kind: ProbeKind) -> Instance {
         metadata: std::collections::BTreeMap::new(),
         ttl: None,
         health: HealthSettings { kind: Some(kind), ..HealthSettings::default() },
+        foreign: None,
     }
 }
 

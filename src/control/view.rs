@@ -7,6 +7,7 @@
 
 mod certificate;
 mod departure;
+mod front;
 mod source;
 mod store;
 
@@ -16,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    source::{HeldView, RejectedView, SourceView, SourcesView},
+    source::{HeldView, RejectedView, SourceDetailView, SourceView, SourcesView},
     store::StoreView,
 };
 use crate::model::{Instance, InstanceState, Reported};
@@ -24,6 +25,7 @@ pub use certificate::{AcmeView, CertificateView};
 
 pub use changes::{DiagnosticView, ReloadView, UpgradeView};
 pub use departure::{DepartureView, LeavingView};
+pub use front::FrontView;
 
 /// One instance as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -220,6 +222,10 @@ pub struct StatusView {
     /// Sources of the config file, in the order in which they count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceView>,
+    /// Addresses where services register that speak to a registry of another
+    /// make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fronts: Vec<FrontView>,
     /// Certificates that clients are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateView>,

@@ -3,6 +3,7 @@
 
 mod accept;
 mod farewell;
+mod handshakes;
 pub mod http1;
 pub mod http2;
 mod protocol;
@@ -14,6 +15,7 @@ pub mod tls;
 
 pub use accept::accept;
 pub use farewell::Farewell;
+pub use handshakes::Handshakes;
 pub use protocol::{Protocol, recognise};
 pub use settings::{
     ForwardedStyle, Http2Settings, ListenerSettings, ProxyProtocolSettings, ProxyStatus,

@@ -11,11 +11,10 @@ use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion, server::Ac
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Semaphore,
 };
 use tokio_rustls::{LazyConfigAcceptor, server};
 
-use super::ClientStream;
+use super::{ClientStream, Handshakes};
 use crate::{
     deadline::Deadline,
     model::{HandshakeFailure, TlsSession},
@@ -61,7 +60,7 @@ const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
                        this port speaks TLS; the URL begins with https://\n";
 
 /// Makes `stream` an encrypted one `within` a time. `room` bounds those under
-/// way on this worker. None if all that was wanted was the handshake, by a CA
+/// way on this worker; one that takes long while others wait gives way. None if all that was wanted was the handshake, by a CA
 /// that looks for the proof of a name.
 ///
 /// # Errors
@@ -70,15 +69,24 @@ const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
 pub async fn accept(
     mut stream: TcpStream,
     tls: &ServerTls,
-    room: &Semaphore,
+    room: &Handshakes,
     within: Duration,
 ) -> Result<Option<(TlsStream, TlsSession)>, HandshakeError> {
     let deadline = Deadline::new();
     deadline.set(within);
     let handshake = async {
         begins(&mut stream).await?;
-        let _place = room.acquire().await;
-        shake_hands(stream, tls).await
+        let place = room.enter().await;
+        // In a place of its own: it is large, and many never get here.
+        let shaken = Box::pin(shake_hands(stream, tls));
+        tokio::select! {
+            biased;
+            done = shaken => done,
+            () = place.displaced() => {
+                let detail = "it took long, and others were waiting";
+                Err(HandshakeError::new(HandshakeFailure::Displaced, detail))
+            }
+        }
     };
     deadline.limit(handshake).await.unwrap_or_else(|_| {
         Err(HandshakeError::new(HandshakeFailure::TimedOut, "it was not over in time"))

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{HealthSettings, HumanDuration, InstanceId, Origin, ServiceName};
+use super::{Foreign, HealthSettings, HumanDuration, InstanceId, Origin, ServiceName};
 
 /// A weight that is not between 1 and 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +87,9 @@ pub struct Instance {
     /// Health settings of its own.
     #[serde(default)]
     pub health: HealthSettings,
+    /// What its client said in the language of another registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
 }
 
 impl Instance {

@@ -7,9 +7,11 @@
 mod address;
 mod address_guard;
 mod endpoint;
+mod foreign;
 mod health;
 mod instance;
 mod name;
+mod name_pattern;
 mod network;
 mod outcome;
 mod peer;
@@ -24,11 +26,13 @@ mod tls;
 pub use address::{Address, Host, Origin, ParseAddressError, Scheme};
 pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
+pub use foreign::{Foreign, FrontApi};
 pub use health::{
     HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, Verdict,
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};
+pub use name_pattern::matches_name;
 pub use network::{ListenAddress, Network};
 pub use outcome::{Alarms, EjectionCause, Outcomes, Tally};
 pub use peer::{ClientCertificate, Peer, TlsSession};

@@ -82,13 +82,14 @@ pub struct ServerTlsSettings {
     /// gets 421.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host: Vec<HostTlsSettings>,
-    /// Handshakes under way at once, for each worker; more wait their turn.
+    /// Handshakes under way at once, for each worker. More wait their turn, for
+    /// which one that takes more than a second gives way.
     #[serde(default = "most_handshakes")]
     pub max_handshakes: NonZeroU32,
 }
 
 const fn most_handshakes() -> NonZeroU32 {
-    const { NonZeroU32::new(512).unwrap() }
+    const { NonZeroU32::new(4096).unwrap() }
 }
 
 /// The rule for client certificates of one host.
@@ -256,6 +257,8 @@ impl HostRules {
 pub enum HandshakeFailure {
     /// It was not over in time.
     TimedOut,
+    /// It took long, and there was no room left for others.
+    Displaced,
     /// The client left.
     ClientGone,
     /// What came is not TLS.
@@ -276,8 +279,9 @@ pub enum HandshakeFailure {
 
 impl HandshakeFailure {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TimedOut,
+        Self::Displaced,
         Self::ClientGone,
         Self::NotTls,
         Self::UnknownName,
@@ -293,6 +297,7 @@ impl HandshakeFailure {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
+            Self::Displaced => "displaced",
             Self::ClientGone => "client_gone",
             Self::NotTls => "not_tls",
             Self::UnknownName => "unknown_name",

@@ -74,6 +74,8 @@ pub(super) struct Fields {
     pub(super) form: Form,
     /// `X-Request-Id`.
     pub(super) request_id: bool,
+    /// `grpc-timeout`.
+    pub(super) grpc_timeout: bool,
     /// `TE: trailers`.
     pub(super) te_trailers: bool,
     /// `Via`.
@@ -244,6 +246,7 @@ fn scan(headers: &HeaderMap, version: Version) -> Result<Fields, Failure> {
             | "x-client-cert-san"
             | "x-client-cert-sha256" => fields.client_cert = true,
             "x-request-id" => fields.request_id = true,
+            "grpc-timeout" => fields.grpc_timeout = true,
             "accept" if !matches!(fields.form, Form::Grpc(_)) => {
                 fields.form = Form::accepted(value);
             }

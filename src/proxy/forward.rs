@@ -65,8 +65,9 @@ pub(super) async fn handle(
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Outcome {
-    Answer(Box<Answer>),
+    Answer(Answer),
     Redirect {
         status: u16,
         location: String,
@@ -137,7 +138,8 @@ async fn forward(
         }
     };
     let total = route.timeout.or(policy.timeouts.request).filter(|total| !total.is_zero());
-    let total = total.into_iter().chain(grpc::timeout(&parts.headers)).min();
+    let patience = admitted.fields.grpc_timeout.then(|| grpc::timeout(&parts.headers)).flatten();
+    let total = total.into_iter().chain(patience).min();
     if let Some(total) = total {
         record.bound(total);
     }
@@ -164,7 +166,7 @@ async fn forward(
         // The client may or may not send the body that was not asked for.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(Outcome::Answer(Box::new(Answer { response, policy, upgrade, web })))
+    Ok(Outcome::Answer(Answer { response, policy, upgrade, web }))
 }
 
 /// The redirect of a listener that answers with nothing else.
@@ -307,10 +309,10 @@ fn rewrite(
 ) -> Result<Request<()>, Failure> {
     let path = admitted.path(target);
     let target = match route.rewrite(path) {
-        Some(path) => join(&path, target.query()),
-        None if admitted.path.is_some() => join(path, target.query()),
+        Some(path) => join(path, target.query()),
+        None if admitted.path.is_some() => join(path.to_owned(), target.query()),
         // `http://a.example?b` has no path of its own, and needs one.
-        None if target.as_str().starts_with('?') => join(path, target.query()),
+        None if target.as_str().starts_with('?') => join(path.to_owned(), target.query()),
         None => Ok(target.clone()),
     };
     let target = target.map_err(|_| Failure::invalid("the rewritten path is too long"))?;

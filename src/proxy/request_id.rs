@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use http::HeaderValue;
 
 const LENGTH: usize = 32;
+const HALF: usize = LENGTH / 2;
 
 /// Ids are cut from one allocation for this many.
 const BATCH: usize = 128;
@@ -16,14 +17,14 @@ pub(super) struct RequestIds(RefCell<State>);
 
 #[derive(Debug)]
 struct State {
-    prefix: u64,
+    prefix: [u8; HALF],
     count: u64,
     buffer: BytesMut,
 }
 
 impl Default for RequestIds {
     fn default() -> Self {
-        let prefix = fastrand::u64(..);
+        let prefix = digits(fastrand::u64(..));
         Self(RefCell::new(State { prefix, count: 0, buffer: BytesMut::new() }))
     }
 }
@@ -37,15 +38,20 @@ impl RequestIds {
         }
         // Scrambled, so that ids do not look as if they were in order.
         let count = state.count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for half in [state.prefix, count] {
-            for shift in (0..16).rev() {
-                let digit = (half >> (shift * 4)) & 0xf;
-                state.buffer.extend_from_slice(&[b"0123456789abcdef"[digit as usize]]);
-            }
-        }
+        state.buffer.extend_from_slice(&state.prefix);
+        state.buffer.extend_from_slice(&digits(count));
         HeaderValue::from_maybe_shared(state.buffer.split_to(LENGTH).freeze())
             .unwrap_or_else(|_| HeaderValue::from_static("0"))
     }
+}
+
+/// `number` in hexadecimal digits.
+fn digits(number: u64) -> [u8; HALF] {
+    let mut text = [0; HALF];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(number.to_be_bytes()) {
+        *pair = [byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+    }
+    text
 }
 
 #[cfg(test)]

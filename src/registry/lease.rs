@@ -47,6 +47,8 @@ struct Lease {
     owner: Option<String>,
     draining: bool,
     ttl: Option<Duration>,
+    /// From its expiry until it is forgotten.
+    forget_after: Duration,
     /// Whether a heartbeat has come since the registration or restart.
     renewed: bool,
     phase: Phase,
@@ -105,6 +107,7 @@ impl Leases {
         let now = self.clock.at(now);
         let key = registration.instance.key();
         let ttl = registration.instance.ttl.map(Duration::from);
+        let keep = registration.instance.foreign.as_ref().and_then(|foreign| foreign.keep);
         let before = self.entries.remove(&key);
         let same = before.as_ref().filter(|lease| lease.generation == registration.generation);
         let lease = Lease {
@@ -112,6 +115,7 @@ impl Leases {
             owner: registration.owner.clone(),
             draining: registration.draining,
             ttl,
+            forget_after: keep.map_or(self.forget_after, Duration::from),
             // Only from lease to lease, or from none to none: whoever follows
             // the events forgets it where one begins or ends.
             renewed: same.is_some_and(|lease| {
@@ -209,7 +213,7 @@ impl Leases {
             let generation = lease.generation;
             match lease.phase {
                 Phase::Live { until } if until <= now => {
-                    lease.phase = Phase::Expired { until: after(now, self.forget_after) };
+                    lease.phase = Phase::Expired { until: after(now, lease.forget_after) };
                     self.schedule(&key);
                     due.push(Due::Expired { key, generation });
                 }

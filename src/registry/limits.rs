@@ -21,7 +21,13 @@ const TEXT: usize = 512;
 /// Bytes of a probe path, a probe host or an expected body.
 const PROBE_TEXT: usize = 1024;
 
+/// Bytes of what a client said in the language of another registry.
+const RECORD: usize = 32 * 1024;
+
 const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+/// How long an instance may be kept that is not well.
+const KEEP: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(365 * 86_400);
 
 /// Probes of all services share slots and a rate: one registrant must not be
 /// able to take them all.
@@ -107,7 +113,11 @@ pub fn check(instance: &Instance) -> Result<(), Unfit> {
     length(|| "/health/expect_status".to_owned(), statuses.as_deref(), TEXT)?;
     within("/health/interval", &PROBE_INTERVAL, health.interval)?;
     within("/health/timeout", &PROBE_TIMEOUT, health.timeout)?;
-    within("/ttl", &TTL, instance.ttl)
+    within("/ttl", &TTL, instance.ttl)?;
+    let keep = instance.foreign.as_ref().and_then(|foreign| foreign.keep);
+    within("/foreign/keep", &KEEP, keep)?;
+    let record = instance.foreign.as_ref().map(|foreign| foreign.record.to_string());
+    length(|| "/foreign/record".to_owned(), record.as_deref(), RECORD)
 }
 
 fn entries(at: &str, found: usize) -> Result<(), Unfit> {

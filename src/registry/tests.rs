@@ -29,6 +29,7 @@ pub(super) fn instance(key: &str, address: &str) -> Instance {
         metadata: Default::default(),
         ttl: Some(HumanDuration::from_secs(10)),
         health: Default::default(),
+        foreign: None,
     }
 }
 

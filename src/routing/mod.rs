@@ -9,6 +9,7 @@ mod route;
 mod router;
 mod settings;
 mod table;
+mod template;
 
 pub use pattern::{HostPattern, ParsePatternError, PathPrefix};
 pub use publish::{Publisher, Reader, Watcher, channel};

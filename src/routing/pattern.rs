@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::path;
+use super::{
+    path,
+    template::{ANY_SERVICE, SOME_SERVICE},
+};
 
 /// Why a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +59,17 @@ impl FromStr for HostPattern {
     type Err = ParsePatternError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || ParsePatternError::Host { text: text.to_owned() };
+        if text.matches(ANY_SERVICE).count() == 1 {
+            // No host is called this: it is written out before it is matched.
+            let written: Self = text.replace(ANY_SERVICE, SOME_SERVICE).parse()?;
+            return match written {
+                Self::Exact(_) => {
+                    let text = text.strip_suffix('.').unwrap_or(text);
+                    Ok(Self::Exact(text.to_ascii_lowercase().into()))
+                }
+                Self::Wildcard(_) => Err(refused()),
+            };
+        }
         let name = text.strip_prefix('*').unwrap_or(text);
         if let Some((host, port)) = name.rsplit_once(':')
             && !host.contains(':')
@@ -75,6 +89,17 @@ impl FromStr for HostPattern {
             return Ok(Self::Wildcard(format!(".{canonical}").into()));
         }
         if name.starts_with('.') { Err(refused()) } else { Ok(Self::Exact(canonical.into())) }
+    }
+}
+
+impl HostPattern {
+    /// Whether it is the pattern of `host`, canonical.
+    #[must_use]
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *host,
+            Self::Wildcard(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+        }
     }
 }
 
@@ -149,11 +174,28 @@ impl PathPrefix {
 impl FromStr for PathPrefix {
     type Err = ParsePatternError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.matches(ANY_SERVICE).count() == 1 {
+            let written: Self = text.replace(ANY_SERVICE, SOME_SERVICE).parse()?;
+            let text = text.strip_suffix('/').unwrap_or(text);
+            let is_plain = text.replace(ANY_SERVICE, SOME_SERVICE) == *written.0;
+            return match is_plain {
+                true => Ok(Self(text.into())),
+                false => Err(ParsePatternError::Path {
+                    text: text.to_owned(),
+                    why: "beside {service} write the path as it is matched".to_owned(),
+                }),
+            };
+        }
         if !text.starts_with('/') {
             return Err(ParsePatternError::PathNotAbsolute { text: text.to_owned() });
         }
         let refused =
             |why: &str| ParsePatternError::Path { text: text.to_owned(), why: why.to_owned() };
+        if text.contains(['{', '}']) {
+            return Err(refused(
+                "only {service}, once, stands for something; write a brace as %7B",
+            ));
+        }
         if text.contains(['?', '#']) {
             return Err(refused("a path ends before '?' and '#'"));
         }
@@ -218,6 +260,36 @@ mod tests {
         );
         for bad in ["", "*", "*a", ".a", "a b", "a.*.b", "user@a", "http://a", "a..b"] {
             assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn any_service_stands_for_one_thing_once() {
+        for good in ["{service}.internal", "x-{service}.Internal.", "{service}"] {
+            assert!(good.parse::<HostPattern>().expect("a host").is_template(), "{good}");
+        }
+        let path: PathPrefix = "/svc-{service}/api/".parse().expect("a path");
+        assert_eq!((path.to_string(), path.is_template()), ("/svc-{service}/api".into(), true));
+        for bad in [
+            "*.{service}",
+            "{service}.{service}",
+            "{service}:80",
+            "{name}.internal",
+            "{service}..a",
+            "[{service}]",
+        ] {
+            assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
+        }
+        for bad in [
+            "{service}",
+            "/a/../{service}",
+            "/{service}/..",
+            "/{service}/{service}",
+            "/{service}?x",
+            "/{id}/{service}",
+            "/%7e/{service}",
+        ] {
+            assert!(bad.parse::<PathPrefix>().is_err(), "{bad}");
         }
     }
 

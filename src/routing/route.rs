@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    uri::{InvalidUri, PathAndQuery},
+};
 
 use super::{HeaderEdits, HostPattern, PathPrefix, RouteSettings};
 use crate::{model::ServiceName, telemetry::RouteMetrics};
@@ -90,6 +94,8 @@ pub struct Route {
     pub response_edits: Edits,
     /// What it counts, kept across tables.
     pub metrics: Arc<RouteMetrics>,
+    /// The route with `{service}` that it was written out of, if it was.
+    pub template: Option<Arc<RouteSettings>>,
     methods: Vec<Method>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -113,10 +119,17 @@ impl Route {
             request_edits: Edits::new(&settings.request_headers),
             response_edits: Edits::new(&settings.response_headers),
             metrics,
+            template: None,
             methods: settings.method.0.iter().map(super::MethodName::parsed).collect(),
             headers: header.map(|(name, value)| (name.parsed(), value.parsed())).collect(),
             settings,
         }
+    }
+
+    /// The same, as one of those that `template` stands for.
+    #[must_use]
+    pub fn written_out_of(self, template: Arc<RouteSettings>) -> Self {
+        Self { template: Some(template), ..self }
     }
 
     /// The hosts it serves; none means any.
@@ -174,7 +187,7 @@ impl Route {
             return None;
         }
         let slash = if stripped.starts_with('/') { "" } else { "/" };
-        Some(format!("{added}{slash}{stripped}"))
+        Some([added, slash, stripped].concat())
     }
 
     /// Where a redirect leads for `path`, canonical, and `query`.
@@ -198,11 +211,13 @@ impl Route {
 /// # Errors
 ///
 /// When they are too long together, or not valid in a target.
-pub fn join(path: &str, query: Option<&str>) -> Result<PathAndQuery, http::uri::InvalidUri> {
-    match query {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
+pub fn join(mut path: String, query: Option<&str>) -> Result<PathAndQuery, InvalidUri> {
+    if let Some(query) = query {
+        path.reserve_exact(query.len() + 1);
+        path.push('?');
+        path.push_str(query);
     }
+    PathAndQuery::from_maybe_shared(Bytes::from(path))
 }
 
 #[cfg(test)]

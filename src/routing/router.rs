@@ -3,10 +3,11 @@
 //! The answer is identical to that of a linear scan for the best of all
 //! routes that match, where better means: an exact host before a wildcard
 //! host, the longer wildcard before the shorter, any wildcard before no host;
-//! then the longer path; then more predicates; then the order of the file. A
-//! property test holds the two together. What it costs does not depend on how
-//! many routes there are: one look-up for each label of the host and each
-//! segment of the path, no deeper than the deepest route.
+//! then the longer path; then more predicates; then one of the file before one
+//! that was written out of a template; then the order of the file. A property
+//! test holds the two together. What it costs does not depend on how many
+//! routes there are: one look-up for each label of the host and each segment of
+//! the path, no deeper than the deepest route.
 
 use std::{hash::BuildHasher, sync::Arc};
 
@@ -76,7 +77,8 @@ impl Router {
         for prefix in every.flat_map(|paths| paths.prefixes.iter_mut()) {
             prefix.routes.dedup();
             prefix.routes.sort_by_key(|index| {
-                std::cmp::Reverse(router.routes[*index as usize].predicates())
+                let route = &router.routes[*index as usize];
+                (std::cmp::Reverse(route.predicates()), route.template.is_some())
             });
         }
         router
@@ -159,7 +161,12 @@ mod tests {
         let routes = settings.into_iter().enumerate().map(|(index, settings)| {
             let action = Action::Redirect { to: index.to_string(), status: 308 };
             let name = index.to_string();
-            Arc::new(Route::new(settings, &name, None, action, Arc::clone(&metrics)))
+            let is_written_out = settings.strip_prefix;
+            let route = Route::new(settings, &name, None, action, Arc::clone(&metrics));
+            Arc::new(match is_written_out {
+                true => route.written_out_of(Arc::default()),
+                false => route,
+            })
         });
         Router::new(routes.collect())
     }
@@ -185,7 +192,8 @@ mod tests {
                 route.path().matches(lookup.path) && route.accepts(lookup.method, lookup.headers);
             let order = std::cmp::Reverse(index);
             let path = route.path().as_str().len();
-            matches.then_some(((host, path, route.predicates(), order), route))
+            let is_own = route.template.is_none();
+            matches.then_some(((host, path, route.predicates(), is_own, order), route))
         };
         let best = routes.iter().enumerate().filter_map(rank).max_by_key(|(rank, _)| *rank);
         best.map(|(_, route)| route)
@@ -200,9 +208,11 @@ mod tests {
         let hosts = prop::collection::vec(host(), 0..3);
         let method = prop::option::of("GET|POST");
         let header = prop::option::of("1|2");
-        (hosts, path, method, header).prop_map(|(hosts, path, method, header)| {
-            let mut settings =
-                RouteSettings { path: path.parse().expect("a prefix"), ..RouteSettings::default() };
+        let rest = (method, header, any::<bool>());
+        (hosts, path, rest).prop_map(|(hosts, path, (method, header, strip_prefix))| {
+            let path = path.parse().expect("a prefix");
+            // What is stripped is taken for written out here.
+            let mut settings = RouteSettings { path, strip_prefix, ..RouteSettings::default() };
             settings.host.0.extend(hosts.iter().map(|host| host.parse().expect("a host")));
             settings.method.0.extend(method.map(|method| method.parse().expect("a method")));
             let header =

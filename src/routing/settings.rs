@@ -18,10 +18,14 @@ pub struct RouteSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Hosts it serves: `"shop.example"`, `"*.example"`, or a list of such.
-    /// Default: every host that no other route serves.
+    /// With `"{service}.internal"` there is one for each service whose name is
+    /// without a dot, which answers it. Default: every host that no other route
+    /// serves.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub host: OneOrMany<HostPattern>,
-    /// The path and everything below it, by whole segments. Default "/".
+    /// The path and everything below it, by whole segments. With
+    /// `"/api/{service}"` there is one for each service, which answers it.
+    /// Default "/".
     pub path: PathPrefix,
     /// Methods it serves. Default: all.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
@@ -30,9 +34,14 @@ pub struct RouteSettings {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = { "format": "header-name" }))]
     pub header: BTreeMap<HeaderNameText, HeaderValueText>,
-    /// The service that answers.
+    /// The service that answers: `"orders"`, or `"orders@east"` for those of
+    /// its instances that the source `east` has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceName>,
+    /// The services that `{service}` may stand for, `*` standing for any
+    /// characters. Default: all there are, whoever brought them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
     /// Answer with a redirect instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<RedirectSettings>,

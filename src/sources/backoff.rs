@@ -7,20 +7,22 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// After so long without a failure, the next one counts as the first.
-const WELL: Duration = Duration::from_secs(60);
+/// After so long without a failure, the next one counts as the first: one try
+/// in that time is nothing that a peer would have to be spared.
+const WELL: Duration = Duration::from_secs(10);
 
 /// Full jitter: each wait is anything up to a bound that doubles from 100 ms
 /// to 30 s, so that many who lost the same peer do not come back at once.
 #[derive(Debug)]
 pub struct Backoff {
     bound: Duration,
-    last: Option<Instant>,
+    /// When the last wait is over.
+    until: Option<Instant>,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { bound: FIRST, last: None }
+        Self { bound: FIRST, until: None }
     }
 }
 
@@ -28,14 +30,13 @@ impl Backoff {
     /// The time to wait after a failure now.
     pub fn failed(&mut self) -> Duration {
         let now = Instant::now();
-        let waited = self.bound;
-        if self.last.is_some_and(|last| now.duration_since(last) > waited + WELL) {
+        if self.until.is_some_and(|until| now.duration_since(until) > WELL) {
             self.bound = FIRST;
         }
-        self.last = Some(now);
-        let bound = self.bound;
-        self.bound = (bound * 2).min(LONGEST);
-        bound.mul_f64(fastrand::f64())
+        let wait = self.bound.mul_f64(fastrand::f64());
+        self.until = Some(now + wait);
+        self.bound = (self.bound * 2).min(LONGEST);
+        wait
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn waits_grow_and_begin_anew_after_a_minute_of_health() {
+    async fn waits_grow_and_begin_anew_after_a_while_of_health() {
         let mut backoff = Backoff::default();
         for _ in 0..20 {
             let bound = backoff.bound;
@@ -53,7 +54,7 @@ mod tests {
             tokio::time::sleep(wait).await;
         }
         assert_eq!(backoff.bound, LONGEST);
-        tokio::time::sleep(LONGEST + WELL + Duration::from_secs(1)).await;
+        tokio::time::sleep(WELL + Duration::from_secs(1)).await;
         assert!(backoff.failed() <= FIRST);
     }
 }

@@ -122,6 +122,7 @@ fn found(entry: Value) -> Result<Found, String> {
         metadata: listed.metadata,
         ttl: None,
         health: listed.health,
+        foreign: None,
     };
     Ok(Found { instance, reported: listed.reported })
 }

@@ -4,7 +4,7 @@
 //! An instance that is removed by name is gone. While a source is lost it says
 //! nothing about instances, and what it said last stands.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -145,5 +145,13 @@ impl Feed {
     /// it is not believed before it was read twice, or somebody asked for it.
     pub async fn list_wanted(&self) {
         self.wanted.notified().await;
+    }
+
+    /// Waits for `time` before the next attempt, or until somebody wants a list.
+    pub(super) async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.list_wanted() => {}
+        }
     }
 }

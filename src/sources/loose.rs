@@ -12,26 +12,26 @@ use serde::{
 /// A text, a number or a truth, as text; nothing if it is null or has an
 /// inside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Loose(Option<String>);
+pub(crate) struct Loose(Option<String>);
 
 impl Loose {
     /// The text; empty if there is none.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
 
     /// The text, unless there is none or it is empty.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         self.0.as_deref().filter(|text| !text.is_empty())
     }
 
     /// The number.
-    pub(super) fn number<T: FromStr>(&self) -> Option<T> {
+    pub(crate) fn number<T: FromStr>(&self) -> Option<T> {
         self.text()?.parse().ok()
     }
 
     /// Whether it is true, or `"true"`.
-    pub(super) fn is_true(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         self.as_str().eq_ignore_ascii_case("true")
     }
 }
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Loose {
 
 /// A list, or one of it without the list; nothing if it is something else.
 #[derive(Clone, Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(crate) struct List<T>(pub(crate) Vec<T>);
 
 impl<T> Default for List<T> {
     fn default() -> Self {
@@ -132,14 +132,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 /// What is wanted, or something else, which is not looked at.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Maybe<T> {
+pub(crate) enum Maybe<T> {
     Wanted(T),
     Other(IgnoredAny),
 }
 
 impl<T> Maybe<T> {
     /// What is wanted, if that is what it is.
-    pub(super) const fn wanted(&self) -> Option<&T> {
+    pub(crate) const fn wanted(&self) -> Option<&T> {
         match self {
             Self::Wanted(it) => Some(it),
             Self::Other(_) => None,
@@ -155,17 +155,18 @@ impl<T> Default for Maybe<T> {
 
 /// Pairs, or nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pairs(BTreeMap<String, Loose>);
+pub(crate) struct Pairs(BTreeMap<String, Loose>);
 
 impl Pairs {
     /// What stands under `key`, unless it is empty.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.text()
     }
 
     /// Those that have a text.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(key, value)| Some((key.as_str(), value.0.as_deref()?)))
+    pub(crate) fn to_map(&self) -> BTreeMap<String, String> {
+        let texts = self.0.iter().filter_map(|(key, value)| Some((key, value.0.as_ref()?)));
+        texts.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(odd.b.0.iter().map(Loose::as_str).collect::<Vec<_>>(), ["x", "1", "", ""]);
         assert_eq!(odd.c.text("k"), Some("true"));
         let odd = read(r#"{"a": [1, {}], "b": null, "c": null}"#);
-        assert!(odd.a.text().is_none() && odd.b.0.is_empty() && odd.c.iter().next().is_none());
+        assert!(odd.a.text().is_none() && odd.b.0.is_empty() && odd.c.to_map().is_empty());
         let odd = read(r#"{"a": 1, "b": 1, "c": {}, "d": [1, {"k": "v"}, [{}], {"k": []}]}"#);
         let texts = odd.d.0.iter().map(|one| one.wanted().and_then(|pairs| pairs.text("k")));
         assert_eq!(texts.collect::<Vec<_>>(), [None, Some("v"), None, None]);

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Feed, SourceName, consul, etcd, eureka, file, zookeeper};
+use super::{Feed, SourceName, consul, dns, docker, etcd, eureka, file, http, zookeeper};
 
 /// A place outside that instances come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,9 +77,13 @@ macro_rules! kinds {
 
 kinds! {
     Consul "consul" consul::ConsulSettings "The catalog of Consul."
-    Eureka "eureka" eureka::EurekaSettings "The registry of Eureka servers."
+    Dns "dns" dns::DnsSettings "Names that are looked up, one for each service."
+    Docker "docker" docker::DockerSettings
+        "Containers of a Docker engine that carry the label `portolan.service`."
     Etcd "etcd" etcd::EtcdSettings "Keys of an etcd v3 cluster."
+    Eureka "eureka" eureka::EurekaSettings "The registry of Eureka servers."
     File "file" file::FileSettings "A file with a list of instances."
+    Http "http" http::HttpSettings "A document with a list of instances that a server answers with."
     Zookeeper "zookeeper" zookeeper::ZookeeperSettings "Nodes of a ZooKeeper ensemble."
 }
 

@@ -6,5 +6,8 @@ pub mod metrics;
 mod settings;
 
 pub use access_log::{AccessLog, AccessRecord};
-pub use metrics::{Metrics, RetryCause, RouteMetrics, ServiceMetrics, StoreMetrics, WorkerMetrics};
+pub use metrics::{
+    FrontCall, FrontMetrics, Metrics, RetryCause, RouteMetrics, ServiceMetrics, StoreMetrics,
+    WorkerMetrics,
+};
 pub use settings::{AccessLogMode, AccessLogSettings, LogFormat, TelemetrySettings};

@@ -4,10 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 
 use super::{
     Listening, MovedClient, Stop, Work,
@@ -15,7 +12,7 @@ use super::{
 };
 use crate::{
     listener::{
-        self, ClientStream, ListenerSettings, Protocol,
+        self, ClientStream, Handshakes, ListenerSettings, Protocol,
         http1::{self, Moved},
         http2,
         proxy_protocol::{HeaderError, introduction},
@@ -113,7 +110,8 @@ async fn serve_encrypted(
     let Some(stream) = shaken else { return };
     let agreed = peer.tls.as_ref().and_then(|session| session.alpn.as_deref());
     let spoken = (Protocol::agreed(agreed), Bytes::new());
-    speak(work, stream, spoken, peer, settings, stop).await;
+    // And so is this: many never get here.
+    Box::pin(speak(work, stream, spoken, peer, settings, stop)).await;
 }
 
 /// Shakes hands. What was agreed on is noted in `peer`.
@@ -127,7 +125,7 @@ async fn encrypt(
 ) -> Option<TlsStream> {
     let most = settings.tls.as_ref()?.max_handshakes.get() as usize;
     let tls = shared.tls.load_full()?;
-    let room = stop.handshakes.get_or_init(|| Semaphore::new(most));
+    let room = stop.handshakes.get_or_init(|| Handshakes::new(most));
     let metrics = work.proxy.metrics.worker(work.proxy.worker);
     match tls::accept(stream, &tls, room, settings.head_timeout.into()).await {
         Ok(None) => None,

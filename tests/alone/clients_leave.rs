@@ -2,7 +2,13 @@
 
 use std::sync::{Arc, Barrier, mpsc};
 
-use crate::support::{Backend, Portolan, eventually};
+use bytes::Bytes;
+use h2::Reason;
+
+use crate::support::{
+    Backend, PATIENCE, Portolan, eventually,
+    http2::{Asked, Http2, Http2Backend, Reply, post, read_body},
+};
 
 /// An instance that tells when its connection has ended; `answer` is what it
 /// sends before.
@@ -30,7 +36,7 @@ fn a_request_whose_client_left_before_the_head_is_cancelled() {
         } else {
             drop(client)
         }
-        endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+        endings.recv_timeout(PATIENCE).expect("the request is cancelled");
         let line = portolan.logged_reason("client_gone");
         assert_eq!((&line["status"], &line["service"]), (&0.into(), &"app".into()));
         eventually(|| portolan.in_flight("app") == 0);
@@ -47,9 +53,9 @@ fn b11_a_client_that_has_sent_ahead_is_seen_to_leave() {
         let portolan = Portolan::before(backend.address);
         let mut client = portolan.connect();
         client.send(format!("GET / HTTP/1.1\r\nhost: test\r\n\r\n{ahead}"));
-        eventually(|| portolan.in_flight("app") == 1);
+        eventually(|| portolan.in_flight("app") == 1 && backend.requests().len() == 1);
         drop(client);
-        endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+        endings.recv_timeout(PATIENCE).expect("the request is cancelled");
         portolan.logged_reason("client_gone");
         eventually(|| portolan.in_flight("app") == 0);
         assert_eq!(backend.requests().len(), 1);
@@ -65,7 +71,7 @@ fn b12_a_client_that_says_goodbye_is_taken_to_leave() {
     client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
     eventually(|| portolan.in_flight("app") == 1);
     client.finish();
-    endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+    endings.recv_timeout(PATIENCE).expect("the request is cancelled");
     portolan.logged_reason("client_gone");
     assert_eq!(client.wait_for_end(), crate::support::Ending::Closed);
 }
@@ -79,7 +85,7 @@ fn a_response_whose_client_left_is_cancelled() {
     client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
     client.read_until(b"begin").expect("a chunk");
     drop(client);
-    endings.recv_timeout(crate::support::PATIENCE).expect("the request is cancelled");
+    endings.recv_timeout(PATIENCE).expect("the request is cancelled");
     assert_eq!(portolan.logged_reason("client_gone")["status"], 200);
     eventually(|| portolan.in_flight("app") == 0);
 }
@@ -101,6 +107,67 @@ fn an_upload_whose_client_left_is_cancelled_and_never_looks_complete() {
         portolan.logged_reason("client_gone");
         eventually(|| portolan.in_flight("app") == 0);
     }
+}
+
+/// By HTTP/2 it leaves a stream, or the whole connection in the middle of it.
+#[test]
+fn an_upload_by_http_2_whose_client_left_never_looks_complete() {
+    for connection in [false, true] {
+        let backend = Backend::start(|mut accepted| {
+            let _ = accepted.request();
+        });
+        let portolan = Portolan::before(backend.address);
+        let client = Http2::open(portolan.address());
+        let (_answer, mut stream) = client.begin(post("/"), false);
+        stream.send_data(Bytes::from_static(b"begin"), false).expect("queued");
+        eventually(|| portolan.in_flight("app") == 1);
+        if connection {
+            drop(client);
+        } else {
+            stream.send_reset(Reason::CANCEL);
+        }
+        eventually(|| !backend.requests().is_empty());
+        let request = backend.only_request();
+        assert!(!request.complete, "{request:?}");
+        portolan.logged_reason("client_gone");
+        eventually(|| portolan.in_flight("app") == 0);
+    }
+}
+
+#[test]
+fn an_upload_to_an_instance_of_http_2_is_reset_with_its_client_and_nothing_else() {
+    let (ended, endings) = mpsc::channel();
+    let backend = Http2Backend::start(move |request: Asked, mut reply: Reply| {
+        let ended = ended.clone();
+        async move {
+            let body = read_body(request.into_body()).await;
+            let _ = ended.send(body.map(|(body, _)| body).map_err(|error| error.reason()));
+            let _ = reply.send_response(http::Response::new(()), true);
+        }
+    });
+    let portolan = Portolan::with("protocol = 'h2c'", backend.address);
+    let client = Http2::open(portolan.address());
+    let whole = |client: &Http2| {
+        let answer = client.exchange(post("/"), b"whole").expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(endings.recv_timeout(PATIENCE).expect("a body"), Ok(b"whole".to_vec()));
+    };
+    whole(&client);
+    let connections = backend.connections();
+    for leaves in ["a stream", "a connection"] {
+        let other = Http2::open(portolan.address());
+        let (_answer, mut stream) = other.begin(post("/"), false);
+        stream.send_data(Bytes::from_static(b"begin"), false).expect("queued");
+        eventually(|| portolan.in_flight("app") == 1);
+        match leaves {
+            "a stream" => stream.send_reset(Reason::CANCEL),
+            _ => drop(other),
+        }
+        let seen = endings.recv_timeout(PATIENCE).expect("an end");
+        assert_eq!(seen, Err(Some(Reason::CANCEL)), "{leaves}");
+        whole(&client);
+    }
+    assert!(backend.connections() <= connections + 1, "one for each worker");
 }
 
 #[test]

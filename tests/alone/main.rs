@@ -12,6 +12,7 @@ mod support;
 
 mod announced_clients;
 mod answers;
+mod any_service;
 mod body_limits;
 mod breaker;
 mod broken_responses;
@@ -21,6 +22,7 @@ mod durability;
 mod error_answers;
 mod exec;
 mod expect_continue;
+mod fronts;
 mod grpc;
 mod header_rules;
 mod hold;

@@ -3,15 +3,18 @@
 use std::{
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 /// How many there are.
@@ -22,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Requests that each sends over a connection before it opens another.
 const REQUESTS: usize = 5;
+
+/// The name that is asked for by TLS.
+pub(crate) const NAME: &str = "a.example";
 
 /// What has to happen has so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,16 +54,22 @@ impl Experience {
 }
 
 impl Bystanders {
-    /// Has them ask `address`, where a connection begins with `greeting`.
-    pub(crate) fn start(address: SocketAddr, greeting: &'static [u8]) -> Self {
+    /// Has them ask `address`, where a connection begins with `greeting`, and
+    /// goes on with TLS if it is told how.
+    pub(crate) fn start(
+        address: SocketAddr,
+        greeting: &'static [u8],
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Self {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for _ in 0..CLIENTS {
-            let stop = stop.clone();
+            let (stop, tls) = (stop.clone(), tls.cloned());
             tasks.spawn(async move {
                 let mut seen = Experience::default();
                 while !stop.is_cancelled() {
-                    match timeout(PATIENCE, visit(address, greeting, &mut seen)).await {
+                    match timeout(PATIENCE, visit(address, greeting, tls.clone(), &mut seen)).await
+                    {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => seen.failed.push(error.to_string()),
                         Err(_) => seen.failed.push("no answer".to_owned()),
@@ -84,11 +96,25 @@ impl Bystanders {
 
 /// A few requests over one connection, which is opened in the time of the
 /// first.
-async fn visit(address: SocketAddr, greeting: &[u8], seen: &mut Experience) -> io::Result<()> {
-    let mut begun = Instant::now();
+async fn visit(
+    address: SocketAddr,
+    greeting: &[u8],
+    tls: Option<Arc<ClientConfig>>,
+    seen: &mut Experience,
+) -> io::Result<()> {
+    let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     stream.write_all(greeting).await?;
+    let Some(tls) = tls else { return ask(stream, begun, seen).await };
+    let name = ServerName::try_from(NAME).expect("a name");
+    ask(TlsConnector::from(tls).connect(name, stream).await?, begun, seen).await
+}
+
+async fn ask<S>(mut stream: S, mut begun: Instant, seen: &mut Experience) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     for _ in 0..REQUESTS {
         stream.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await?;
         let mut answer = Vec::new();

@@ -22,6 +22,7 @@ macro_rules! attack {
             clients: $clients,
             each: $each,
             listener: "",
+            tls: false,
             greeting: b"",
             perform: |pressure, time| Box::pin(pressure.apply(time, $turn)),
         }

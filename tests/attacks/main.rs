@@ -21,21 +21,22 @@ mod pressure;
 #[allow(unused_imports, reason = "these tests use a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 use std::{process::ExitCode, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::{
-    bystanders::Bystanders,
+    bystanders::{Bystanders, NAME},
     memory::{Watch, mib, resident},
     pressure::{Attack, Pressure},
-    support::Portolan,
+    support::{Portolan, tls::Authority},
 };
 
 /// Every attack.
 fn attacks() -> Vec<Attack> {
-    [http1::attacks(), http2::attacks()].into_iter().flatten().collect()
+    [http1::attacks(), http2::attacks(), tls::attacks()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
@@ -76,8 +77,14 @@ async fn run(attack: &Attack, full: bool) -> bool {
         if full { (attack.clients, 20) } else { ((attack.clients / 20).max(8), 2) };
     let settled = Duration::from_millis(if full { 3000 } else { 500 });
     let origin = origin::start().await;
+    let authority = attack.tls.then(Authority::new);
+    let certificate = authority.as_ref().map_or_else(String::new, |authority| {
+        format!("tls = {{ certificates = [{{ {} }}] }}", authority.issue("a", &[NAME]))
+    });
+    // A handshake of another client takes its time on a busy machine.
+    let patience = if attack.tls { "10s" } else { "2s" };
     let config = format!(
-        "[[listener]]\nhead_timeout = '2s'\nidle_timeout = '2s'\n{}\n\
+        "[[listener]]\nhead_timeout = '{patience}'\nidle_timeout = '2s'\n{}\n{certificate}\n\
          [service.app]\nendpoints = ['{origin}']\ntimeouts = {{ idle = '2s' }}\n\
          [[route]]\nservice = 'app'\n\
          [telemetry]\naccess_log = {{ mode = 'off' }}\n",
@@ -88,12 +95,13 @@ async fn run(attack: &Attack, full: bool) -> bool {
     let portolan = tokio::task::spawn_blocking(move || Portolan::apart(&config, descriptors));
     let portolan = portolan.await.expect("no panic");
     let (address, process) = (portolan.address(), portolan.process());
-    let quiet = Bystanders::start(address, attack.greeting);
+    let client = authority.as_ref().map(|authority| authority.client().0);
+    let quiet = Bystanders::start(address, attack.greeting, client.as_ref());
     tokio::time::sleep(settled).await;
     let quiet = quiet.stop().await;
     let before = resident(process);
     let watch = Watch::start(process);
-    let others = Bystanders::start(address, attack.greeting);
+    let others = Bystanders::start(address, attack.greeting, client.as_ref());
     let pressure = Pressure::start(address, clients);
     let turned_away = (attack.perform)(pressure, Duration::from_secs(time)).await;
     let others = others.stop().await;

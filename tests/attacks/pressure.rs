@@ -20,6 +20,8 @@ pub(crate) struct Attack {
     pub(crate) each: u64,
     /// More settings of the listener.
     pub(crate) listener: &'static str,
+    /// Whether the listener speaks TLS, and so the other clients.
+    pub(crate) tls: bool,
     /// What the connections of other clients begin with.
     pub(crate) greeting: &'static [u8],
     /// Does it, and answers with how often a client was turned away.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,9 +14,37 @@ use serde_json::{Value, json};
 
 use crate::{
     followed::{Followed, address, show},
-    servers::consul::Consul,
-    support::{Backend, eventually},
+    servers::{Server, consul::Consul},
+    support::{Backend, eventually, tls::Authority},
+    trial::{Registry, put_through},
 };
+
+impl Registry for Consul {
+    const NAME: &'static str = "consul";
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+    fn section(&self, address: SocketAddr) -> String {
+        format!("[[source]]\nkind = 'consul'\nurl = 'http://{address}'\nallow_loopback = true")
+    }
+    fn put(&self, service: &str, id: &str, address: SocketAddr) {
+        self.register(service, &format!("{service}-{id}"), address, &json!({}));
+    }
+    fn delete(&self, service: &str, id: &str) {
+        self.deregister(&format!("{service}-{id}"));
+    }
+    fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+    fn restart(&mut self) {
+        self.restart();
+    }
+}
+
+#[test]
+fn requests_follow_it_whatever_happens_to_it() {
+    put_through(Consul::start());
+}
 
 fn ttl() -> Value {
     json!({ "Check": { "TTL": "1h" }, "Weights": { "Passing": 3, "Warning": 2 } })
@@ -95,6 +124,46 @@ fn settings_choose_what_is_taken() {
 }
 
 #[test]
+fn a_datacenter_that_is_not_there_is_no_empty_one() {
+    let consul = Consul::start();
+    consul.register("web", "a", address(1), &json!({}));
+    let there = Followed::consul(&consul.url(), json!({ "datacenter": "dc1", "stale": true }));
+    there.until_is("web/a@one", Some("http://10.0.0.1:8080 1"));
+    let elsewhere = Followed::consul(&consul.url(), json!({ "datacenter": "dc9" }));
+    elsewhere.until(|heard| heard.lost.iter().any(|why| why.contains("datacenter")));
+    assert_eq!(elsewhere.heard().lists, 0);
+}
+
+#[test]
+fn certificates_of_both_sides_are_shown_and_checked() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("server", &["127.0.0.1"]);
+    authority.issue("client", &["portolan"]);
+    let path = |name: &str| authority.path(name).display().to_string();
+    let port = crate::servers::free_port();
+    let tls = format!(
+        "ports {{ https = {port} }} ca_file = \"{}\" cert_file = \"{}\" key_file = \"{}\" \
+         verify_incoming_https = true",
+        authority.ca(),
+        path("server.pem"),
+        path("server.key")
+    );
+    let consul = Consul::with(&["-hcl", &tls]);
+    consul.register("web", "a", address(1), &json!({}));
+    let with =
+        |tls: Value| Followed::consul(&format!("https://127.0.0.1:{port}"), json!({ "tls": tls }));
+    for wrong in [json!({ "ca": other.ca() }), json!({ "ca": authority.ca() })] {
+        let followed = with(wrong);
+        followed.until(|heard| heard.lost.len() > 1);
+        assert_eq!(followed.heard().lists, 0);
+    }
+    let identity = json!({
+        "ca": authority.ca(), "cert": path("client.pem"), "key": path("client.key"),
+    });
+    with(identity).until_is("web/a@one", Some("http://10.0.0.1:8080 1"));
+}
+
+#[test]
 fn an_outage_takes_nothing_away() {
     let mut consul = Consul::start();
     consul.register("web", "a", address(1), &json!({}));
@@ -103,18 +172,11 @@ fn an_outage_takes_nothing_away() {
 
     consul.server.kill();
     show("consul: death noticed", followed.until(|heard| !heard.lost.is_empty()));
-    consul.restart();
     let lists = followed.heard().lists;
+    consul.restart();
     show("consul: back after a restart", followed.until(|heard| heard.lists > lists));
     consul.register("web", "b", address(2), &json!({}));
     followed.until_is("web/b@one", Some("http://10.0.0.2:8080 1"));
-
-    // It is there and says nothing; by a long stall in the full form.
-    let (lost, lists) = (followed.heard().lost.len(), followed.heard().lists);
-    consul.server.stall();
-    show("consul: stall noticed", followed.until(|heard| heard.lost.len() > lost));
-    consul.server.resume();
-    show("consul: back after a stall", followed.until(|heard| heard.lists > lists));
     consul.deregister("b");
     followed.until_is("web/b@one", None);
     let heard = followed.heard();

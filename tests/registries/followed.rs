@@ -91,7 +91,8 @@ impl Followed {
         Self::start(move |feed| portolan::sources::eureka::run(settings, feed))
     }
 
-    fn start<F>(run: impl FnOnce(Feed) -> F) -> Self
+    /// The driver that `run` is.
+    pub(crate) fn start<F>(run: impl FnOnce(Feed) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -1,6 +1,7 @@
 //! The registries of others, and a CA that speaks ACME: real servers of them,
-//! which the tests start, kill and stall, and fakes that misbehave. `./scripts/install-registries` installs
-//! what is needed; where something is missing the tests fail and say so.
+//! which the tests start, kill and stall, and fakes that misbehave.
+//! `./scripts/install-registries` installs what is needed; where something is
+//! missing the tests fail and say so.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,12 +16,15 @@ mod support;
 
 mod acme;
 mod consul;
+mod dns;
 mod etcd;
 mod eureka;
 mod followed;
+mod moved;
 mod routed;
 mod scale;
 mod servers;
 mod shared;
-mod watched;
+mod side_by_side;
+mod trial;
 mod zookeeper;

@@ -1,229 +1,126 @@
-//! The real proxy with a real registry before it: what is registered gets
-//! requests and what has left gets none, while instances that nothing happens
-//! to lose no request whatever happens to the registry.
+//! What the tests of sources with a proxy around them have in common: requests
+//! under way while things break, and how long a change takes. What a driver
+//! tells by itself is seen with `followed`.
 
 use std::{
-    env,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::Value;
 
-use crate::{
-    followed::show,
-    servers::{Server, consul::Consul, eureka::Eureka, http},
-    support::{Backend, Portolan, eventually},
-};
+use crate::support::{Backend, Connection, PATIENCE, Portolan, eventually};
 
-/// How long a registry is stalled: `PORTOLAN_STALL` in seconds, or a little.
-fn stall() -> Duration {
-    let seconds = env::var("PORTOLAN_STALL").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(2))
-}
+/// Probes that are quick, and routes to every service by the path.
+pub(crate) const AROUND: &str = "[defaults]\nhealth = { kind = 'tcp', interval = '5s', timeout = '5s' }\n\
+    [[route]]\npath = '/orders'\nservice = 'orders'\n[[route]]\npath = '/steady'\nservice = 'steady'\n";
 
-/// An instance that answers with `name`.
-fn named(name: &str) -> Backend {
+/// A server that answers with `name`.
+pub(crate) fn named(name: &str) -> Backend {
     let length = name.len();
     Backend::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{name}"))
 }
 
-fn proxy(source: &str) -> Portolan {
-    Portolan::start(&format!(
-        "[[source]]\n{source}\nallow_loopback = true\n\
-         [[route]]\npath = '/steady'\nservice = 'steady'\n\
-         [[route]]\npath = '/moving'\nservice = 'moving'\n"
-    ))
+/// Waits until `/orders` is answered by `name`, and prints how long that took.
+#[track_caller]
+pub(crate) fn routed(portolan: &Portolan, what: &str, name: &str) {
+    let begun = Instant::now();
+    eventually(|| portolan.get("/orders").text() == name);
+    println!("{what}: routed after {:?}", begun.elapsed());
 }
 
-/// Requests to one path, one after the other, until it is asked for the sum.
-struct Trickle {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicUsize>,
-    thread: JoinHandle<Vec<String>>,
+/// Waits until nobody answers `/orders`.
+#[track_caller]
+pub(crate) fn unrouted(portolan: &Portolan, what: &str) {
+    let begun = Instant::now();
+    eventually(|| portolan.get("/orders").reason() == "no_healthy_instance");
+    println!("{what}: gone after {:?}", begun.elapsed());
 }
 
-impl Trickle {
-    fn start(proxy: SocketAddr, path: &'static str) -> Self {
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&sent));
-        let thread = thread::spawn(move || {
-            let mut lost = Vec::new();
-            while !stopped.load(Ordering::SeqCst) {
-                match http::call(proxy, "GET", path, "") {
-                    Ok(answer) if answer.status == 200 => {}
-                    other => lost.push(format!("{other:?}")),
+/// What is shown of the source `name`.
+pub(crate) fn source(portolan: &Portolan, name: &str) -> Value {
+    let all = portolan.admin("GET", "/api/v1/sources", "").json();
+    let all = all["sources"].as_array().expect("sources").clone();
+    all.into_iter().find(|source| source["source"] == *name).unwrap_or_default()
+}
+
+/// Waits until the source `name` is connected, or is not. After a long outage
+/// it may be half a minute until the source is tried again.
+#[track_caller]
+pub(crate) fn connected(portolan: &Portolan, name: &str, is: bool) {
+    let begun = Instant::now();
+    while source(portolan, name)["connected"] != is {
+        assert!(begun.elapsed() < 3 * PATIENCE, "{name}: {}", source(portolan, name));
+        thread::sleep(Duration::from_millis(10));
+    }
+    println!("{name}: connected is {is} after {:?}", begun.elapsed());
+}
+
+/// How many ask `/steady` at once.
+const ASKING: usize = 4;
+
+/// Requests to `/steady`, none of which may fail.
+pub(crate) struct Steady {
+    over: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    asking: Vec<JoinHandle<()>>,
+}
+
+impl Steady {
+    /// Begins once `/steady` is answered.
+    #[track_caller]
+    pub(crate) fn begin(portolan: &Portolan) -> Self {
+        eventually(|| portolan.get("/steady").status() == 200);
+        let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let address = portolan.address();
+        let ask_on = |_| {
+            let (until, count) = (Arc::clone(&over), Arc::clone(&answered));
+            thread::spawn(move || {
+                while !until.load(Ordering::Relaxed) {
+                    ask(address);
+                    count.fetch_add(1, Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(20));
                 }
-                counted.fetch_add(1, Ordering::SeqCst);
-                thread::sleep(Duration::from_millis(10));
-            }
-            lost
-        });
-        Self { stop, sent, thread }
-    }
-
-    /// Waits until some more requests were answered.
-    fn flow(&self) {
-        let before = self.sent.load(Ordering::SeqCst);
-        eventually(|| self.sent.load(Ordering::SeqCst) > before + 20);
-    }
-
-    #[track_caller]
-    fn none_was_lost(self) {
-        self.stop.store(true, Ordering::SeqCst);
-        let lost = self.thread.join().expect("no panic");
-        assert!(lost.is_empty(), "{} lost: {:?}", lost.len(), lost.first());
-    }
-}
-
-/// What every registry is put through.
-struct Trial<'a> {
-    name: &'a str,
-    register: &'a dyn Fn(&str, &str, SocketAddr),
-    deregister: &'a dyn Fn(&str, &str),
-}
-
-impl Trial<'_> {
-    /// Waits until `/moving` is answered by `expected`, or with an error if
-    /// that is empty.
-    #[track_caller]
-    fn until(&self, portolan: &Portolan, what: &str, expected: &str) {
-        let begun = Instant::now();
-        eventually(|| {
-            let answer = portolan.get("/moving");
-            match expected {
-                "" => answer.status() == 503,
-                name => answer.status() == 200 && answer.text() == name,
-            }
-        });
-        show(&format!("{}: {what}", self.name), begun.elapsed());
-    }
-
-    /// Comes and goes, once.
-    #[track_caller]
-    fn round(&self, portolan: &Portolan, when: &str) {
-        let moving = named("moving");
-        (self.register)("moving", "moving-1", moving.address);
-        self.until(portolan, &format!("routed {when}"), "moving");
-        (self.deregister)("moving", "moving-1");
-        self.until(portolan, &format!("no more routed {when}"), "");
-        // No ghost comes back.
-        let asked = moving.requests().len();
-        thread::sleep(Duration::from_millis(500));
-        assert_eq!(portolan.get("/moving").status(), 503);
-        assert_eq!(moving.requests().len(), asked);
-    }
-}
-
-/// Stalls `server` while `trickle` goes on.
-fn stalled(server: &Server, trickle: &Trickle) {
-    server.stall();
-    let until = Instant::now() + stall();
-    while Instant::now() < until {
-        trickle.flow();
-    }
-    server.resume();
-}
-
-#[test]
-fn requests_follow_consul_and_none_is_lost_when_it_fails() {
-    let mut consul = Consul::start();
-    let steady = [named("one"), named("two")];
-    for (id, backend) in ["steady-1", "steady-2"].into_iter().zip(&steady) {
-        consul.register("steady", id, backend.address, &json!({}));
-    }
-    // Known from the start, so that the route leads to an instance that leaves.
-    let first = named("first");
-    consul.register("moving", "moving-0", first.address, &json!({ "Check": { "TTL": "1h" } }));
-    consul.report("moving-0", "pass");
-    let portolan = proxy(&format!("kind = 'consul'\nurl = '{}'", consul.url()));
-    eventually(|| portolan.get("/steady").status() == 200);
-    let trickle = Trickle::start(portolan.address(), "/steady");
-
-    {
-        let register = |service: &str, id: &str, address| {
-            consul.register(service, id, address, &json!({}));
+            })
         };
-        let deregister = |_: &str, id: &str| consul.deregister(id);
-        let trial = Trial { name: "consul", register: &register, deregister: &deregister };
-        trial.until(&portolan, "routed at first", "first");
-        consul.report("moving-0", "fail");
-        trial.until(&portolan, "critical", "");
-        consul.report("moving-0", "pass");
-        trial.until(&portolan, "passing", "first");
-        consul.deregister("moving-0");
-        trial.until(&portolan, "deregistered", "");
-        trial.round(&portolan, "at rest");
-        stalled(&consul.server, &trickle);
-        trial.round(&portolan, "after a stall");
+        let asking = (0..ASKING).map(ask_on).collect();
+        Self { over, answered, asking }
     }
 
-    consul.server.kill();
-    trickle.flow();
-    consul.restart();
-    {
-        let register = |service: &str, id: &str, address| {
-            consul.register(service, id, address, &json!({}));
-        };
-        let deregister = |_: &str, id: &str| consul.deregister(id);
-        let trial = Trial { name: "consul", register: &register, deregister: &deregister };
-        trial.round(&portolan, "after a kill and a restart");
+    /// Waits until some more were answered.
+    #[track_caller]
+    pub(crate) fn flow(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        eventually(|| self.answered.load(Ordering::Relaxed) > before + 20);
     }
-    consul.restart_empty();
-    trickle.flow();
-    consul.register("other", "other-1", first.address, &json!({}));
-    eventually(|| portolan.admin("GET", "/api/v1/services/other", "").status() == 200);
-    trickle.flow();
-    trickle.none_was_lost();
+
+    /// Ends them. All were answered.
+    #[track_caller]
+    pub(crate) fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        for asking in self.asking {
+            asking.join().expect("every request was answered");
+        }
+        println!("{} requests meanwhile, none failed", self.answered.load(Ordering::Relaxed));
+    }
 }
 
-#[test]
-fn requests_follow_eureka_and_none_is_lost_when_it_fails() {
-    let mut eureka = Eureka::start();
-    let steady = [named("one"), named("two")];
-    for (id, backend) in ["steady-1", "steady-2"].into_iter().zip(&steady) {
-        eureka.register("steady", id, backend.address, &json!({}));
-    }
-    let first = named("first");
-    eureka.register("moving", "moving-0", first.address, &json!({}));
-    let source = format!("kind = 'eureka'\nurls = ['{}']\ninterval = '200ms'", eureka.url());
-    let portolan = proxy(&source);
-    eventually(|| portolan.get("/steady").status() == 200);
-    let trickle = Trickle::start(portolan.address(), "/steady");
+#[track_caller]
+fn ask(address: SocketAddr) {
+    let mut connection = Connection::open(address);
+    let answer =
+        connection.exchange("GET /steady HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert_eq!(answer.status(), 200, "{answer:?}");
+}
 
-    {
-        let register = |service: &str, id: &str, address| {
-            eureka.register(service, id, address, &json!({}));
-        };
-        let deregister = |service: &str, id: &str| eureka.deregister(service, id);
-        let trial = Trial { name: "eureka", register: &register, deregister: &deregister };
-        trial.until(&portolan, "routed at first", "first");
-        eureka.set_status("moving", "moving-0", "OUT_OF_SERVICE");
-        trial.until(&portolan, "out of service", "");
-        eureka.set_status("moving", "moving-0", "UP");
-        trial.until(&portolan, "up again", "first");
-        eureka.deregister("moving", "moving-0");
-        trial.until(&portolan, "deregistered", "");
-        trial.round(&portolan, "at rest");
-        stalled(&eureka.server, &trickle);
-        trial.round(&portolan, "after a stall");
-    }
-
-    // It has forgotten everybody when it is back.
-    eureka.server.kill();
-    trickle.flow();
-    eureka.restart();
-    let register = |service: &str, id: &str, address| {
-        eureka.register(service, id, address, &json!({}));
-    };
-    let deregister = |service: &str, id: &str| eureka.deregister(service, id);
-    let trial = Trial { name: "eureka", register: &register, deregister: &deregister };
-    trial.round(&portolan, "after a kill and a restart");
-    trickle.flow();
-    trickle.none_was_lost();
+/// How long it goes on that a server is away: a moment, or the half minute of
+/// a full run (`PORTOLAN_FULL=1`).
+pub(crate) fn outage() {
+    let full = std::env::var_os("PORTOLAN_FULL").is_some();
+    thread::sleep(Duration::from_secs(if full { 30 } else { 1 }));
 }

@@ -4,6 +4,9 @@
 
 use std::{
     fs,
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,16 +14,19 @@ use portolan::etcd::{
     Client, ClientSettings,
     messages::{Operation, PutRequest, TxnRequest},
 };
+use serde_json::json;
 use tokio::runtime::Runtime;
 use zookeeper_client::{Acls, CreateMode};
 
 use crate::{
+    routed::source,
     servers::{
+        consul::Consul,
         etcd::{Etcd, Version},
+        eureka::Eureka,
         zookeeper::Zookeeper,
     },
     support::{Portolan, eventually},
-    watched::source,
 };
 
 fn instances() -> usize {
@@ -61,25 +67,27 @@ fn report(kind: &str, section: &str, change: impl Fn(usize)) {
     println!("{kind}: {count} instances in the table {listed:?} after the start of the process");
     println!("{kind}: {} KiB resident, {} KiB without a source", memory >> 10, empty >> 10);
     if std::env::var_os("PORTOLAN_SCALE").is_some() {
-        std::thread::sleep(Duration::from_secs(20));
+        thread::sleep(Duration::from_secs(20));
         let (_, rest) = used(portolan.process());
         println!("{kind}: {:.2} % of a core at rest", (rest - before) * 5.0);
         let begun = Instant::now();
         for number in 0..CHANGES * SECONDS {
-            change(number % count);
+            change(1 + number % (count - 1));
             let due = Duration::from_secs_f64((number + 1) as f64 / CHANGES as f64);
-            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         let (memory, after) = used(portolan.process());
         let share = (after - rest) / begun.elapsed().as_secs_f64();
         println!("{kind}: {:.1} % of a core at {CHANGES} changes a second", share * 100.0);
         println!("{kind}: {} KiB resident then", memory >> 10);
     }
+    let begun = Instant::now();
     change(0);
     eventually(|| {
-        let all = portolan.admin("GET", "/api/v1/services/s0/instances/i0", "").text();
+        let all = portolan.admin("GET", "/api/v1/services/s0", "").text();
         all.contains("\"weight\":7")
     });
+    println!("{kind}: a change is in the table after {:?}", begun.elapsed());
 }
 
 #[test]
@@ -146,4 +154,55 @@ fn zookeeper_with_many_instances() {
     });
     let _inside = runtime.enter();
     drop(client);
+}
+
+/// Calls `each` with all numbers, by a few at once.
+fn all_at_once(each: impl Fn(usize) + Sync) {
+    let (next, count) = (AtomicUsize::new(0), instances());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    each(number);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn consul_with_many_instances() {
+    let consul = Consul::start();
+    let put = |number: usize, weight: usize| {
+        let body = json!({
+            "Node": "far", "Address": "10.1.0.1", "SkipNodeUpdate": number > 0,
+            "Service": {
+                "ID": format!("i{number}"), "Service": format!("s{}", number / 10),
+                "Address": address(number), "Port": 80,
+                "Weights": { "Passing": weight, "Warning": 1 },
+            },
+        });
+        consul.put("/v1/catalog/register", &body);
+    };
+    put(0, 100);
+    all_at_once(|number| put(number, 100));
+    let section = format!("[[source]]\nkind = 'consul'\nurl = '{}'", consul.url());
+    report("consul", &section, |number| put(number, 7));
+}
+
+#[test]
+fn eureka_with_many_instances() {
+    let eureka = Eureka::start();
+    let put = |number: usize, weight: usize| {
+        let address = (address(number).parse::<IpAddr>().expect("an address"), 80).into();
+        let more = json!({ "metadata": { "weight": weight.to_string() } });
+        eureka.register(&format!("s{}", number / 10), &format!("i{number}"), address, &more);
+    };
+    all_at_once(|number| put(number, 100));
+    let section = format!("[[source]]\nkind = 'eureka'\nurls = ['{}']", eureka.url());
+    report("eureka", &section, |number| put(number, 7));
 }

@@ -23,6 +23,8 @@ pub(crate) struct Portolan {
     pub(crate) listeners: Vec<SocketAddr>,
     /// The admin address.
     pub(crate) admin: SocketAddr,
+    /// The addresses of fronts, in the order of the file.
+    pub(crate) fronts: Vec<SocketAddr>,
     pub(super) life: Life,
     folder: TempDir,
 }
@@ -70,7 +72,8 @@ impl Portolan {
         let started = std::thread::spawn(move || app::start(&path)).join().expect("no panic");
         let running = started.unwrap_or_else(|error| panic!("{error}"));
         let (listeners, admin) = (running.listeners.clone(), running.admin);
-        Self { listeners, admin, life: Life::Here(Box::new(running)), folder }
+        let fronts = running.fronts.clone();
+        Self { listeners, admin, fronts, life: Life::Here(Box::new(running)), folder }
     }
 
     /// As [`Self::start`], in a process of its own that may open `descriptors`
@@ -104,7 +107,8 @@ impl Portolan {
         let config: Table = config.parse().expect("a config file");
         let listeners = config["listener"].as_array().expect("[[listener]]").len();
         let (process, listeners, admin) = Process::start(command(folder.path()), listeners);
-        Self { listeners, admin, life: Life::Apart(process), folder }
+        let fronts = process.fronts();
+        Self { listeners, admin, fronts, life: Life::Apart(process), folder }
     }
 
     /// Ends a proxy apart at once, by SIGKILL, and starts it on the same data
@@ -320,6 +324,11 @@ fn write_config(folder: &Path, text: &str) {
     let listeners = config.entry("listener").or_insert_with(|| vec![Table::new()].into());
     for listener in listeners.as_array_mut().expect("[[listener]]") {
         fill(listener.as_table_mut().expect("a listener"), "address", "127.0.0.1:0");
+    }
+    if let Some(fronts) = config.get_mut("front") {
+        for front in fronts.as_array_mut().expect("[[front]]") {
+            fill(front.as_table_mut().expect("a front"), "address", "127.0.0.1:0");
+        }
     }
     fill(section(&mut config, "admin"), "address", "127.0.0.1:0");
     fill(section(&mut config, "registry"), "data_dir", path("data"));

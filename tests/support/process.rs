@@ -65,6 +65,11 @@ impl Process {
         Self { child, heirs: Mutex::default(), log }
     }
 
+    /// Where fronts listen; told before the admin address is.
+    pub(super) fn fronts(&self) -> Vec<SocketAddr> {
+        self.addresses(" register at ")
+    }
+
     /// The id of the process that was started first.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
@@ -72,7 +77,9 @@ impl Process {
 
     fn addresses(&self, mark: &str) -> Vec<SocketAddr> {
         let log = self.log.lock().expect("no panic");
-        let said = log.iter().filter_map(|line| line.split_once(mark)?.1.split_once("://"));
+        let is_of = |line: &&String| mark != " register at " || line.contains("clients of ");
+        let said =
+            log.iter().filter(is_of).filter_map(|line| line.split_once(mark)?.1.split_once("://"));
         said.map(|(_, text)| text.trim_end_matches("/api/v1").parse().expect("an address"))
             .collect()
     }

@@ -146,7 +146,7 @@ fn patterns_match_whole_names() {
         ("**", "x", true),
         ("", "x", false),
     ] {
-        assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        assert_eq!(matches_name(pattern, name), expected, "{pattern} {name}");
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{FromNew, FromOld, PROTOCOL, Wire};
 use crate::{
     admin::{Pause, Succession},
-    app::program::Program,
+    app::{inherited::Role, program::Program},
     control::Control,
     registry::{Registry, Suspended},
 };
@@ -83,11 +83,11 @@ pub(in crate::app) struct Given {
 }
 
 /// Starts `program` and gives it the `sockets`, each with its address in the
-/// config file and whether it is the admin address, then the store. When this
+/// config file and what it is for, then the store. When this
 /// returns an error, everything here is as it was.
 pub(in crate::app) async fn give(
     program: &Program,
-    sockets: impl Iterator<Item = (SocketAddr, bool, &TcpListener)>,
+    sockets: impl Iterator<Item = (SocketAddr, Role, &TcpListener)>,
     control: &Control,
     registry: &Registry,
     succession: &Succession,
@@ -97,8 +97,8 @@ pub(in crate::app) async fn give(
     let pid = child.id();
     let wire = Arc::new(Wire::new(socket).map_err(failed)?);
     let mut candidate = Candidate { child: Some(child), wire };
-    for (configured, admin, socket) in sockets {
-        candidate.say(&FromOld::Socket { configured, admin }, Some(socket)).await?;
+    for (configured, role, socket) in sockets {
+        candidate.say(&FromOld::Socket { configured, role }, Some(socket)).await?;
     }
     candidate.say(&FromOld::Offered { protocol: PROTOCOL }, None).await?;
     let FromNew::Ready { dropped } = candidate.hear().await? else {

@@ -27,17 +27,18 @@ pub(super) use link::{Heir, follow, lead};
 pub(super) use take::Arrival;
 pub(super) use wire::Wire;
 
+use super::inherited::Role;
 use crate::control::{InFlightReport, Inheritance, Leaver};
 
 /// Which messages there are and what is in them. Counted up when a program of
 /// the version before would not understand them.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// What the old process says.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromOld {
     /// One listening socket, which comes with it.
-    Socket { configured: SocketAddr, admin: bool },
+    Socket { configured: SocketAddr, role: Role },
     /// Those were all. What is said from here on is said by [`PROTOCOL`].
     Offered { protocol: u32 },
     /// The store is closed, and this is known beside it.
@@ -49,7 +50,7 @@ enum FromOld {
     /// A client connection, which comes with it, whom a load balancer has
     /// named as its client, and what was read of it.
     Client { listener: SocketAddr, announced: Option<SocketAddr>, ahead: Vec<u8> },
-    /// A call of the admin API; the socket to answer it on comes with it.
+    /// A call of the admin API or of a front; the socket to answer it on comes with it.
     Call { peer: SocketAddr, local: SocketAddr },
 }
 

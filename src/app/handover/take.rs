@@ -40,10 +40,10 @@ impl Arrival {
         let mut sockets = Vec::new();
         loop {
             match wire.receive().await? {
-                Some((FromOld::Socket { configured, admin }, Some(socket))) => {
+                Some((FromOld::Socket { configured, role }, Some(socket))) => {
                     let socket = TcpListener::from(socket);
-                    let (configured, admin) = (Some(configured), Some(admin));
-                    sockets.push(InheritedSocket { configured, admin, socket });
+                    let (configured, role) = (Some(configured), Some(role));
+                    sockets.push(InheritedSocket { configured, role, socket });
                 }
                 Some((FromOld::Offered { protocol: PROTOCOL }, None)) => {
                     return Ok((Self { wire }, sockets));

@@ -42,7 +42,12 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
     endpoints(config, top, found);
 }
 
-fn related(one: Diagnostic, place: Place<'_>, other: Place<'_>, label: &str) -> Diagnostic {
+pub(super) fn related(
+    one: Diagnostic,
+    place: Place<'_>,
+    other: Place<'_>,
+    label: &str,
+) -> Diagnostic {
     // Both may be defaults, which stand nowhere.
     if other.is_there() && other.span() != place.span() {
         one.related(other.span(), label)
@@ -53,7 +58,7 @@ fn related(one: Diagnostic, place: Place<'_>, other: Place<'_>, label: &str) -> 
 
 /// Whether both would hold the same port of the same address. Port 0 is a new
 /// port each time.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let same_ip = one.ip() == other.ip()
         || (one.is_ipv4() == other.is_ipv4()
             && (one.ip().is_unspecified() || other.ip().is_unspecified()));
@@ -111,7 +116,8 @@ fn exposed(config: &Config, admin: Place<'_>, found: &mut Vec<Diagnostic>) {
 
 fn endpoints(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>) {
     let listeners = config.listener.iter().map(|listener| listener.address.0);
-    let own: Vec<SocketAddr> = listeners.chain([config.admin.address.0]).collect();
+    let fronts = config.front.iter().map(|front| front.address.0);
+    let own: Vec<SocketAddr> = listeners.chain(fronts).chain([config.admin.address.0]).collect();
     let services = top.key("service");
     for (name, service) in &config.service {
         let place = services.key(name.as_str()).key("endpoints");

@@ -3,6 +3,7 @@
 //! anything from what is absent in a table that had errors.
 
 mod addresses;
+mod fronts;
 mod headers;
 mod routes;
 mod services;
@@ -17,7 +18,8 @@ pub(super) fn check(config: &Config, tree: &Tree<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let top = tree.top();
     addresses::check(config, top, &mut found);
-    tokens::check(&config.admin, top.key("admin"), &mut found);
+    tokens::check(&config.admin.token, top.key("admin"), &mut found);
+    fronts::check(config, top, &mut found);
     services::check(config, top, &mut found);
     sources::check(config, top, &mut found);
     tls::check(config, top, &mut found);

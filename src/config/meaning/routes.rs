@@ -52,7 +52,7 @@ fn title(names: &[String], index: usize, place: Place<'_>) -> String {
 
 fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<Diagnostic>) {
     match (&route.service, &route.redirect) {
-        (None, None) if !place.is_damaged() => found.push(
+        (None, None) if !place.is_damaged() && !route.is_template() => found.push(
             Diagnostic::new(
                 Code::RouteToNowhere,
                 place.span(),
@@ -70,6 +70,21 @@ fn target(route: &RouteSettings, place: Place<'_>, title: &str, found: &mut Vec<
             .related(place.key("service").key_span(), "the service"),
         ),
         _ => {}
+    }
+    let both = if route.service.is_some() { "service" } else { "redirect" };
+    if route.is_template() && (route.service.is_some() || route.redirect.is_some()) {
+        let span = place.key(both).key_span();
+        let message = format!("route {title} leads to {{service}} and to a `{both}`");
+        found
+            .push(Diagnostic::new(Code::RouteToTwo, span, message).label("one of the two must go"));
+    }
+    if !route.is_template() && !route.services.is_empty() {
+        let span = place.key("services").key_span();
+        let message = format!("`services` has no effect on the route {title}");
+        found.push(
+            Diagnostic::new(Code::NoEffect, span, message)
+                .label("neither host nor path has {service} in it"),
+        );
     }
     if route.redirect.is_some() && route.service.is_none() {
         for key in ["timeout", "request_headers"] {
@@ -130,9 +145,10 @@ fn declared(
     });
 }
 
-/// Host, path, methods and headers. Of two routes with the same, the first
-/// gets every request.
-type Key<'r> = (Option<&'r HostPattern>, &'r str, BTreeSet<&'r str>, BTreeMap<String, &'r str>);
+/// Host, path, methods, headers, and what `{service}` stands for. Of two
+/// routes with the same, the first gets every request.
+type Key<'r> =
+    (Option<&'r HostPattern>, &'r str, BTreeSet<&'r str>, BTreeMap<String, &'r str>, &'r [String]);
 
 fn keys(route: &RouteSettings) -> Vec<Key<'_>> {
     let methods: BTreeSet<_> = route.method.0.iter().map(|method| method.as_str()).collect();
@@ -145,7 +161,8 @@ fn keys(route: &RouteSettings) -> Vec<Key<'_>> {
         [] => vec![None],
         hosts => hosts.iter().map(Some).collect(),
     };
-    let key = |host| (host, route.path.as_str(), methods.clone(), headers.clone());
+    let path = route.path.as_str();
+    let key = |host| (host, path, methods.clone(), headers.clone(), &route.services[..]);
     hosts.into_iter().map(key).collect()
 }
 
@@ -159,7 +176,8 @@ fn unreachable(
     for (index, route) in routes.iter().enumerate() {
         let here = place.item(index);
         // Without the host that was taken out, say, it would look like another.
-        let leads_nowhere = route.service.is_none() && route.redirect.is_none();
+        let leads_nowhere =
+            route.service.is_none() && route.redirect.is_none() && !route.is_template();
         if here.is_damaged() || leads_nowhere {
             continue;
         }

@@ -29,17 +29,25 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
                 );
             }
         }
-        match &source.kind {
-            SourceKind::File(settings) if settings.interval.0.is_zero() => {
-                found.push(zero(place.key("interval"), "an `interval`"));
+        let times = match &source.kind {
+            SourceKind::Consul(_) | SourceKind::Etcd(_) => vec![],
+            SourceKind::Eureka(settings) => vec![("interval", settings.interval)],
+            SourceKind::File(settings) => vec![("interval", settings.interval)],
+            SourceKind::Http(settings) => {
+                vec![("interval", settings.interval), ("timeout", settings.timeout)]
             }
-            SourceKind::Eureka(settings) if settings.interval.0.is_zero() => {
-                found.push(zero(place.key("interval"), "an `interval`"));
+            SourceKind::Dns(settings) => {
+                vec![("interval", settings.interval), ("timeout", settings.timeout)]
             }
-            SourceKind::Zookeeper(settings) if settings.session_timeout.0.is_zero() => {
-                found.push(zero(place.key("session_timeout"), "a `session_timeout`"));
+            SourceKind::Docker(settings) => vec![("interval", settings.interval)],
+            SourceKind::Zookeeper(settings) => {
+                vec![("session_timeout", settings.session_timeout)]
             }
-            _ => {}
+        };
+        for (key, time) in times {
+            if time.0.is_zero() {
+                found.push(zero(place.key(key), &format!("`{key}`")));
+            }
         }
     }
     if top.is_damaged() || sources.is_damaged() {

@@ -34,6 +34,12 @@ pub(super) fn check(config: &Config, top: Place<'_>, found: &mut Vec<Diagnostic>
     if let Some(tls) = &config.admin.tls {
         server(&tls.into(), &[AlpnProtocol::Http1], top.key("admin").key("tls"), found);
     }
+    for (index, front) in config.front.iter().enumerate() {
+        if let Some(tls) = &front.tls {
+            let place = top.key("front").item(index).key("tls");
+            server(&tls.into(), &[AlpnProtocol::Http1], place, found);
+        }
+    }
     let defaults = &config.defaults.tls;
     client(defaults, &Default::default(), false, top.key("defaults").key("tls"), found);
     for (name, service) in &config.service {

@@ -1,23 +1,21 @@
-//! Who may do what at the admin address.
+//! Who may do what at the admin address, or at a front.
 
 use crate::{
-    admin::{AdminSettings, Scope},
+    admin::{Scope, TokenSettings},
     config::tree::Place,
     model::ServiceName,
 };
 
 use super::{Code, Diagnostic, bad_name};
 
-pub(super) fn check(admin: &AdminSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+pub(super) fn check(given: &[TokenSettings], place: Place<'_>, found: &mut Vec<Diagnostic>) {
     let tokens = place.key("token");
-    for (index, token) in admin.token.iter().enumerate() {
+    for (index, token) in given.iter().enumerate() {
         let place = tokens.item(index);
         let name = place.key("name");
         let shown = name.show(&token.name);
         found.extend(bad_name(name, &token.name));
-        if let Some(earlier) =
-            admin.token[..index].iter().position(|other| other.name == token.name)
-        {
+        if let Some(earlier) = given[..index].iter().position(|other| other.name == token.name) {
             found.push(
                 Diagnostic::new(
                     Code::TokenName,

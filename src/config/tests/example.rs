@@ -1,5 +1,7 @@
 //! The file that is shipped.
 
+use std::{fs, os::unix::fs::PermissionsExt};
+
 use super::*;
 
 pub(super) const EXAMPLE: &str = include_str!("../../../proxy.toml");
@@ -37,6 +39,17 @@ fn uncomment(text: &str) -> (String, usize) {
 fn what_is_commented_out_is_good_too() {
     let (text, count) = uncomment(EXAMPLE);
     assert!(count > 20, "only {count} commented settings were recognised");
+    // What `portolan cert dev` makes.
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let cert = params.self_signed(&key).expect("a certificate").pem();
+    for (name, content) in [("localhost.pem", cert), ("localhost.key", key.serialize_pem())] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a file");
+    }
+    let text = text.replace("certs/", &format!("{}/", folder.path().display()));
     match parse(&text, "proxy.toml", &env) {
         Ok(loaded) => assert!(loaded.warnings.is_empty(), "{}", loaded.report().render(false)),
         Err(report) => panic!("{}", report.render(false)),

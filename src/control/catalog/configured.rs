@@ -95,6 +95,7 @@ impl Catalog {
                 metadata: BTreeMap::new(),
                 ttl: None,
                 health: HealthSettings::default(),
+                foreign: None,
             };
             let lease = Lease::Unleased { renewed: false };
             self.put_in(instance, Source::File, Provenance::Named, 0, lease, now);

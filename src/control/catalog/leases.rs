@@ -56,6 +56,12 @@ impl Catalog {
         self.touched.extend(suspects.map(|((name, _), _)| name.clone()));
     }
 
+    /// Touches services without instances, which are forgotten in time.
+    pub(in crate::control) fn touch_empty(&mut self) {
+        let empty = self.services.iter().filter(|(_, service)| service.empty_since.is_some());
+        self.touched.extend(empty.map(|(name, _)| name.clone()));
+    }
+
     /// Touches the services of those at `address` whose lease has expired: one
     /// coming, leaving, expiring or reviving decides over their grace.
     pub(super) fn touch_tenants(&mut self, address: &Address) {

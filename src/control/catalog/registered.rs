@@ -10,9 +10,15 @@ use crate::{
         entry::{Entry, Lease, Source},
         happening::Happening,
     },
-    model::{InstanceKey, Provenance},
+    model::{Instance, InstanceKey, Provenance, Reported},
     registry::Registration,
 };
+
+/// What the client of `instance` says of it; one that says nothing means that
+/// it may get requests.
+pub(super) fn reported(instance: &Instance) -> Reported {
+    instance.foreign.as_ref().map(|foreign| foreign.reported).unwrap_or_default()
+}
 
 impl Catalog {
     /// Takes over a registration.
@@ -32,6 +38,7 @@ impl Catalog {
                 same @ Lease::Live { .. } if leased => same,
                 _ => Lease::begun(leased),
             };
+            entry.reported = reported(&instance);
             entry.instance = instance;
             entry.owner = owner;
             let address = entry.endpoint.address.clone();
@@ -101,8 +108,8 @@ impl Catalog {
         }
     }
 
-    /// Registrations without a lease that have failed for longer than
-    /// `bound`.
+    /// Registrations without a lease that have failed for longer than `bound`,
+    /// or than they are to be kept.
     pub(in crate::control) fn given_up(
         &self,
         bound: Duration,
@@ -111,7 +118,10 @@ impl Catalog {
         let failing = |entry: &&Entry| {
             entry.source == Source::Registry
                 && matches!(entry.lease, Lease::Unleased { .. })
-                && entry.findings.failing_since.is_some_and(|at| now.duration_since(at) > bound)
+                && entry.findings.failing_since.is_some_and(|at| {
+                    let own = entry.instance.foreign.as_ref().and_then(|foreign| foreign.keep);
+                    now.duration_since(at) > own.map_or(bound, Duration::from)
+                })
         };
         let entries = self.services.values().flat_map(|service| service.entries.values());
         entries.filter(failing).map(|entry| (entry.instance.key(), entry.generation)).collect()

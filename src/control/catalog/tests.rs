@@ -45,6 +45,7 @@ fn registration(key: &str, port: u16, generation: u64) -> Registration {
         metadata: BTreeMap::new(),
         ttl: Some(HumanDuration::from_secs(10)),
         health,
+        foreign: None,
     };
     Registration { instance, generation, draining: false, owner: None }
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::InstanceView;
+
 /// One source of the config file, and how current it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceView {
@@ -71,4 +73,14 @@ pub struct RejectedView {
 pub struct SourcesView {
     /// In the order in which they count.
     pub sources: Vec<SourceView>,
+}
+
+/// One source with what it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceDetailView {
+    /// How current it is.
+    #[serde(flatten)]
+    pub source: SourceView,
+    /// Its instances by service and id, up to 1000 of them.
+    pub has: Vec<InstanceView>,
 }

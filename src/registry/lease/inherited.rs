@@ -49,25 +49,25 @@ impl Leases {
     pub(in crate::registry) fn standings(&mut self, now: Instant) -> Vec<InheritedLease> {
         let now = self.clock.at(now);
         let left = |until: Instant| until.saturating_duration_since(now);
-        let standing = |phase| match phase {
+        let standing = |lease: &super::Lease| match lease.phase {
             Phase::Endless => LeaseStanding::Endless,
             Phase::Live { until } => LeaseStanding::Live { left: left(until) },
             Phase::Expired { until } => {
                 let forget_in = left(until);
                 LeaseStanding::Expired {
-                    since: self.forget_after.saturating_sub(forget_in),
+                    since: lease.forget_after.saturating_sub(forget_in),
                     forget_in,
                 }
             }
             Phase::Leaving => {
-                LeaseStanding::Expired { since: self.forget_after, forget_in: Duration::ZERO }
+                LeaseStanding::Expired { since: lease.forget_after, forget_in: Duration::ZERO }
             }
         };
         let inherited = |(key, lease): (&InstanceKey, &super::Lease)| InheritedLease {
             key: key.clone(),
             generation: lease.generation,
             renewed: lease.renewed,
-            standing: standing(lease.phase),
+            standing: standing(lease),
         };
         self.entries.iter().map(inherited).collect()
     }

@@ -31,20 +31,23 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// The most bytes of an answer's head.
 const HEAD_LIMIT: usize = 64 << 10;
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(in crate::sources) trait Stream:
+    AsyncRead + AsyncWrite + Unpin + Send
+{
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// One connection, which is closed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::sources) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Connection {
     /// Connects to the server at `url`.
-    pub(super) async fn open(
+    pub(in crate::sources) async fn open(
         url: &ServerUrl,
         connector: Option<&Connector>,
     ) -> Result<Self, CallError> {
@@ -60,6 +63,11 @@ impl Connection {
                 Box::new(shaken.map_err(|error| CallError::Tls(words(&error)))?)
             }
         };
+        Self::over(stream).await
+    }
+
+    /// Speaks HTTP over `stream`.
+    pub(in crate::sources) async fn over(stream: Box<dyn Stream>) -> Result<Self, CallError> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_LIMIT);
         let shaken = builder.handshake(TokioIo::new(stream)).await;
@@ -77,7 +85,7 @@ impl Connection {
         !self.sender.is_closed()
     }
 
-    pub(super) async fn send(
+    pub(in crate::sources) async fn send(
         &mut self,
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, hyper::Error> {

@@ -24,9 +24,8 @@ use http::{
 use http_body_util::{BodyExt, Empty, Limited};
 use serde::de::DeserializeOwned;
 
-use self::connection::Connection;
-pub(super) use self::error::CallError;
 pub use self::url::{ParseServerUrlError, ServerUrl};
+pub(super) use self::{connection::Connection, error::CallError};
 use crate::{
     model::ClientTlsSettings,
     tls::{Connector, TlsError},
@@ -94,11 +93,26 @@ impl Client {
         self
     }
 
+    /// The same, which reads no body longer than `bytes`.
+    pub(super) fn reading_at_most(self, bytes: usize) -> Self {
+        Self { longest_body: bytes, ..self }
+    }
+
     /// Gets `target`, a path with its query below that of the URL. The head of
     /// the answer has to be there `within` that time.
     pub(super) async fn get(&self, target: &str, within: Duration) -> Result<Answer, CallError> {
+        self.get_with(target, within, &HeaderMap::new()).await
+    }
+
+    /// The same with further `fields`.
+    pub(super) async fn get_with(
+        &self,
+        target: &str,
+        within: Duration,
+        fields: &HeaderMap,
+    ) -> Result<Answer, CallError> {
         let late = |_| CallError::Timeout { what: "answer", within };
-        let exchange = tokio::time::timeout(within, self.exchange(target));
+        let exchange = tokio::time::timeout(within, self.exchange(target, fields));
         let (connection, response) = exchange.await.map_err(late)??;
         let (parts, body) = response.into_parts();
         if let Some(encoding) = parts.headers.get(CONTENT_ENCODING)
@@ -123,24 +137,32 @@ impl Client {
     async fn exchange(
         &self,
         target: &str,
+        fields: &HeaderMap,
     ) -> Result<(Connection, http::Response<hyper::body::Incoming>), CallError> {
         // One that was kept may be closing; that is no failure of the server.
         while let Some(mut kept) = self.take() {
             if kept.is_ready()
-                && let Ok(response) = kept.send(self.request(target)?).await
+                && let Ok(response) = kept.send(self.request(target, fields)?).await
             {
                 return Ok((kept, response));
             }
         }
         let mut new = Connection::open(&self.url, self.connector.as_ref()).await?;
-        let response = new.send(self.request(target)?).await;
+        let response = new.send(self.request(target, fields)?).await;
         Ok((new, response.map_err(|error| CallError::Broken(error.into()))?))
     }
 
-    fn request(&self, target: &str) -> Result<Request<Empty<Bytes>>, CallError> {
-        let request = Request::get(self.url.target(target)).body(Empty::new());
+    fn request(
+        &self,
+        target: &str,
+        fields: &HeaderMap,
+    ) -> Result<Request<Empty<Bytes>>, CallError> {
+        let target = Some(self.url.target(target)).filter(|target| !target.is_empty());
+        let target = target.unwrap_or_else(|| "/".to_owned());
+        let request = Request::get(target).body(Empty::new());
         let mut request = request.map_err(|error| CallError::Broken(error.into()))?;
         *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(fields.clone());
         Ok(request)
     }
 

@@ -62,13 +62,13 @@ impl ServerUrl {
     }
 
     /// The value of `Host`.
-    pub(super) const fn authority(&self) -> &HeaderValue {
+    pub(in crate::sources) const fn authority(&self) -> &HeaderValue {
         &self.authority
     }
 
     /// The value of `Authorization` for user and password, if there are any
     /// (RFC 7617).
-    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+    pub(in crate::sources) fn authorization(&self) -> Option<HeaderValue> {
         let user = percent_decode_str(self.user.as_ref()?).collect::<Vec<_>>();
         let value = format!("Basic {}", BASE64_STANDARD.encode(user));
         let mut value = HeaderValue::try_from(value).ok()?;
@@ -77,7 +77,7 @@ impl ServerUrl {
     }
 
     /// The request target for `target`, which begins with `/`.
-    pub(super) fn target(&self, target: &str) -> String {
+    pub(in crate::sources) fn target(&self, target: &str) -> String {
         format!("{}{target}", self.prefix)
     }
 

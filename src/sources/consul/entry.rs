@@ -3,9 +3,10 @@
 use serde::Deserialize;
 
 use crate::{
-    model::{Instance, Reported, Scheme},
+    model::{Reported, Scheme},
     sources::{
-        Found, foreign,
+        Found,
+        draft::Draft,
         loose::{List, Loose, Pairs},
     },
 };
@@ -113,33 +114,27 @@ impl Entry {
     /// When it cannot be one; why, in words for a person.
     pub(super) fn found(&self) -> Result<Found, String> {
         let Service { id, service, address, port, tags, meta, weights } = &self.service;
-        let name = foreign::service_name(service.as_str()).map_err(|error| error.to_string())?;
         let id = format!("{}@{}", id.as_str(), self.node.node.as_str());
-        let id = foreign::instance_id(&id).map_err(|error| error.to_string())?;
         let host = address.text().unwrap_or(self.node.address.as_str());
         let is_secure = self.said("scheme").is_some_and(|word| word.eq_ignore_ascii_case("https"))
             || self.said("secure").is_some_and(|word| word.eq_ignore_ascii_case("true"));
         let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
         let health = self.health();
         let weight = if health == Health::Warning { &weights.warning } else { &weights.passing };
-        let instance = Instance {
-            service: name,
-            id,
-            origin: foreign::origin(host, port.number(), scheme)?,
-            weight: foreign::weight(weight.number().unwrap_or(1)),
-            zone: self.said("zone").and_then(foreign::word),
-            version: self.said("version").and_then(foreign::word),
-            tags: foreign::tags(tags.0.iter().map(Loose::as_str)),
-            metadata: foreign::pairs(meta.iter()),
-            ttl: None,
-            health: crate::model::HealthSettings::default(),
+        let draft = Draft {
+            weight: weight.number().or(Some(1)),
+            zone: self.said("zone").map(str::to_owned),
+            version: self.said("version").map(str::to_owned),
+            tags: tags.0.iter().map(|tag| tag.as_str().to_owned()).collect(),
+            metadata: meta.to_map(),
+            reported: match health {
+                Health::Passing | Health::Warning => Reported::Up,
+                Health::Critical => Reported::Down,
+                Health::Maintenance => Reported::OutOfService,
+            },
+            ..Draft::new(service.as_str(), Some(&id))
         };
-        let reported = match health {
-            Health::Passing | Health::Warning => Reported::Up,
-            Health::Critical => Reported::Down,
-            Health::Maintenance => Reported::OutOfService,
-        };
-        Ok(Found { instance, reported })
+        draft.at(scheme, host, port.number().unwrap_or_default())
     }
 }
 
@@ -196,6 +191,8 @@ mod tests {
         let maintenance = check("_service_maintenance:web-1", "critical");
         assert_eq!(of(std::slice::from_ref(&passing)), (Reported::Up, 7));
         assert_eq!(of(&[passing.clone(), warning.clone()]), (Reported::Up, 2));
+        let none = entry(&service.replace('2', "0"), &warning).found().expect("an instance");
+        assert_eq!(none.reported, Reported::OutOfService);
         assert_eq!(of(&[warning, critical.clone()]).0, Reported::Down);
         assert_eq!(of(&[odd, passing]).0, Reported::Down);
         assert_eq!(of(&[maintenance, critical]).0, Reported::OutOfService);

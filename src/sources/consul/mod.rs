@@ -8,7 +8,7 @@ mod settings;
 use std::{convert::Infallible, num::NonZeroU64, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 pub use self::settings::ConsulSettings;
 use self::{
@@ -52,7 +52,7 @@ pub async fn run(settings: ConsulSettings, feed: Feed) {
     loop {
         let Err(error) = follow(&settings, &mut catalog, &mut seen, &feed).await;
         feed.tell(News::Lost(format!("{}: {error}", settings.url)));
-        sleep(backoff.failed()).await;
+        feed.pause(backoff.failed()).await;
     }
 }
 

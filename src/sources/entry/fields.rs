@@ -6,8 +6,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{super::Found, Draft, Place, text_of, words};
-use crate::model::{Origin, Reported, Scheme};
+use super::Place;
+use crate::{
+    model::{Origin, Reported, Scheme},
+    sources::{
+        Found,
+        draft::{Draft, text_of, words},
+    },
+};
 
 /// A place in a JSON value (RFC 6901): `/meta/port`. The empty one is the
 /// whole value.

@@ -107,8 +107,8 @@ impl Held {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::Draft, *};
-    use crate::model::Scheme;
+    use super::*;
+    use crate::{model::Scheme, sources::draft::Draft};
 
     fn found(id: u8, port: i64) -> Found {
         let id = format!("i{id}");

@@ -6,20 +6,15 @@
 //! their own), and [`Held`] tells which instances a change of one entry
 //! changes. All of it is pure; reading is the business of the drivers.
 
-mod draft;
 mod fields;
 mod held;
 mod template;
 
-pub(super) use self::{
-    draft::{Draft, text_of, words},
-    held::Held,
-    template::Place,
-};
 pub use self::{
     fields::{Fields, Pointer},
     template::{ParseTemplateError, Template},
 };
+pub(super) use self::{held::Held, template::Place};
 
 /// Bytes of one entry that are read.
 pub(super) const LARGEST: usize = 64 << 10;

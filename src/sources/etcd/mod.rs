@@ -27,9 +27,6 @@ pub async fn run(settings: EtcdSettings, feed: Feed) {
         if !matches!(error, Error::Compacted { .. }) {
             feed.tell(News::Lost(error.to_string()));
         }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.failed()) => {}
-            () = feed.list_wanted() => {}
-        }
+        feed.pause(backoff.failed()).await;
     }
 }

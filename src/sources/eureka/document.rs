@@ -3,11 +3,11 @@
 
 use serde::Deserialize;
 
-use super::EurekaSettings;
 use crate::{
-    model::{HealthSettings, Instance, InstanceId, InstanceKey, Reported, Scheme, ServiceName},
+    model::{InstanceKey, ParseNameError, Reported, Scheme},
     sources::{
-        Found, foreign,
+        Found,
+        draft::{Draft, instance_id, service_name},
         loose::{List, Loose, Maybe, Pairs},
     },
 };
@@ -37,10 +37,19 @@ pub(super) struct Application {
     pub(super) instance: List<Maybe<Entry>>,
 }
 
+/// How an instance is reached that leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// By the name of its host, not by its address.
+    pub(crate) by_hostname: bool,
+    /// By TLS where both of its ports are enabled.
+    pub(crate) by_tls: bool,
+}
+
 /// An instance.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     instance_id: Loose,
     host_name: Loose,
     app: Loose,
@@ -70,13 +79,13 @@ struct DataCenter {
 impl Entry {
     /// Its id among the instances of its application: as the server makes it,
     /// the one it was given, else the one of its machine, else its host.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         let machine = || self.data_center("instance-id");
         self.instance_id.text().or_else(machine).unwrap_or(self.host_name.as_str())
     }
 
     /// The application that it says it is of.
-    pub(super) fn app(&self) -> &str {
+    pub(crate) fn app(&self) -> &str {
         self.app.as_str()
     }
 
@@ -103,11 +112,12 @@ impl Entry {
     /// # Errors
     ///
     /// When it cannot have one; why, in words for a person.
-    pub(super) fn key(&self, app: &str) -> Result<InstanceKey, String> {
-        let service: Result<ServiceName, _> = foreign::service_name(app);
-        let id: Result<InstanceId, _> = foreign::instance_id(self.id());
-        let words = |error: crate::model::ParseNameError| error.to_string();
-        Ok(InstanceKey { service: service.map_err(words)?, id: id.map_err(words)? })
+    pub(crate) fn key(&self, app: &str) -> Result<InstanceKey, String> {
+        let words = |error: ParseNameError| error.to_string();
+        Ok(InstanceKey {
+            service: service_name(app).map_err(words)?,
+            id: instance_id(self.id()).map_err(words)?,
+        })
     }
 
     /// The instance, of the application `app`.
@@ -115,56 +125,44 @@ impl Entry {
     /// # Errors
     ///
     /// When it cannot be one; why, in words for a person.
-    pub(super) fn found(&self, app: &str, settings: &EurekaSettings) -> Result<Found, String> {
-        let InstanceKey { service, id } = self.key(app)?;
+    pub(crate) fn found(&self, app: &str, reached: Reached) -> Result<Found, String> {
+        // One without an id would not be found again when it is deleted.
+        self.key(app)?;
         let (plain, secure) = (self.port.wanted(), self.secure_port.wanted());
         // Clients that name a port and nothing else mean it.
         let plain =
             plain.filter(|port| port.is_enabled.text().is_none() || port.is_enabled.is_true());
         let secure = secure.filter(|port| port.is_enabled.is_true());
         let (port, scheme) = match (plain, secure) {
-            (_, Some(port)) if settings.prefer_secure || plain.is_none() => (port, Scheme::Https),
+            (_, Some(port)) if reached.by_tls || plain.is_none() => (port, Scheme::Https),
             (Some(port), _) => (port, Scheme::Http),
             (None, _) => return Err("none of its ports is enabled".to_owned()),
         };
         let (name, address) = (self.host_name.text(), self.ip_addr.text());
-        let host = if settings.use_hostname { name.or(address) } else { address.or(name) };
+        let host = if reached.by_hostname { name.or(address) } else { address.or(name) };
         let zone = self.metadata("zone").or_else(|| self.data_center("availability-zone"));
-        let pairs = self.metadata.wanted().into_iter().flat_map(Pairs::iter);
-        let instance = Instance {
-            service,
-            id,
-            origin: foreign::origin(host.unwrap_or_default(), port.number.number(), scheme)?,
-            weight: self
-                .metadata("weight")
-                .and_then(|weight| weight.parse().ok())
-                .map(foreign::weight)
-                .unwrap_or_default(),
-            zone: zone.and_then(foreign::word),
-            version: self.metadata("version").and_then(foreign::word),
-            tags: Vec::new(),
-            // The class of the map is the server's own affair.
-            metadata: foreign::pairs(pairs.filter(|(key, _)| !matches!(*key, "@class" | "class"))),
-            ttl: None,
-            health: HealthSettings::default(),
+        let mut metadata = self.metadata.wanted().map(Pairs::to_map).unwrap_or_default();
+        // The class of the map is the server's own affair.
+        metadata.retain(|key, _| !matches!(key.as_str(), "@class" | "class"));
+        let draft = Draft {
+            weight: self.metadata("weight").and_then(|weight| weight.parse().ok()),
+            zone: zone.map(str::to_owned),
+            version: self.metadata("version").map(str::to_owned),
+            metadata,
+            reported: match self.status() {
+                "UP" => Reported::Up,
+                "OUT_OF_SERVICE" => Reported::OutOfService,
+                _ => Reported::Down,
+            },
+            ..Draft::new(app, Some(self.id()))
         };
-        let reported = match self.status() {
-            "UP" => Reported::Up,
-            "OUT_OF_SERVICE" => Reported::OutOfService,
-            _ => Reported::Down,
-        };
-        Ok(Found { instance, reported })
+        draft.at(scheme, host.unwrap_or_default(), port.number.number().unwrap_or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn settings() -> EurekaSettings {
-        let text = r#"{"urls": ["http://127.0.0.1:8761/eureka"]}"#;
-        serde_json::from_str(text).expect("settings")
-    }
 
     fn entry(text: &str) -> Entry {
         serde_json::from_str(text).expect("an entry")
@@ -181,41 +179,41 @@ mod tests {
 
     #[test]
     fn an_entry_is_an_instance_with_all_that_goes_with_it() {
-        let mut settings = settings();
-        let Found { instance, reported } = entry(FULL).found("WEB", &settings).expect("one");
+        let mut reached = Reached::default();
+        let Found { instance, reported } = entry(FULL).found("WEB", reached).expect("one");
         assert_eq!(instance.key().to_string(), "web/h:web:8080");
         assert_eq!(instance.origin.to_string(), "http://10.0.0.1:8080");
         assert_eq!((instance.weight.value(), instance.zone.as_deref()), (7, Some("us-east-1c")));
         assert_eq!((instance.version.as_deref(), reported), (Some("3"), Reported::Up));
         assert_eq!(instance.metadata.len(), 2);
-        (settings.prefer_secure, settings.use_hostname) = (true, true);
-        let secure = entry(FULL).found("WEB", &settings).expect("one").instance.origin;
+        (reached.by_tls, reached.by_hostname) = (true, true);
+        let secure = entry(FULL).found("WEB", reached).expect("one").instance.origin;
         assert_eq!(secure.to_string(), "https://h.example:8443");
     }
 
     #[test]
     fn clients_leave_out_what_they_like() {
-        let settings = settings();
+        let reached = Reached::default();
         let few = r#"{"hostName": "h", "ipAddr": "10.0.0.1", "app": "js-app",
             "port": {"$": 80, "@enabled": true}, "metadata": {"@class": "x"}}"#;
-        let Found { instance, reported } = entry(few).found("JS-APP", &settings).expect("one");
+        let Found { instance, reported } = entry(few).found("JS-APP", reached).expect("one");
         assert_eq!((instance.id.as_str(), reported), ("h", Reported::Down));
         assert!(instance.metadata.is_empty() && instance.weight.value() == 100);
         let secure = few.replace("true}", "false}").replace(
             "\"metadata\"",
             "\"securePort\": {\"$\": 443, \"@enabled\": \"true\"}, \"metadata\"",
         );
-        let secure = entry(&secure).found("JS-APP", &settings).expect("one").instance.origin;
+        let secure = entry(&secure).found("JS-APP", reached).expect("one").instance.origin;
         assert_eq!(secure.to_string(), "https://10.0.0.1:443");
         let machine = FULL.replace("\"h:web:8080\"", "null");
         assert_eq!(entry(&machine).id(), "i-7");
 
         let closed = few.replace("true}", "false}");
-        assert!(entry(&closed).found("A", &settings).expect_err("no port").contains("ports"));
+        assert!(entry(&closed).found("A", reached).expect_err("no port").contains("ports"));
         for odd in ["{}", r#"{"port": 80, "dataCenterInfo": "x", "metadata": [], "ipAddr": {}}"#] {
-            assert!(entry(odd).found("A", &settings).is_err(), "{odd}");
+            assert!(entry(odd).found("A", reached).is_err(), "{odd}");
         }
-        assert!(entry(few).found("a b", &settings).is_err());
+        assert!(entry(few).found("a b", reached).is_err());
     }
 
     #[test]

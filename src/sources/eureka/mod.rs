@@ -5,14 +5,14 @@
 //! server that comes back, or another one, may know less than was known
 //! before: what it lacks is kept until its clients have had time to return.
 
-mod document;
+pub(crate) mod document;
 mod registry;
 mod settings;
 
 use std::{convert::Infallible, time::Duration};
 
 use http::StatusCode;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 pub use self::settings::EurekaSettings;
 use self::{
@@ -79,7 +79,7 @@ pub async fn run(settings: EurekaSettings, feed: Feed) {
             is_first = false;
             feed.tell(News::Lost(format!("{url}: {error}")));
         }
-        sleep(backoff.failed()).await;
+        feed.pause(backoff.failed()).await;
     }
 }
 

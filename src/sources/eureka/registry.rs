@@ -118,7 +118,7 @@ fn take(app: &str, entry: &Entry, settings: &EurekaSettings, feed: &Feed) -> Opt
         return None;
     }
     let reject = |why| feed.tell(News::Rejected { what: format!("{app}/{}", entry.id()), why });
-    entry.found(app, settings).map_err(reject).ok()
+    entry.found(app, settings.reached()).map_err(reject).ok()
 }
 
 #[cfg(test)]

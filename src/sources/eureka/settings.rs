@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::document::Reached;
 use crate::{
     model::{ClientTlsSettings, HumanDuration},
     sources::{ServerUrl, ServicePattern},
@@ -41,6 +42,13 @@ pub struct EurekaSettings {
     /// TLS to servers whose URL begins with `https`.
     #[serde(default)]
     pub tls: ClientTlsSettings,
+}
+
+impl EurekaSettings {
+    /// How an instance is reached that leaves a choice.
+    pub(super) const fn reached(&self) -> Reached {
+        Reached { by_hostname: self.use_hostname, by_tls: self.prefer_secure }
+    }
 }
 
 const fn interval() -> HumanDuration {

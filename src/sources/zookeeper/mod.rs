@@ -26,10 +26,7 @@ pub async fn run(settings: ZookeeperSettings, feed: Feed) {
     loop {
         let why = session.follow().await;
         feed.tell(News::Lost(why.to_string()));
-        tokio::select! {
-            () = tokio::time::sleep(backoff.failed()) => {}
-            () = feed.list_wanted() => {}
-        }
+        feed.pause(backoff.failed()).await;
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod counter;
 mod exposition;
+mod front;
 mod histogram;
 mod method;
 mod process;
@@ -20,6 +21,7 @@ mod tests;
 mod worker;
 
 pub use exposition::{CONTENT_TYPE, ENDPOINT_SERIES_MAX, render};
+pub use front::{FrontCall, FrontMetrics};
 pub use retry::RetryCause;
 pub use route::RouteMetrics;
 pub use scrape::{

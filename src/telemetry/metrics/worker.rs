@@ -3,7 +3,7 @@
 use std::{array, sync::Arc, time::Duration};
 
 use super::{
-    RouteMetrics,
+    FrontMetrics, RouteMetrics,
     counter::Counter,
     histogram::{Distribution, Histogram, OVERHEAD_BOUNDS},
 };
@@ -43,6 +43,7 @@ impl Ledger {
 pub struct Metrics {
     workers: Box<[WorkerMetrics]>,
     unrouted: Arc<RouteMetrics>,
+    fronts: FrontMetrics,
 }
 
 /// The counts of one worker. Only that worker writes them.
@@ -70,7 +71,14 @@ impl Metrics {
         Arc::new(Self {
             workers: (0..workers).map(|_| WorkerMetrics::new()).collect(),
             unrouted: RouteMetrics::new(workers),
+            fronts: FrontMetrics::default(),
         })
+    }
+
+    /// The counts of fronts.
+    #[must_use]
+    pub fn fronts(&self) -> &FrontMetrics {
+        &self.fronts
     }
 
     /// The counts of one worker, counted from 0.

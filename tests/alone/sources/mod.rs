@@ -1,7 +1,9 @@
 //! Instances that come from outside, by the simplest of sources: a file.
 
 mod brake;
+mod http;
 mod merging;
+mod moving;
 mod outage;
 mod reload;
 
@@ -103,6 +105,9 @@ fn what_a_file_lists_is_routed_to_and_an_edit_keeps_what_it_can() {
     assert_eq!((&view["connected"], &view["instances"]), (&true.into(), &1.into()));
     assert!(view["rejected"].to_string().contains("wrong id"), "{view}");
     assert!(attention(&portolan).contains("2 entries that cannot be instances"));
+    let detail = portolan.admin("GET", "/api/v1/sources/list", "").json();
+    assert_eq!((&detail["source"], &detail["has"][0]["id"]), (&"list".into(), &"a".into()));
+    assert_eq!(portolan.admin("GET", "/api/v1/sources/none", "").status(), 404);
     let other = named("two");
     lists.write("list", &[app("a", other.address)]);
     eventually(|| answers(&portolan, "two"));

@@ -3,13 +3,16 @@
 mod cluster;
 mod secured;
 
+use std::net::SocketAddr;
+
 use crate::{
+    routed::{AROUND, Steady, connected, named, routed, source, unrouted},
     servers::{
+        Server,
         etcd::{Etcd, Version},
-        relay::Relay,
     },
     support::Portolan,
-    watched::{AROUND, Steady, connected, named, outage, routed, source, unrouted},
+    trial::{Registry, put_through},
 };
 
 /// The section of a source that reads entries of gRPC's form.
@@ -23,7 +26,7 @@ fn before(etcd: &Etcd) -> Portolan {
     Portolan::start(&format!("{}{AROUND}", section(&[etcd.url()], "")))
 }
 
-fn entry(address: std::net::SocketAddr) -> String {
+fn entry(address: SocketAddr) -> String {
     format!("{{\"Op\":0,\"Addr\":\"{address}\",\"Metadata\":null}}")
 }
 
@@ -60,47 +63,39 @@ fn a_lease_that_is_over_takes_the_instance_out() {
     unrouted(&portolan, "lease of 2 s");
 }
 
-#[test]
-fn an_outage_keeps_what_was_known_and_leaves_no_ghosts() {
-    let (mut etcd, one, steady) = (Etcd::start(Version::Newer), named("one"), named("steady"));
-    let relay = Relay::to(etcd.address);
-    let url = format!("http://{}", relay.address);
-    etcd.put("/apps/orders/a", &entry(one.address));
-    etcd.put("/apps/steady/a", &entry(steady.address));
-    let portolan = Portolan::start(&format!("{}{AROUND}", section(&[url], "")));
-    routed(&portolan, "listed", "one");
-    let requests = Steady::begin(&portolan);
-    etcd.server.kill();
-    connected(&portolan, "etcd", false);
-    outage();
-    assert_eq!(portolan.get("/orders").text(), "one");
-    etcd.restart();
-    connected(&portolan, "etcd", true);
-    // Gone while nobody listens, and what told of it is gone too.
-    relay.cut();
-    connected(&portolan, "etcd", false);
-    etcd.delete("/apps/orders/a");
-    etcd.put("/apps/other/a", &entry(one.address));
-    etcd.compact();
-    relay.mend();
-    unrouted(&portolan, "deleted and compacted while cut off");
-    etcd.put("/apps/orders/b", &entry(one.address));
-    routed(&portolan, "put after all that", "one");
-    requests.end();
+impl Registry for Etcd {
+    const NAME: &'static str = "etcd";
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+    fn section(&self, address: SocketAddr) -> String {
+        section(&[format!("http://{address}")], "")
+    }
+    fn put(&self, service: &str, id: &str, address: SocketAddr) {
+        self.put(&format!("/apps/{service}/{id}"), &entry(address));
+    }
+    fn delete(&self, service: &str, id: &str) {
+        self.delete(&format!("/apps/{service}/{id}"));
+    }
+    fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+    fn restart(&mut self) {
+        self.restart();
+    }
+    /// What told of the departure is gone too.
+    fn meanwhile(&self) {
+        self.put("/apps/other/a", "{}");
+        self.compact();
+    }
 }
 
 #[test]
-fn a_server_that_stalls_is_noticed_and_heard_again() {
-    let (etcd, one, steady) = (Etcd::start(Version::Packaged), named("one"), named("steady"));
-    etcd.put("/apps/steady/a", &entry(steady.address));
-    let portolan = before(&etcd);
-    let requests = Steady::begin(&portolan);
-    etcd.server.stall();
-    connected(&portolan, "etcd", false);
-    outage();
-    etcd.server.resume();
-    connected(&portolan, "etcd", true);
-    etcd.put("/apps/orders/a", &entry(one.address));
-    routed(&portolan, "put after the stall", "one");
-    requests.end();
+fn requests_follow_it_whatever_happens_to_it() {
+    put_through(Etcd::start(Version::Newer));
+}
+
+#[test]
+fn requests_follow_the_packaged_version_whatever_happens_to_it() {
+    put_through(Etcd::start(Version::Packaged));
 }

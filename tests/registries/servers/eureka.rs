@@ -50,7 +50,7 @@ impl Eureka {
         let port = free_port();
         let jar = installed("eureka/server.jar").display().to_string();
         let listen = format!("--server.port={port}");
-        let mut all = vec!["-Xmx96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+        let mut all = vec!["-Xmx192m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
         all.extend(["-Dspring.backgroundpreinitializer.ignore=true", "-jar", &jar, &listen]);
         all.extend(["--server.address=127.0.0.1", "--server.tomcat.threads.max=16"]);
         all.extend(["--eureka.client.register-with-eureka=false"]);

@@ -8,6 +8,7 @@
 
 mod child;
 pub(crate) mod consul;
+pub(crate) mod dnsmasq;
 pub(crate) mod etcd;
 pub(crate) mod eureka;
 pub(crate) mod http;

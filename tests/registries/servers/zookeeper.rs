@@ -12,6 +12,9 @@ use super::{Server, free_port};
 
 const JAR: &str = "/usr/share/java/zookeeper.jar";
 
+/// What its manifest does not name and TLS needs.
+const NETTY: &str = "/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar";
+
 /// A server of an ensemble, which keeps its data while it is restarted.
 #[derive(Debug)]
 pub(crate) struct Zookeeper {
@@ -75,7 +78,7 @@ impl Zookeeper {
                 );
                 let script = format!(
                     "mkdir -p data && echo {} >data/myid && printf %s \"$0\" >zoo.cfg && exec java \
-                     -Xmx256m -cp {JAR}:/usr/share/java/netty-all.jar \
+                     -Xmx256m -cp {JAR}:{NETTY} \
                      -Dzookeeper.ssl.keyStore.password= \
                      org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg",
                     number + 1

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::{
+    routed::named,
     servers::etcd::{Etcd, Version},
     support::{Backend, Portolan, eventually},
-    watched::named,
 };
 
 const ROUTES: &str = "[[route]]\npath = '/orders'\nservice = 'orders'\n\

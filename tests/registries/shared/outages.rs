@@ -1,7 +1,7 @@
 //! Proxies that share a registry, without it.
 
 use super::*;
-use crate::{servers::relay::Relay, watched::outage};
+use crate::{routed::outage, servers::relay::Relay};
 
 fn writable(portolan: &Portolan) -> bool {
     portolan.admin("GET", "/api/v1/status", "").json()["store"]["state"] == "writable"

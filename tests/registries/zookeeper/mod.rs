@@ -10,9 +10,10 @@ use tokio::runtime::Runtime;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::{
-    servers::{relay::Relay, zookeeper::Zookeeper},
+    routed::{AROUND, Steady, connected, named, routed, source, unrouted},
+    servers::{Server, zookeeper::Zookeeper},
     support::{Portolan, eventually},
-    watched::{AROUND, Steady, connected, named, outage, routed, source, unrouted},
+    trial::{Registry, put_through},
 };
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
@@ -152,47 +153,33 @@ fn a_session_that_ends_takes_its_nodes_with_it() {
     unrouted(&portolan, "session of 2 s");
 }
 
-#[test]
-fn an_outage_keeps_what_was_known_and_leaves_no_ghosts() {
-    let (mut zookeeper, one, steady) = (Zookeeper::start(), named("one"), named("steady"));
-    let relay = Relay::to(zookeeper.address);
-    let registrar = Registrar::of(&[zookeeper.address]);
-    registrar.put("orders", "a", one.address);
-    registrar.put("steady", "a", steady.address);
-    let section = section(&[relay.address.to_string()], "");
-    let portolan = Portolan::start(&format!("{section}{AROUND}"));
-    routed(&portolan, "listed", "one");
-    let requests = Steady::begin(&portolan);
-    zookeeper.server.kill();
-    connected(&portolan, "zookeeper", false);
-    outage();
-    assert_eq!(portolan.get("/orders").text(), "one");
-    zookeeper.restart();
-    connected(&portolan, "zookeeper", true);
-    let registrar = Registrar::of(&[zookeeper.address]);
-    relay.cut();
-    connected(&portolan, "zookeeper", false);
-    // No watch tells of this.
-    registrar.delete("orders", "a");
-    relay.mend();
-    unrouted(&portolan, "deleted while cut off");
-    registrar.put("orders", "b", one.address);
-    routed(&portolan, "put after all that", "one");
-    requests.end();
+impl Registry for Zookeeper {
+    const NAME: &'static str = "zookeeper";
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+    fn section(&self, address: SocketAddr) -> String {
+        section(&[address.to_string()], "")
+    }
+    fn put(&self, service: &str, id: &str, address: SocketAddr) {
+        Registrar::of(&[self.address]).put(service, id, address);
+    }
+    fn delete(&self, service: &str, id: &str) {
+        Registrar::of(&[self.address]).delete(service, id);
+    }
+    fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+    fn restart(&mut self) {
+        self.restart();
+    }
+    /// The session of the proxy ends, which takes 4 s.
+    fn meanwhile(&self) {
+        std::thread::sleep(Duration::from_secs(6));
+    }
 }
 
 #[test]
-fn a_server_that_stalls_is_noticed_and_heard_again() {
-    let (zookeeper, one, steady) = (Zookeeper::start(), named("one"), named("steady"));
-    Registrar::of(&[zookeeper.address]).put("steady", "a", steady.address);
-    let portolan = before(&zookeeper);
-    let requests = Steady::begin(&portolan);
-    zookeeper.server.stall();
-    connected(&portolan, "zookeeper", false);
-    outage();
-    zookeeper.server.resume();
-    connected(&portolan, "zookeeper", true);
-    Registrar::of(&[zookeeper.address]).put("orders", "a", one.address);
-    routed(&portolan, "put after the stall", "one");
-    requests.end();
+fn requests_follow_it_whatever_happens_to_it() {
+    put_through(Zookeeper::start());
 }

@@ -7,7 +7,8 @@ use crate::{
     model::{Origin, Scheme},
     sources::{
         Found,
-        entry::{Draft, Place, json, text_of, words},
+        draft::{Draft, text_of, words},
+        entry::{Place, json},
     },
 };
 

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::url;
-use crate::sources::{
-    Found,
-    entry::{Draft, json},
-};
+use crate::sources::{Found, draft::Draft, entry::json};
 
 #[derive(Deserialize)]
 struct ServiceInstance {

@@ -7,10 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     model::{Origin, Scheme},
-    sources::{
-        Found,
-        entry::{Draft, json},
-    },
+    sources::{Found, draft::Draft, entry::json},
 };
 
 /// Nodes of one entry that are read; go-micro writes one.

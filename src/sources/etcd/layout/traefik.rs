@@ -1,7 +1,7 @@
 //! Servers of services in a key-value store of Traefik, by their URLs.
 
 use super::url;
-use crate::sources::{Found, entry::Draft};
+use crate::sources::{Found, draft::Draft};
 
 /// `SERVICE/loadbalancer/servers/N/url`; what else Traefik keeps there holds
 /// nothing.

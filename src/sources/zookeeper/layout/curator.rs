@@ -9,7 +9,8 @@ use crate::{
     model::{Reported, Scheme},
     sources::{
         Found,
-        entry::{Draft, Place, json, text_of, words},
+        draft::{Draft, text_of, words},
+        entry::{Place, json},
     },
 };
 

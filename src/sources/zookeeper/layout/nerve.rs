@@ -8,7 +8,8 @@ use crate::{
     model::Scheme,
     sources::{
         Found,
-        entry::{Draft, Place, json},
+        draft::Draft,
+        entry::{Place, json},
     },
 };
 

@@ -9,7 +9,8 @@ use crate::{
     model::{Reported, Scheme},
     sources::{
         Found,
-        entry::{Draft, Place, json},
+        draft::Draft,
+        entry::{Place, json},
     },
 };
 

@@ -52,6 +52,12 @@ impl Exposition {
                 series.integer(&labels, some.count)
             })
         })?;
+        let help = "Calls of fronts, by language, call and result.";
+        page.counter("portolan_front_requests_total", help, |series| {
+            self.metrics.fronts().series().try_for_each(|(api, call, result, count)| {
+                series.integer(&[("api", api), ("call", call), ("result", result)], count)
+            })
+        })?;
         self.store(page)?;
         let help = "Version of the routing table that every worker routes by.";
         page.gauge("portolan_table_version", help, |series| series.integer(&[], table.version))?;

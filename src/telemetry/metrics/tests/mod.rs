@@ -17,7 +17,7 @@ use http::Method;
 use parser::{Family, Sample, parse};
 
 use super::*;
-use crate::model::{Ending, InstanceState, Reason, ServiceName};
+use crate::model::{Ending, FrontApi, InstanceState, Reason, ServiceName};
 
 const DOCS: &str = include_str!("../../../../docs/reference/metrics.md");
 
@@ -46,6 +46,7 @@ fn full() -> (Arc<Metrics>, Scrape) {
     worker.request_begun();
     worker.request_ended(Reason::Ok, false);
     worker.overhead(Duration::from_micros(40));
+    metrics.fronts().answered(FrontApi::Eureka, FrontCall::Renew, 200);
     let route = RouteMetrics::new(2);
     route.record(1, &Method::GET, 200, Duration::from_millis(3), 10, 200);
     let upstream = ServiceMetrics::new(2);

@@ -132,7 +132,7 @@ fn a_program_that_speaks_of_something_else() {
 #[test]
 fn a_new_process_goes_on_without_the_one_that_started_it() {
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
-    let message = b"\0\0\0\x1a{\"Offered\":{\"protocol\":1}}";
+    let message = b"\0\0\0\x1a{\"Offered\":{\"protocol\":2}}";
     std::io::Write::write_all(&mut ours, message).expect("written");
     let listening = std::thread::spawn(move || {
         // It says that it is ready, and hears nothing more.

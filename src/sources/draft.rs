@@ -1,16 +1,19 @@
 //! An instance as others describe it, before it is one of ours.
 //!
-//! What makes it reachable has to be right. What only goes with it is cut to
-//! what is kept, since whoever wrote it knows nothing of our bounds.
+//! What makes it reachable has to be right. What only goes with it is held to
+//! what registrations are held to, and left out beyond that, since whoever
+//! wrote it knows nothing of our bounds. Pure: the same text always becomes the
+//! same name, whatever else there is.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::super::Found;
+use super::Found;
 use crate::model::{
-    HealthSettings, Instance, InstanceId, Origin, Reported, Scheme, ServiceName, Weight,
+    HealthSettings, Instance, InstanceId, Origin, ParseNameError, Reported, Scheme, ServiceName,
+    Weight,
 };
 
 /// Tags, and pairs of metadata, that are kept.
@@ -22,33 +25,34 @@ const TEXT: usize = 512;
 
 /// What others say of an instance.
 #[derive(Debug, Default)]
-pub(in crate::sources) struct Draft {
+pub(crate) struct Draft {
     /// The service, as they call it.
-    pub(in crate::sources) service: String,
+    pub(crate) service: String,
     /// Its name within the service; its address is, if it has none.
-    pub(in crate::sources) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Its share of requests. 0 says that it wants none.
-    pub(in crate::sources) weight: Option<i64>,
-    pub(in crate::sources) zone: Option<String>,
-    pub(in crate::sources) version: Option<String>,
-    pub(in crate::sources) tags: Vec<String>,
-    pub(in crate::sources) metadata: BTreeMap<String, String>,
-    pub(in crate::sources) reported: Reported,
+    pub(crate) weight: Option<i64>,
+    pub(crate) zone: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) reported: Reported,
 }
 
 impl Draft {
     /// One of `service` that is called `id`.
-    pub(in crate::sources) fn new(service: &str, id: Option<&str>) -> Self {
+    pub(crate) fn new(service: &str, id: Option<&str>) -> Self {
         Self { service: service.to_owned(), id: id.map(str::to_owned), ..Self::default() }
     }
 
     /// An instance that listens at `host` and `port`.
-    pub(in crate::sources) fn at(
-        self,
-        scheme: Scheme,
-        host: &str,
-        port: i64,
-    ) -> Result<Found, String> {
+    pub(crate) fn at(self, scheme: Scheme, host: &str, port: i64) -> Result<Found, String> {
+        if host.is_empty() {
+            return Err("it has no address".to_owned());
+        }
+        if port == 0 {
+            return Err("it has no port".to_owned());
+        }
         let host = match host.contains(':') && !host.starts_with('[') {
             true => format!("[{host}]"),
             false => host.to_owned(),
@@ -59,45 +63,60 @@ impl Draft {
     }
 
     /// An instance that listens at `origin`.
-    pub(in crate::sources) fn on(self, origin: Origin) -> Result<Found, String> {
-        let service = service_name(&self.service)?;
+    pub(crate) fn on(self, origin: Origin) -> Result<Found, String> {
+        let words = |error: ParseNameError| error.to_string();
+        let service = service_name(&self.service).map_err(words)?;
         let address = origin.address.to_string().replace(['[', ']'], "");
-        let id = instance_id(self.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&address));
+        let id = self.id.as_deref().filter(|id| !id.is_empty()).unwrap_or(&address);
         let reported = match (self.weight, self.reported) {
             (Some(..=0), Reported::Up) => Reported::OutOfService,
             (_, reported) => reported,
         };
         let weight = self.weight.and_then(|weight| Weight::try_from(weight.min(1000)).ok());
-        let short = |text: &String, most| !text.is_empty() && text.len() <= most;
+        let fits = |text: &String, most| text.len() <= most && !text.contains(char::is_control);
+        let is_word = |text: &String| !text.is_empty() && fits(text, WORD);
         let instance = Instance {
             service,
-            id,
+            id: instance_id(id).map_err(words)?,
             origin,
             weight: weight.unwrap_or_default(),
-            zone: self.zone.filter(|zone| short(zone, WORD)),
-            version: self.version.filter(|version| short(version, WORD)),
-            tags: self.tags.into_iter().filter(|tag| short(tag, WORD)).take(MOST).collect(),
+            zone: self.zone.filter(is_word),
+            version: self.version.filter(is_word),
+            tags: self.tags.into_iter().filter(is_word).take(MOST).collect(),
             metadata: (self.metadata.into_iter())
-                .filter(|(key, value)| short(key, WORD) && value.len() <= TEXT)
+                .filter(|(key, value)| is_word(key) && fits(value, TEXT))
                 .take(MOST)
                 .collect(),
             ttl: None,
             health: HealthSettings::default(),
+            foreign: None,
         };
         Ok(Found { instance, reported })
     }
 }
 
-/// Names of services are in lower case here, whatever they are elsewhere.
-fn service_name(text: &str) -> Result<ServiceName, String> {
-    text.to_ascii_lowercase().parse().map_err(|error| format!("{error}"))
+/// The service that is called `text`: the same in lower case.
+///
+/// # Errors
+///
+/// When it has other characters than a name may have, or too many.
+pub(crate) fn service_name(text: &str) -> Result<ServiceName, ParseNameError> {
+    text.to_ascii_lowercase().parse()
 }
 
-/// An id that says `text` where that can be one, and else one that is its own.
-fn instance_id(text: &str) -> InstanceId {
-    if let Ok(id) = text.parse() {
-        return id;
-    }
+/// The instance that is called `text`: the same, if it may be an id. If not,
+/// what may not stand there becomes `_`, and eight digits of its SHA-256 keep
+/// it apart from others.
+///
+/// # Errors
+///
+/// When it is empty.
+pub(crate) fn instance_id(text: &str) -> Result<InstanceId, ParseNameError> {
+    let error = match text.parse() {
+        Ok(id) => return Ok(id),
+        Err(error @ ParseNameError::Empty { .. }) => return Err(error),
+        Err(error) => error,
+    };
     let plain = |letter: char| match letter.is_ascii_alphanumeric() || "-_.:@".contains(letter) {
         true => letter,
         false => '_',
@@ -105,13 +124,11 @@ fn instance_id(text: &str) -> InstanceId {
     let shown: String = text.chars().take(WORD - 9).map(plain).collect();
     let sum = Sha256::digest(text.as_bytes());
     let sum: String = sum.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let id = format!("{shown}-{sum}").parse();
-    // Letters that an id has, and not too many: it is one.
-    id.unwrap_or_else(|_| unreachable!("{text:?}"))
+    format!("{shown}-{sum}").parse().map_err(|_| error)
 }
 
 /// A scalar as text.
-pub(in crate::sources) fn text_of(value: &Value) -> Option<String> {
+pub(crate) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -120,9 +137,9 @@ pub(in crate::sources) fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// The pairs of an object whose values are words. What Java adds to say of
-/// which class something is says nothing here.
-pub(in crate::sources) fn words(value: Option<&Value>) -> BTreeMap<String, String> {
+/// The pairs of an object whose values are words, without what Java adds to say
+/// of which class something is.
+pub(crate) fn words(value: Option<&Value>) -> BTreeMap<String, String> {
     let pairs = value.and_then(Value::as_object).into_iter().flatten();
     pairs
         .filter(|(key, _)| *key != "@class")
@@ -151,6 +168,11 @@ mod tests {
             assert!(Draft::new("a", None).at(Scheme::Http, host, port).is_err(), "{host}:{port}");
         }
         assert!(Draft::new("a/b", None).at(Scheme::Http, "h", 80).is_err());
+        assert!(service_name("a b").is_err() && service_name("").is_err());
+        assert_eq!(instance_id("host:orders:80").expect("an id").as_str(), "host:orders:80");
+        let long = ["x".repeat(300), "x".repeat(301)].map(|text| instance_id(&text).expect("one"));
+        assert_ne!(long[0], long[1]);
+        assert!(instance_id("").is_err() && instance_id("..").is_ok());
     }
 
     #[test]
@@ -158,13 +180,15 @@ mod tests {
         let draft = Draft {
             weight: Some(5000),
             zone: Some("z".repeat(200)),
+            version: Some("1\u{7}".to_owned()),
             tags: vec!["t".to_owned(); 100],
             metadata: (0..100).map(|n| (format!("{n:03}"), "x".repeat(n * 10))).collect(),
             ..Draft::new("a", None)
         };
         let found = draft.at(Scheme::Https, "h", 443).expect("an instance");
         assert_eq!(found.instance.weight.value(), 1000);
-        assert_eq!((found.instance.zone, found.instance.tags.len()), (None, 64));
+        assert_eq!((found.instance.zone, found.instance.version), (None, None));
+        assert_eq!(found.instance.tags.len(), 64);
         assert_eq!(found.instance.metadata.len(), 52);
         let none = Draft { weight: Some(0), ..Draft::new("a", None) }.at(Scheme::Http, "h", 1);
         assert_eq!(none.expect("an instance").reported, Reported::OutOfService);
