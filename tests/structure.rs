@@ -141,9 +141,18 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "cli",
-        &["admin settings", "app", "config", "control", "model", "registry", "tls"],
+        &[
+            "admin settings",
+            "app",
+            "config",
+            "control",
+            "model",
+            "registry",
+            "registry settings",
+            "tls",
+        ],
         "speaks the admin API, whose answers are the views of control; mends the store of a \
-         proxy that does not run",
+         proxy that does not run, and carries a registry from one place to another",
     ),
     ("main", &["cli"], ""),
 ];

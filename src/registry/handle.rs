@@ -6,8 +6,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
     Backend, Caller, CommitTimes, InheritedLease, OpenError, Registered, RegistryError,
-    RegistryEvent, RegistrySettings, Renewed, SnapshotReport, StoreState, embedded::Embedded,
-    shared::SharedRegistry,
+    RegistryEvent, RegistrySettings, Renewed, SnapshotReport, StoreState,
+    embedded::Embedded,
+    shared::{Fellows, SharedRegistry},
 };
 use crate::{
     model::{Instance, InstanceKey},
@@ -223,6 +224,15 @@ impl Registry {
                 commits: None,
                 snapshots: SnapshotReport::default(),
             },
+        }
+    }
+
+    /// The other proxies that share it; none if it is this proxy's alone.
+    #[must_use]
+    pub fn fellows(&self) -> Option<Fellows> {
+        match &self.keeper {
+            Keeper::Embedded(_) => None,
+            Keeper::Shared(it) => Some(it.fellows()),
         }
     }
 

@@ -19,6 +19,7 @@ mod error;
 mod event;
 mod expiry;
 mod export;
+mod fellows;
 mod folder;
 mod handle;
 mod judge;
@@ -40,6 +41,7 @@ mod writer;
 pub use error::{OpenError, RegistryError, StoreFault, StoreState};
 pub use event::{RegistryEvent, Removal};
 pub use export::{Export, ExportError};
+pub use fellows::{Answer, Answers, Ask, FellowReport, FleetReport, Until};
 pub use folder::write_whole;
 pub use handle::{Opened, Registry, StoreReport};
 pub use lease::{InheritedLease, LeaseStanding};
@@ -51,6 +53,7 @@ pub use offline::{
 pub use pace::CommitTimes;
 pub use registration::{Caller, Registered, Registration, Renewed};
 pub use settings::{Backend, EtcdBackendSettings, RegistrySettings};
+pub use shared::{Asked, Fellows, carry};
 pub use snapshot::{SnapshotError, SnapshotReport};
 pub use suspended::Suspended;
 

@@ -93,6 +93,15 @@ pub struct EtcdBackendSettings {
     /// What all keys begin with. Nothing else may write there.
     #[serde(default = "default_prefix")]
     pub prefix: String,
+    /// How long a proxy that has vanished without leaving is taken into
+    /// account: it may be cut off and still be routing, so `wait=drained` and
+    /// `wait=routable` do not succeed meanwhile and name it.
+    #[serde(default = "default_missing_for")]
+    pub missing_for: HumanDuration,
+}
+
+const fn default_missing_for() -> HumanDuration {
+    HumanDuration::from_secs(60)
 }
 
 fn default_prefix() -> String {
@@ -106,6 +115,7 @@ impl fmt::Debug for EtcdBackendSettings {
             .field("username", &self.username)
             .field("tls", &self.tls)
             .field("prefix", &self.prefix)
+            .field("missing_for", &self.missing_for)
             .finish_non_exhaustive()
     }
 }

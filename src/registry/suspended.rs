@@ -1,6 +1,6 @@
 //! The registry between two processes: everything is written, the store is
-//! closed, its lock is free, and nothing has ended yet. One in etcd has no
-//! lock: both processes follow it for a while.
+//! closed, its lock is free, and nothing has ended yet. One in etcd is not
+//! closed: both processes follow it for a while.
 
 use tokio::{sync::oneshot, time::Instant};
 
@@ -37,7 +37,7 @@ impl Registry {
         let shared = match &self.keeper {
             Keeper::Embedded(it) => &it.shared,
             Keeper::Shared(it) => {
-                let leases = it.standings();
+                let leases = it.suspend();
                 return Ok(Suspended { registry: self.clone(), resume: None, leases });
             }
         };
@@ -65,7 +65,12 @@ impl Suspended {
     /// If it cannot be opened yet. It is tried on; what is asked for meanwhile
     /// is refused.
     pub async fn resume(self) -> Result<(), OpenError> {
-        let Some(resume) = self.resume else { return Ok(()) };
+        let Some(resume) = self.resume else {
+            return match &self.registry.keeper {
+                Keeper::Embedded(_) => Ok(()),
+                Keeper::Shared(it) => it.resume().await,
+            };
+        };
         let (answer, answered) = oneshot::channel();
         // Either error means that the writer has ended.
         let ended = || OpenError::Thread(std::io::ErrorKind::BrokenPipe.into());

@@ -2,13 +2,16 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Inner, away};
 use crate::{
     etcd::{
         Error, Heard,
-        messages::{Compare, CompareResult, Compared, Operation, PutRequest, TxnRequest},
+        messages::{
+            Compare, CompareResult, Compared, Event, Operation, PutRequest, RangeRequest,
+            TxnRequest,
+        },
     },
     registry::{RegistryError, StoreFault},
 };
@@ -22,7 +25,10 @@ const RELIST: Duration = Duration::from_secs(240);
 /// How long it is waited between attempts: soon at first, since an election
 /// takes about a second.
 const SOON: Duration = Duration::from_millis(50);
-const LATER: Duration = Duration::from_secs(2);
+const LATER: Duration = Duration::from_millis(500);
+
+/// How long the other proxies being told may take.
+const ANNOUNCEMENT: Duration = Duration::from_secs(2);
 
 /// Follows for ever.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -43,7 +49,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
 }
 
 async fn follow(inner: &Inner) -> Result<Infallible, StoreFault> {
-    let mut listed = list(inner).await?;
+    let mut listed = begin(inner).await?;
     let prefix = inner.keys.prefix();
     let mut watch = inner.client.watch(prefix, listed + 1).await.map_err(|error| away(&error))?;
     inner.found();
@@ -61,18 +67,15 @@ async fn follow(inner: &Inner) -> Result<Infallible, StoreFault> {
             Ok(Heard::Progress(revision)) => inner.advance(revision),
             Ok(Heard::Events(events)) => {
                 // What is older than the list is in it.
-                let new = events.iter().filter(|event| {
-                    event.kv.as_ref().is_some_and(|entry| entry.mod_revision > listed)
-                });
-                let mut revision = listed;
+                let at = |event: &Event| event.kv.as_ref().map_or(0, |entry| entry.mod_revision);
+                let new: Vec<_> = events.iter().filter(|event| at(event) > listed).collect();
                 inner.change(|mirror, out| {
-                    for event in new {
+                    for event in &new {
                         mirror.hear(event, Instant::now(), out);
-                        let at = event.kv.as_ref().map_or(0, |entry| entry.mod_revision);
-                        revision = revision.max(at);
                     }
                 });
-                inner.advance(revision);
+                inner.meet(|fleet| new.iter().for_each(|event| fleet.hear(event, Instant::now())));
+                inner.advance(new.iter().map(|event| at(event)).max().unwrap_or(listed));
             }
             Err(error) => {
                 if error.is_of_member() {
@@ -84,9 +87,30 @@ async fn follow(inner: &Inner) -> Result<Infallible, StoreFault> {
     }
 }
 
+/// Makes this proxy known to the others, and only then reads what it will route
+/// by. Answers as of which revision.
+pub(super) async fn begin(inner: &Inner) -> Result<i64, StoreFault> {
+    let announced = async {
+        // Before anything is put: that would count its revision up.
+        let request = RangeRequest { key: inner.keys.schema(), ..RangeRequest::default() };
+        let there = inner.client.range(request).await.map_err(|error| away(&error))?;
+        believe(inner, there.header.map_or(0, |header| header.revision)).await?;
+        inner.announce().await.map_err(|error| away(&error))
+    };
+    match timeout(ANNOUNCEMENT, announced).await {
+        Ok(announced) => announced?,
+        Err(_) => {
+            let text = format!("it has not answered within {ANNOUNCEMENT:?}");
+            return Err(StoreFault::Away { text });
+        }
+    }
+    list(inner).await
+}
+
 /// Reads all keys. Answers as of which revision.
-pub(super) async fn list(inner: &Inner) -> Result<i64, StoreFault> {
+async fn list(inner: &Inner) -> Result<i64, StoreFault> {
     let mut listing = inner.client.list(inner.keys.prefix()).await.map_err(|error| away(&error))?;
+    believe(inner, listing.revision).await?;
     let schema = inner.keys.schema();
     match listing.entries.iter().find(|entry| entry.key == schema) {
         Some(entry) if entry.value != FORM.to_string() => {
@@ -105,8 +129,21 @@ pub(super) async fn list(inner: &Inner) -> Result<i64, StoreFault> {
     }
     let (outage, restored) = inner.is_behind();
     inner.change(|mirror, out| mirror.list(&listing, outage, restored, Instant::now(), out));
+    inner.meet(|fleet| fleet.list(&listing, Instant::now()));
     inner.advance(listing.revision);
     Ok(listing.revision)
+}
+
+/// An error if what stands at `revision` is older than what was heard.
+async fn believe(inner: &Inner, revision: i64) -> Result<(), StoreFault> {
+    let heard = *inner.heard.borrow();
+    if revision >= heard {
+        return Ok(());
+    }
+    // One member may have lost what the others have.
+    inner.client.leave_member().await;
+    let text = format!("it is at revision {revision}, and revision {heard} was heard before");
+    Err(StoreFault::Foreign { text })
 }
 
 /// Says that there is a registry.

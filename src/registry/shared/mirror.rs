@@ -61,6 +61,12 @@ impl Mirror {
         self.entries.len()
     }
 
+    /// How many are not in etcd and are not given up.
+    pub(super) fn pending(&self) -> usize {
+        let is_pending = |entry: &&Entry| matches!(entry.standing, Standing::Missing { .. });
+        self.entries.values().filter(is_pending).count()
+    }
+
     pub(super) fn entry(&self, key: &InstanceKey) -> Option<&Entry> {
         self.entries.get(key)
     }

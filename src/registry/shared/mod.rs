@@ -8,17 +8,23 @@
 //!
 //! The promise is that of the embedded registry, with etcd in the place of the
 //! disk: what was answered with `Ok` is in etcd, and an event is sent only for
-//! what etcd has said. While etcd is away, what is known stays as it is:
+//! what etcd has said. `presence.rs` has the others know of this proxy,
+//! `fleet.rs` knows of them, `asking.rs` asks them. While etcd is away, what is known stays as it is:
 //! heartbeats are taken and passed on later, nothing expires, and what would
 //! have to be written is refused.
 
+mod asking;
+pub mod carry;
 mod entry;
+mod fleet;
 mod follow;
 mod memory;
 mod mirror;
 mod operations;
+mod presence;
 mod renewals;
 mod schema;
+mod state;
 mod writing;
 
 use std::{
@@ -47,12 +53,16 @@ use super::{
     limits,
 };
 use crate::{
-    etcd::{Client, ClientSettings, Error, Listing},
+    etcd::{Client, ClientSettings, Listing},
     model::{Instance, InstanceKey},
 };
 
+pub use asking::{Asked, Fellows};
+use fleet::Fleet;
 use mirror::Mirror;
+use presence::Presence;
 use schema::Keys;
+use state::{State, away};
 
 /// How long a start waits for etcd before it begins with what was known.
 const FIRST_LIST: Duration = Duration::from_secs(10);
@@ -90,6 +100,9 @@ struct Inner {
     /// The revision that the mirror has come to.
     heard: watch::Sender<i64>,
     state: watch::Sender<State>,
+    presence: Arc<Presence>,
+    /// Something was heard of other proxies, or of etcd itself.
+    pulse: watch::Sender<()>,
     farewell: AsyncMutex<Option<(i64, Instant)>>,
     farewell_ttl: Duration,
     max_services: u32,
@@ -102,16 +115,8 @@ struct Inner {
 
 struct Announced {
     mirror: Mirror,
+    fleet: Fleet,
     events: UnboundedSender<RegistryEvent>,
-}
-
-#[derive(Clone, Debug)]
-struct State {
-    connected: bool,
-    /// Whether anything was ever read.
-    listed: bool,
-    /// Since when it is away, and why.
-    fault: Option<(StoreFault, Instant)>,
 }
 
 impl Inner {
@@ -132,51 +137,20 @@ impl Inner {
         }
     }
 
+    /// Changes what is known of other proxies. Only after [`Self::change`]: who
+    /// hears an ask must have heard what it is about.
+    fn meet(&self, change: impl FnOnce(&mut Fleet)) {
+        change(&mut self.announced().fleet);
+        self.pulse.send_replace(());
+    }
+
     fn accepts(&self, listing: &Listing) -> bool {
         self.announced().mirror.accepts(listing)
     }
 
     fn advance(&self, revision: i64) {
-        // An etcd that was put back to an older state counts from there.
         self.heard.send_replace(revision);
     }
-
-    fn is_connected(&self) -> bool {
-        self.state.borrow().connected
-    }
-
-    /// Whether something may have been missed, and whether nothing was read
-    /// yet.
-    fn is_behind(&self) -> (bool, bool) {
-        let state = self.state.borrow();
-        (!state.connected, !state.listed)
-    }
-
-    /// etcd is followed.
-    fn found(&self) {
-        let before = self.state.send_replace(State { connected: true, listed: true, fault: None });
-        if let Some((_, since)) = before.fault {
-            tracing::info!(after = ?since.elapsed(), "the registry in etcd is back");
-        }
-    }
-
-    fn lost(&self, fault: StoreFault) {
-        self.state.send_modify(|state| {
-            let since = match &state.fault {
-                Some((_, since)) => *since,
-                None => {
-                    tracing::warn!(%fault, "the registry in etcd is out of reach");
-                    Instant::now()
-                }
-            };
-            state.connected = false;
-            state.fault = Some((fault, since));
-        });
-    }
-}
-
-fn away(error: &Error) -> StoreFault {
-    StoreFault::Away { text: error.to_string() }
 }
 
 fn client(settings: &EtcdBackendSettings) -> ClientSettings {
@@ -199,13 +173,18 @@ impl SharedRegistry {
         let (announce, events) = mpsc::unbounded_channel();
         let forget_after = settings.forget_after.into();
         let mirror = Mirror::new(keys.clone(), forget_after);
+        let presence = Presence::new(settings.data_dir.clone()).await?;
+        let missing_for = etcd.missing_for.into();
+        let fleet = Fleet::new(keys.clone(), presence.id().to_owned(), missing_for);
         let state = State { connected: false, listed: false, fault: None };
         let inner = Arc::new(Inner {
             client: Client::new(client(etcd)),
             keys,
-            mirror: Mutex::new(Announced { mirror, events: announce }),
+            mirror: Mutex::new(Announced { mirror, fleet, events: announce }),
             heard: watch::Sender::new(0),
             state: watch::Sender::new(state),
+            presence,
+            pulse: watch::Sender::new(()),
             farewell: AsyncMutex::new(None),
             farewell_ttl: forget_after.saturating_add(FAREWELL),
             max_services: settings.max_services.into(),
@@ -217,7 +196,7 @@ impl SharedRegistry {
         // First, so that an etcd that has lost everything is known as such.
         let known = memory::read(&settings.data_dir).await?;
         inner.change(|mirror, out| mirror.remember(known, out));
-        let listed = timeout(FIRST_LIST, follow::list(&inner)).await;
+        let listed = timeout(FIRST_LIST, follow::begin(&inner)).await;
         let fault = match listed {
             Ok(Ok(_)) => None,
             Ok(Err(fault)) => Some(fault),
@@ -233,6 +212,7 @@ impl SharedRegistry {
         let tasks = [
             tokio::spawn(follow::run(Arc::clone(&inner))).abort_handle(),
             tokio::spawn(renewals::run(Arc::clone(&inner))).abort_handle(),
+            tokio::spawn(presence::run(Arc::clone(&inner))).abort_handle(),
             tokio::spawn(memory::run(Arc::clone(&inner))).abort_handle(),
         ];
         let tasks = Arc::new(Tasks(tasks.into()));
@@ -241,6 +221,7 @@ impl SharedRegistry {
 
     pub(super) fn begin(&self) {
         self.inner.begun.store(true, Ordering::Relaxed);
+        self.inner.pulse.send_replace(());
     }
 
     pub(super) async fn register(
@@ -324,22 +305,42 @@ impl SharedRegistry {
         self.inner.announced().mirror.len()
     }
 
-    pub(super) fn standings(&self) -> Vec<InheritedLease> {
+    fn standings(&self) -> Vec<InheritedLease> {
         self.inner.announced().mirror.standings()
     }
 
-    /// Ends following; what is known is on disk then. Registrations stay:
-    /// their leases are etcd's.
+    /// Ends following; what is known is on disk then, and the others know that
+    /// nothing is routed here any more. Registrations stay: their leases are
+    /// etcd's.
     pub(super) async fn close(&self) {
-        self.inner.closed.store(true, Ordering::Relaxed);
-        self.tasks.end();
+        self.end();
         memory::write(&self.inner).await;
+        self.inner.say_goodbye().await;
     }
 
-    /// Leaves following to the process that has taken over.
-    pub(super) fn leave(&self) {
+    fn end(&self) {
         self.inner.closed.store(true, Ordering::Relaxed);
+        self.inner.pulse.send_replace(());
         self.tasks.end();
+    }
+
+    /// Leaves its folder to the process that may take over.
+    pub(super) fn suspend(&self) -> Vec<InheritedLease> {
+        self.inner.presence.move_out();
+        self.standings()
+    }
+
+    /// That process does not take over.
+    pub(super) async fn resume(&self) -> Result<(), OpenError> {
+        self.inner.presence.settle_in().await
+    }
+
+    /// Leaves following to the process that has taken over, and that speaks for
+    /// what is still in flight here.
+    pub(super) fn leave(&self) {
+        self.end();
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.say_goodbye().await });
     }
 
     /// Goes on if the caller hangs up.

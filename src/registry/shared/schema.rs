@@ -4,7 +4,8 @@
 //! it has a TTL; `gone/SERVICE/ID` is put by the transaction that takes one
 //! out, so that what has left can be told from what is lost, which a deletion
 //! does not say; `schema` says that there is a registry, and of which form.
-//! `/` and `%` in a part are percent-encoded.
+//! `/` and `%` in a part are percent-encoded. What proxies have to do with each
+//! other is in `fleet.rs`.
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -65,6 +66,18 @@ impl Keys {
             Some(rest) if rest.starts_with(b"gone/") => Kind::Gone,
             _ => Kind::Other,
         }
+    }
+
+    /// The key `rest` of this registry.
+    pub(super) fn below(&self, rest: &str) -> Bytes {
+        format!("{}{rest}", self.prefix).into()
+    }
+
+    /// The parts of a key with two or three of them.
+    pub(super) fn place<'a>(&self, key: &'a [u8]) -> Option<(&'a str, &'a str, Option<&'a str>)> {
+        let rest = std::str::from_utf8(key.strip_prefix(self.prefix())?).ok()?;
+        let mut parts = rest.splitn(3, '/');
+        Some((parts.next()?, parts.next()?, parts.next()))
     }
 
     fn of(&self, folder: &str, key: &InstanceKey) -> Bytes {

@@ -14,7 +14,7 @@ use super::{
     schema,
 };
 use crate::{
-    etcd::Error,
+    etcd::{Error, messages::RangeRequest},
     model::{InstanceKey, ServiceName},
     registry::{
         RegistryError, StoreFault,
@@ -24,6 +24,10 @@ use crate::{
 
 /// How long it is tried to write something. An election takes less.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long one attempt may take: what a leader that dies had accepted is
+/// never answered.
+const ATTEMPT: Duration = Duration::from_millis(1500);
 
 impl Inner {
     fn entry(&self, key: &InstanceKey) -> Option<Entry> {
@@ -102,6 +106,30 @@ impl Inner {
         }
     }
 
+    /// Asks etcd itself what stands under `key`. Whether that was news, which
+    /// is heard by then.
+    async fn catches_up(
+        &self,
+        key: &InstanceKey,
+        deadline: Instant,
+    ) -> Result<bool, RegistryError> {
+        self.connected(deadline).await?;
+        let request = RangeRequest { key: self.keys.instance(key), ..RangeRequest::default() };
+        let there = match timeout_at(deadline, self.client.range(request)).await {
+            Ok(answer) => answer.map_err(|error| away(&error))?,
+            Err(_) => return Err(silent().into()),
+        };
+        let seen = self.entry(key).map_or(0, |entry| entry.seen);
+        let Some(revision) = there.kvs.first().map(|there| there.mod_revision) else {
+            return Ok(false);
+        };
+        if revision <= seen {
+            return Ok(false);
+        }
+        self.until(deadline, |_, heard| heard >= revision).await?;
+        Ok(self.entry(key).is_some_and(|entry| entry.seen > seen))
+    }
+
     /// Carries out `operation`.
     pub(super) async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
         let deadline = Instant::now() + PATIENCE;
@@ -130,6 +158,12 @@ impl Inner {
                         .is_some_and(|it| matches!(it.change, Some(Change::Removed(_)))) =>
                 {
                     return perhaps.ok_or(RegistryError::Closed);
+                }
+                // It may have come to another proxy a moment ago.
+                Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. })
+                    if self.catches_up(&key, deadline).await? =>
+                {
+                    continue;
                 }
                 Err(error) => return Err(error),
             };
@@ -165,7 +199,8 @@ impl Inner {
                 let request = request.map_err(|_| Error::NoEndpoint)?;
                 self.client.txn(request).await
             };
-            match timeout_at(deadline, attempt).await {
+            let until = deadline.min(Instant::now() + ATTEMPT);
+            match timeout_at(until, attempt).await {
                 Ok(Ok(answer)) if answer.succeeded => {
                     let revision = answer.header.map_or(0, |header| header.revision);
                     if unchanged {
@@ -199,13 +234,16 @@ impl Inner {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Ok(Err(error)) => return Err(away(&error).into()),
-                Err(_) => {
-                    let text = format!("it has not answered within {PATIENCE:?}");
-                    return Err(StoreFault::Away { text }.into());
-                }
+                // It may have been written all the same.
+                Err(_) if until < deadline => perhaps = Some(plan.outcome),
+                Err(_) => return Err(silent().into()),
             }
         }
     }
+}
+
+fn silent() -> StoreFault {
+    StoreFault::Away { text: format!("it has not answered within {PATIENCE:?}") }
 }
 
 /// A lease of etcd ends no earlier than the TTL of the instance, also if a

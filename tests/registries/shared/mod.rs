@@ -1,8 +1,11 @@
 //! Several proxies on one registry in etcd.
 
+mod carried;
+mod fellows;
+mod fleet;
 mod outages;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -103,6 +106,24 @@ fn an_old_process_does_not_take_out_its_successor_by_another_proxy() {
         answered(proxy, "/orders", "two");
     }
     assert_ne!(generation(&b, "orders/1"), old, "{first}");
+}
+
+/// What was acknowledged by one is not unknown to another that has yet to hear
+/// of it.
+#[test]
+fn who_has_just_come_by_one_can_leave_by_another() {
+    let etcd = Etcd::start(Version::Newer);
+    let (one, two) = (named("one"), named("two"));
+    let [a, b] = proxies(&[etcd.url()]);
+    for round in 0..50 {
+        let (here, there) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        register(here, "orders/1", one.address, None);
+        let second = register(there, "orders/1", two.address, None);
+        let generation = &second["instance"]["generation"];
+        let path = format!("{}?generation={generation}", path("orders/1"));
+        let left = here.admin("DELETE", &path, "");
+        assert_eq!((left.status(), &left.json()["found"]), (200, &json!(true)), "{left:?}");
+    }
 }
 
 #[test]

@@ -87,6 +87,39 @@ fn a_start_without_etcd_goes_on_from_what_was_known() {
     assert_eq!(a.get("/orders").text(), "one");
 }
 
+/// A backup that was put back, or a member that has lost what the others have.
+#[test]
+fn an_etcd_that_has_gone_back_is_not_believed() {
+    let mut etcd = Etcd::start(Version::Packaged);
+    let one = named("one");
+    let [a] = proxies(&[etcd.url()]);
+    let folder = etcd.server.folder().to_owned();
+    etcd.server.kill();
+    let copied = std::process::Command::new("cp")
+        .args(["-a", "data", "before"])
+        .current_dir(&folder)
+        .status();
+    assert!(copied.expect("cp").success());
+    etcd.restart();
+    eventually(|| writable(&a));
+    for name in ["orders/1", "steady/1", "steady/2"] {
+        register(&a, name, one.address, None);
+    }
+    etcd.server.kill();
+    etcd.server.erase("data");
+    std::fs::rename(folder.join("before"), folder.join("data")).expect("renamed");
+    etcd.restart();
+    let state = || a.admin("GET", "/api/v1/status", "").json()["store"]["state"].to_string();
+    eventually(|| state().contains("was heard before"));
+    assert_eq!(a.get("/orders").text(), "one");
+    let body = format!("{{\"address\": \"{}\"}}", one.address);
+    assert_eq!(a.admin("PUT", &path("orders/2"), &body).status(), 503);
+    // Who means it says so.
+    let a = a.restart();
+    eventually(|| writable(&a));
+    unanswered(&a, "/orders");
+}
+
 #[test]
 fn the_leader_may_die_while_many_register() {
     let mut members = Etcd::cluster();
