@@ -51,7 +51,7 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ("worker", &["deadline", "listener", "listener settings", "model", "proxy", "tls"], ""),
     // The control plane.
     ("registry settings", &["model"], ""),
-    ("registry", &["model", "telemetry"], "tells what happened, and does not know to whom"),
+    ("registry", &["etcd", "model", "telemetry"], "tells what happened, and does not know to whom"),
     ("acme settings", &["model"], ""),
     (
         "acme",
@@ -141,9 +141,18 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "cli",
-        &["admin settings", "app", "config", "control", "model", "registry", "tls"],
+        &[
+            "admin settings",
+            "app",
+            "config",
+            "control",
+            "model",
+            "registry",
+            "registry settings",
+            "tls",
+        ],
         "speaks the admin API, whose answers are the views of control; mends the store of a \
-         proxy that does not run",
+         proxy that does not run, and carries a registry from one place to another",
     ),
     ("main", &["cli"], ""),
 ];

@@ -333,6 +333,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("workers", old.workers == new.workers),
         ("admin.address", old.admin.address == new.admin.address),
         ("admin.audit_log", old.admin.audit_log == new.admin.audit_log),
+        ("registry.backend", old.registry.backend == new.registry.backend),
+        ("[registry.etcd]", old.registry.etcd == new.registry.etcd),
         ("registry.data_dir", old.registry.data_dir == new.registry.data_dir),
         ("the limits of [registry]", limits(old) == limits(new)),
         ("the snapshots of [registry]", snapshots(old) == snapshots(new)),

@@ -114,9 +114,9 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
         Some(arrival) => runtime.block_on(arrival.prepared()).map_err(Error::Handover)?,
         None => None,
     };
-    registry.begin();
     // Nobody is drained from here on before the process before was heard.
     let succession = wire.map(|wire| (wire, control.succeed()));
+    registry.begin();
     listeners.open(bound, &workers);
     let (calls, passed_on) = mpsc::channel(RELAYED);
     // Only now: it passes on clients of the listeners.

@@ -9,7 +9,7 @@ use super::{
     exit::Exit,
     output::{FormatArgs, Output},
     register::{instance_path, patience},
-    text::{GOOD, WARN, styled},
+    text::{GOOD, WARN, plain, styled},
 };
 use crate::{
     control::view::LeavingView,
@@ -76,8 +76,12 @@ fn left(key: &InstanceKey, view: &LeavingView) -> String {
             ended(view)
         );
     }
+    let unconfirmed = match &view.unconfirmed[..] {
+        [] => String::new(),
+        names => format!(", not confirmed by {}", plain(&names.join(", "))),
+    };
     format!(
-        "{key} {}: {} still in flight, {} (table {table})\n",
+        "{key} {}: {} still in flight, {}{unconfirmed} (table {table})\n",
         styled(WARN, "draining"),
         view.in_flight,
         ended(view)
@@ -133,6 +137,17 @@ mod tests {
         let call =
             "DELETE /api/v1/services/orders/instances/a?wait=drained&timeout=30000ms Bearer secret";
         assert_eq!(admin.asked()[0].0, call);
+    }
+
+    #[tokio::test]
+    async fn who_has_not_confirmed_is_named() {
+        let answer = r#"{"drained":false,"in_flight":0,"completed":4,"version":9,"found":true,
+            "unconfirmed":["proxy-2"]}"#;
+        let admin = FakeAdmin::start(move |_| (202, answer.to_owned())).await;
+        let said = args(&["--wait"]).deregister(&admin.client).await.expect("an answer");
+        assert_eq!(said.exit, Exit::No);
+        insta::assert_snapshot!(super::super::testing::unstyled(&said.out),
+            @"orders/a draining: 0 still in flight, 4 finished, not confirmed by proxy-2 (table 9)");
     }
 
     #[tokio::test]

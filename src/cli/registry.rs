@@ -20,12 +20,14 @@ use super::{
     output::{FormatArgs, Output},
     text::{BAD, Cell, Columns, GOOD, count, plain, span},
 };
-use crate::registry::{self, Export, Imported, Restored, Verification};
+use crate::registry::{
+    self, Backend, EtcdBackendSettings, Export, Imported, OpenError, Restored, Verification,
+};
 
 /// Which store is meant.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
-    /// The folder of the store [default: registry.data_dir of the config file]
+    /// The folder of the store [default: the registry of the config file]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
 }
@@ -53,10 +55,13 @@ pub(super) enum RegistryVerb {
         #[arg(long)]
         readable: bool,
     },
-    /// Add what an export holds to the store of a stopped proxy
+    /// Add what an export holds to the store of a stopped proxy, or to etcd
     #[command(after_help = "\
 What is registered already stays as it is. With --replace it goes, and a
-snapshot of it is made first. All of the file is taken over, or nothing.")]
+snapshot of it is made first. All of the file is taken over, or nothing.
+
+Where the config file says that the registry is in etcd, the proxies run on.
+Each instance is written by itself, and no snapshot is made.")]
     Import {
         #[command(flatten)]
         store: StoreArgs,
@@ -87,9 +92,18 @@ impl RegistryVerb {
                 Ok(output.exit(Exit::yes(view.ok)))
             }
             Self::Export { store, output, readable } => {
-                export(&store.folder(config)?, output.as_deref(), *readable)
+                let (export, wrong) = match (store.place(config)?, readable) {
+                    (Place::Folder(folder), true) => registry::export_readable(&folder)?,
+                    (Place::Folder(folder), false) => (registry::export(&folder)?, Vec::new()),
+                    (Place::Etcd(_), true) => return Err(only_here("--readable").into()),
+                    (Place::Etcd(etcd), false) => {
+                        let read = registry::carry::export(&etcd);
+                        (super::runtime()?.block_on(read)?, Vec::new())
+                    }
+                };
+                exported(&export, &wrong, output.as_deref())
             }
-            Self::Import { store, file, replace } => import(&store.folder(config)?, file, *replace),
+            Self::Import { store, file, replace } => import(&store.place(config)?, file, *replace),
             Self::Restore { store, from } => {
                 let restored = registry::restore(&store.folder(config)?, from.as_deref())?;
                 Ok(Output::ok(told(&restored, SystemTime::now())))
@@ -100,8 +114,15 @@ impl RegistryVerb {
 
 impl StoreArgs {
     fn folder(&self, config: Result<PathBuf, NoConfigFile>) -> anyhow::Result<PathBuf> {
+        match self.place(config)? {
+            Place::Folder(folder) => Ok(folder),
+            Place::Etcd(_) => Err(only_here("this").into()),
+        }
+    }
+
+    fn place(&self, config: Result<PathBuf, NoConfigFile>) -> anyhow::Result<Place> {
         if let Some(folder) = &self.data_dir {
-            return Ok(folder.clone());
+            return Ok(Place::Folder(folder.clone()));
         }
         let hint = "which store? Name its folder with --data-dir";
         let path = config.context(hint)?;
@@ -109,8 +130,31 @@ impl StoreArgs {
             let path = path.display();
             UsageError(format!("{hint}; {path} has errors, see `portolan check`"))
         })?;
-        Ok(loaded.config.registry.data_dir)
+        let registry = loaded.config.registry;
+        match (registry.backend, registry.etcd) {
+            (Backend::Embedded, _) => Ok(Place::Folder(registry.data_dir)),
+            (Backend::Etcd, Some(etcd)) => Ok(Place::Etcd(Box::new(etcd))),
+            (Backend::Etcd, None) => {
+                let what = "the registry of this config file is in etcd, and it does not say where";
+                Err(UsageError(what.to_owned()).into())
+            }
+        }
     }
+}
+
+/// Where a registry is.
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Etcd(Box<EtcdBackendSettings>),
+}
+
+/// What is of no use to a registry in etcd.
+fn only_here(what: &str) -> UsageError {
+    UsageError(format!(
+        "the registry of this config file is in etcd, and {what} is for the files of an embedded \
+         one; name the folder of one with --data-dir"
+    ))
 }
 
 #[derive(Debug, Serialize)]
@@ -199,11 +243,7 @@ fn about(file: &FileView) -> String {
     parts.join(", ")
 }
 
-fn export(folder: &Path, file: Option<&Path>, readable: bool) -> anyhow::Result<Output> {
-    let (export, wrong) = match readable {
-        true => registry::export_readable(folder)?,
-        false => (registry::export(folder)?, Vec::new()),
-    };
+fn exported(export: &Export, wrong: &[OpenError], file: Option<&Path>) -> anyhow::Result<Output> {
     let text = export.to_text();
     let mut output = match file {
         None => Output::ok(text),
@@ -215,13 +255,13 @@ fn export(folder: &Path, file: Option<&Path>, readable: bool) -> anyhow::Result<
             Output::ok(format!("{instances} in {}\n", plain(&shown.to_string())))
         }
     };
-    for error in &wrong {
+    for error in wrong {
         output.err += &format!("left out: {}\n", plain(&error.to_string()));
     }
     Ok(output.exit(Exit::yes(wrong.is_empty())))
 }
 
-fn import(folder: &Path, file: &Path, replace: bool) -> anyhow::Result<Output> {
+fn import(place: &Place, file: &Path, replace: bool) -> anyhow::Result<Output> {
     let shown = file.display();
     let text = if file == Path::new("-") {
         let mut text = Vec::new();
@@ -232,7 +272,12 @@ fn import(folder: &Path, file: &Path, replace: bool) -> anyhow::Result<Output> {
     let text = text.with_context(|| format!("cannot read {shown}"))?;
     let export =
         Export::parse(&text).with_context(|| format!("nothing was imported from {shown}"))?;
-    let Imported { taken, kept, removed, instances } = registry::import(folder, &export, replace)?;
+    let Imported { taken, kept, removed, instances } = match place {
+        Place::Folder(folder) => registry::import(folder, &export, replace)?,
+        Place::Etcd(etcd) => {
+            super::runtime()?.block_on(registry::carry::import(etcd, &export, replace))?
+        }
+    };
     Ok(Output::ok(format!(
         "{taken} taken over, {kept} kept as they were, {removed} removed; \
          {} registered now\n",

@@ -8,7 +8,9 @@ use super::{
     text::{BAD, BOLD, Cell, Columns, DIM, GOOD, PLAIN, WARN, count, plain, precise, span, styled},
 };
 use crate::{
-    control::view::{AcmeView, CertificateView, LedgerView, StatusView, StoreView},
+    control::view::{
+        AcmeView, CertificateView, FellowView, FleetView, LedgerView, StatusView, StoreView,
+    },
     model::InstanceState,
 };
 
@@ -79,7 +81,10 @@ fn facts(view: &StatusView) -> Columns {
     }
     fact("process", view.pid.to_string().into());
     fact("config", config(view));
-    fact("store", store(&view.store));
+    fact("store", store(&view.store, view.fleet.is_some()));
+    for (index, line) in view.fleet.iter().flat_map(fleet).enumerate() {
+        fact(if index == 0 { "registry" } else { "" }, line);
+    }
     for (index, source) in view.sources.iter().enumerate() {
         fact(if index == 0 { "sources" } else { "" }, source::line(source));
     }
@@ -148,17 +153,39 @@ fn obtained(name: &AcmeView) -> Cell {
 
 /// `writable, 1204 instances, commit p50 0.4 ms p99 2.1 ms, last snapshot 3 min
 /// ago`.
-fn store(store: &StoreView) -> Cell {
+fn store(store: &StoreView, is_shared: bool) -> Cell {
     let mut parts = vec![store.state.clone(), count(store.instances, "instance")];
     if let (Some(p50), Some(p99)) = (store.commit_p50_us, store.commit_p99_us) {
         parts.push(format!("commit p50 {} p99 {}", precise(p50), precise(p99)));
     }
-    parts.push(match store.snapshot_ms {
-        Some(age) => format!("last snapshot {} ago", span(age)),
-        None => "no snapshot yet".to_owned(),
-    });
+    match store.snapshot_ms {
+        Some(age) => parts.push(format!("last snapshot {} ago", span(age))),
+        None if is_shared => {}
+        None => parts.push("no snapshot yet".to_owned()),
+    }
     let style = if store.state == "writable" { PLAIN } else { BAD };
     Cell::styled(style, parts.join(", "))
+}
+
+/// `in etcd, at revision 812, as proxy-1-1a2b3c4d`, then a line for each other
+/// proxy.
+fn fleet(fleet: &FleetView) -> Vec<Cell> {
+    let (mut style, mut first) = match (&fleet.fault, fleet.lost_ms) {
+        (Some(_), Some(lost)) => (BAD, format!("in etcd, lost for {}", span(lost))),
+        _ => (PLAIN, format!("in etcd, at revision {}", fleet.revision)),
+    };
+    if fleet.pending > 0 {
+        first += &format!(", which lacks {}", count(fleet.pending, "instance"));
+        style = if style == PLAIN { WARN } else { style };
+    }
+    let first = Cell::styled(style, format!("{first}, as {}", fleet.id));
+    let fellow = |fellow: &FellowView| match fellow.missing_ms {
+        None => format!("with {}, version {}", fellow.id, fellow.program).into(),
+        Some(missing) => {
+            Cell::styled(BAD, format!("with {}, missing for {}", fellow.id, span(missing)))
+        }
+    };
+    std::iter::once(first).chain(fleet.fellows.iter().map(fellow)).collect()
 }
 
 fn instances(view: &StatusView) -> Cell {

@@ -264,6 +264,12 @@ codes! {
 
     SilentFront "P0361" Error "Front without a language"
     "A front answers nothing unless it is told what to speak: `eureka = true`, `consul = true`, or both."
+
+    RegistryNowhere "P0370" Error "Nothing says which etcd the registry is in"
+    "With `backend = \"etcd\"` the registry is in an etcd cluster, for all proxies that use it. `[registry.etcd]` names its members: `endpoints = [\"http://10.0.0.1:2379\", \"http://10.0.0.2:2379\"]`. A proxy never starts with a registry of its own in its place."
+
+    RegistryElsewhere "P0371" Warning "An etcd that the registry is not in"
+    "`[registry.etcd]` says where a shared registry would be, and `registry.backend` is `\"embedded\"`: this proxy keeps what registers for itself, and shares it with nobody. Say `backend = \"etcd\"`, or take the section out."
 }
 
 impl Code {

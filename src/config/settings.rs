@@ -44,7 +44,7 @@ pub struct Config {
     /// Addresses where services register that speak to a registry of another
     /// make.
     pub front: Vec<FrontSettings>,
-    /// The embedded registry.
+    /// Where what registers here is kept.
     pub registry: RegistrySettings,
     /// Places outside that instances come from. What an earlier one says of an
     /// address counts before what a later one does.

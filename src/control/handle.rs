@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     catalog::Catalog,
     error::ControlError,
+    fellows,
     happening::{EventId, EventLog, HistoryGone, Replay},
     inheritance::Inheritance,
     predecessor::Predecessor,
@@ -155,6 +156,7 @@ impl Control {
         let reconciler =
             Reconciler::new(Arc::clone(&shared), handle, publisher, &loaded, inheritance, news);
         tokio::spawn(reconciler.run(inputs));
+        let fellows = registry.registry.fellows();
         let control = Self {
             shared,
             registry: registry.registry,
@@ -166,6 +168,9 @@ impl Control {
         };
         let version = control.settle().await;
         control.watcher.wait_for(version).await;
+        if let Some(fellows) = fellows {
+            tokio::spawn(fellows::run(control.clone(), fellows));
+        }
         control
     }
 

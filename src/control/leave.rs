@@ -3,16 +3,13 @@
 
 use std::time::Duration;
 
-use tokio::{sync::SemaphorePermit, time::sleep};
+use tokio::sync::SemaphorePermit;
 
-use super::{Control, ControlError, catalog::Leaving, view::LeavingView};
+use super::{Control, ControlError, departing::Departing, fellows, view::LeavingView};
 use crate::{
     model::{Ended, InstanceKey},
-    registry::{Caller, RegistryError},
+    registry::{Caller, RegistryError, Until},
 };
-
-/// How often a drain looks whether anything is still in flight.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// An instance that has begun to leave, on disk too. What is left is to wait.
 #[derive(Debug)]
@@ -84,50 +81,39 @@ impl Control {
 
 impl Leave<'_> {
     /// Waits, for as long as was asked for, until no worker can pick the
-    /// instance any more, then until nothing is in flight on it.
+    /// instance any more, then until nothing is in flight on it; here and in
+    /// all other proxies that share the registry.
     pub async fn end(self) -> LeavingView {
         let Self { control, key, generation, found, wait, .. } = self;
-        let version = control.settle().await;
-        let (leaving, past) = {
-            let catalog = control.shared.catalog();
-            (catalog.leaving(&key, generation), catalog.departures.ended(&key, generation))
-        };
-        let before = &control.shared.predecessor;
-        let told = before.tell(&key, generation);
-        let in_flight = || {
-            let here = leaving.iter().map(|leaving| leaving.endpoint.in_flight()).sum::<u32>();
-            here + before.in_flight(&key, generation)
-        };
-        let drained = async {
-            // Only now is a count of zero the last word: see `routing::publish`.
-            control.watcher.wait_for(version).await;
-            before.seen(told).await;
-            while in_flight() > 0 {
-                sleep(DRAIN_POLL).await;
+        let departing = Departing::begin(control, &key, generation).await;
+        let others = control.everywhere(&key, generation, Until::Drained);
+        let waited = match wait {
+            // Nobody is asked.
+            None => control.patiently(Duration::ZERO, departing.gone(control)).await.is_some(),
+            Some(patience) => {
+                let both = async { tokio::join!(departing.gone(control), others.confirmed()) };
+                control.patiently(patience, both).await.is_some()
             }
         };
-        let drained = control.patiently(wait.unwrap_or_default(), drained).await.is_some();
-        if drained {
+        if waited {
             // Its departure can be read by the time that this is.
             control.settle().await;
         }
-        let in_flight = if drained { 0 } else { in_flight() };
-        // What is not on the list any more has left and has nothing in flight.
-        let ended = match leaving[..] {
-            [] => past.unwrap_or_default(),
-            _ => leaving.iter().map(Leaving::ended).fold(Ended::default(), Ended::and),
-        };
+        let there = others.answers();
+        let (unconfirmed, _) = fellows::unconfirmed(&there);
+        let here = if waited { 0 } else { departing.in_flight(control) };
         let Ended { completed, client_gone, moved, lost } =
-            ended.and(before.ended(&key, generation));
+            departing.ended(control).and(there.ended);
         LeavingView {
-            drained,
-            in_flight,
+            drained: waited && unconfirmed.is_empty(),
+            in_flight: here.saturating_add(there.in_flight),
             completed,
             client_gone,
             retried: moved,
             cut: lost,
-            version,
+            version: departing.version,
             found,
+            unconfirmed,
         }
     }
 }

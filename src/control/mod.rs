@@ -4,10 +4,12 @@
 mod catalog;
 mod certificates;
 mod compile;
+mod departing;
 pub mod diagnosis;
 mod entry;
 mod error;
 mod explain;
+mod fellows;
 mod fronts;
 mod handle;
 mod happening;

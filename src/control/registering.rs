@@ -6,10 +6,13 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
 use super::{
-    Control, ControlError, RegisterRequest,
+    Control, ControlError, RegisterRequest, fellows,
     view::{InstanceView, RegisteredView},
 };
-use crate::{model::InstanceKey, registry::Registered};
+use crate::{
+    model::InstanceKey,
+    registry::{Registered, Until},
+};
 
 /// An instance that is registered, on disk too. What is left is to wait.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Control {
     }
 
     /// Waits until every worker routes by a table that holds the instance.
-    async fn routable(&self, key: &InstanceKey) -> Result<InstanceView, ControlError> {
+    pub(super) async fn routable(&self, key: &InstanceKey) -> Result<InstanceView, ControlError> {
         let mut published = self.shared.published.subscribe();
         loop {
             let version = published.borrow_and_update().0;
@@ -78,7 +81,8 @@ impl Control {
 
 impl Registering<'_> {
     /// Waits, for as long as was asked for, until every worker routes by a
-    /// table that holds the instance.
+    /// table that holds the instance; here and in all other proxies that share
+    /// the registry.
     ///
     /// # Errors
     ///
@@ -87,9 +91,19 @@ impl Registering<'_> {
         let Self { registered, control, wait, .. } = self;
         let key = registered.registration.instance.key();
         control.settle().await;
+        let generation = registered.registration.generation;
+        let others = control.everywhere(&key, Some(generation), Until::Routable);
         let waited = match wait {
             Some(patience) => {
-                control.patiently(patience, control.routable(&key)).await.transpose()?
+                let both = async {
+                    // Who is not routable here ends it.
+                    let (view, ()) = tokio::try_join!(control.routable(&key), async {
+                        others.confirmed().await;
+                        Ok::<_, ControlError>(())
+                    })?;
+                    Ok::<_, ControlError>(view)
+                };
+                control.patiently(patience, both).await.transpose()?
             }
             None => None,
         };
@@ -98,11 +112,16 @@ impl Registering<'_> {
             Some(view) => view,
             None => control.instance(&key).ok_or(ControlError::NotFound(key))?,
         };
+        let (unconfirmed, elsewhere) = match wait.is_some() && !routed {
+            true => fellows::unconfirmed(&others.answers()),
+            false => (Vec::new(), None),
+        };
         let waiting_for = (wait.is_some() && !routed).then(|| match control.lagging() {
             Some(lagging) if instance.routable => lagging,
+            _ if instance.routable => elsewhere.unwrap_or_else(|| instance.why.clone()),
             _ => instance.why.clone(),
         });
         let (created, version) = (registered.created, control.version());
-        Ok(RegisteredView { created, routed, waiting_for, version, instance })
+        Ok(RegisteredView { created, routed, waiting_for, unconfirmed, version, instance })
     }
 }

@@ -19,8 +19,9 @@ use crate::{
     registry::StoreState,
     routing::{Action, Route},
     telemetry::metrics::{
-        AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, InstancesScrape, ProbesScrape,
-        RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape, render,
+        AccessLogScrape, BuildScrape, ConfigScrape, EndpointScrape, FleetScrape, InstancesScrape,
+        ProbesScrape, RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
+        render,
     },
 };
 
@@ -123,6 +124,14 @@ impl Control {
                 snapshots_taken: store.snapshots.taken,
                 snapshots_failed: store.snapshots.failed,
             },
+            fleet: self.fleet().map(|fleet| {
+                let missing = fleet.fellows.iter().filter(|it| it.missing_ms.is_some()).count();
+                FleetScrape {
+                    present: (fleet.fellows.len() - missing) as u64,
+                    missing: missing as u64,
+                    pending: fleet.pending as u64,
+                }
+            }),
             access_log: AccessLogScrape {
                 dropped: shared.access_log.dropped(),
                 lost: shared.access_log.lost(),

@@ -102,6 +102,7 @@ impl Control {
             departures: shared.catalog().departures.shown().map(departure_view).collect(),
             connections: shared.metrics.connections(),
             store: store_view(&store),
+            fleet: self.fleet(),
             sources: self.sources().sources,
             fronts: self.fronts(),
             certificates: shared.certificates().views(SystemTime::now()),
@@ -127,6 +128,15 @@ impl Control {
         let mut sentences = Vec::new();
         if store.state != StoreState::Writable {
             sentences.push(format!("the registry takes no writes: {}", store.state));
+        }
+        for fellow in self.registry.fellows().iter().flat_map(|it| it.report().fellows) {
+            if let Some(missing) = fellow.missing {
+                let missing = humantime::format_duration(Duration::from_secs(missing.as_secs()));
+                let id = fellow.id;
+                sentences.push(format!(
+                    "proxy {id} has been missing for {missing} and may still be routing"
+                ));
+            }
         }
         if let Some(failure) = &store.snapshots.failure {
             sentences.push(format!("the last snapshot of the registry failed: {failure}"));

@@ -7,6 +7,7 @@
 
 mod certificate;
 mod departure;
+mod fleet;
 mod front;
 mod source;
 mod store;
@@ -25,6 +26,7 @@ pub use certificate::{AcmeView, CertificateView};
 
 pub use changes::{DiagnosticView, ReloadView, UpgradeView};
 pub use departure::{DepartureView, LeavingView};
+pub use fleet::{FellowView, FleetView};
 pub use front::FrontView;
 
 /// One instance as it stands.
@@ -219,6 +221,9 @@ pub struct StatusView {
     pub connections: u64,
     /// The store of the registry.
     pub store: StoreView,
+    /// The proxies that share the registry; absent if it is this one's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetView>,
     /// Sources of the config file, in the order in which they count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceView>,
@@ -279,6 +284,10 @@ pub struct RegisteredView {
     /// What is still waited for, if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// Other proxies that share the registry and have not confirmed that they
+    /// route to it, if that was waited for; `routed` is false then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<String>,
     /// The table version that the answer was made at.
     pub version: u64,
     /// The instance as it stands.
@@ -347,7 +356,8 @@ pub struct EventView {
     /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`,
     /// `certificate_obtained`, `certificate_failed`, `reported`, `shadowed`,
     /// `unshadowed`, `source_lost`, `source_back`, `source_held`,
-    /// `source_accepted`.
+    /// `source_accepted`, `registry_lost`, `registry_back`, `proxy_joined`,
+    /// `proxy_left`, `proxy_missing`.
     pub kind: String,
     /// The service it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -308,6 +308,12 @@ impl Client {
         }
     }
 
+    /// Goes to another member for what comes next: what the one that is talked
+    /// to says is not to be relied on.
+    pub async fn leave_member(&self) {
+        self.0.link.lock().await.link = None;
+    }
+
     /// Goes to another member for what comes next: the one of `watch` is not
     /// to be relied on.
     pub async fn leave_member_of(&self, watch: &Watch) {

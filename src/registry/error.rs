@@ -122,6 +122,20 @@ pub enum StoreFault {
     /// Another program holds SQLite's write lock.
     #[error("another program is writing to the store")]
     Busy,
+    /// etcd does not answer, or not as it should. What was being written when
+    /// it stopped may have been written.
+    #[error("etcd is out of reach: {text}")]
+    Away {
+        /// The words of the client.
+        text: String,
+    },
+    /// etcd is not the one that holds this registry, or not any more. What is
+    /// known stays.
+    #[error("etcd is not the one that was known: {text}")]
+    Foreign {
+        /// What it has or lacks.
+        text: String,
+    },
     /// Anything else; tried again at the next write.
     #[error("{text}")]
     Other {
@@ -289,6 +303,9 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// `registry.backend` is `etcd` and nobody said where that is.
+    #[error("registry.backend is \"etcd\" and [registry.etcd] does not name its endpoints")]
+    NoEtcd,
     /// The writer thread could not be started.
     #[error("cannot start the thread of the registry: {0}")]
     Thread(io::Error),

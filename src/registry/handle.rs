@@ -1,80 +1,35 @@
-//! The handle that everybody else holds.
+//! The handle that everybody else holds, whoever keeps the registrations.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    runtime::Handle,
-    sync::{
-        Semaphore,
-        mpsc::{self, UnboundedReceiver},
-        oneshot,
-    },
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
-    Caller, CommitTimes, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings,
-    Removal, Renewed, SnapshotReport, StoreState, expiry,
-    lease::{InheritedLease, Leases},
-    ledger::{Change, Ledger, Operation, Outcome},
-    limits,
-    live::Live,
-    snapshot::{self, Snapshots},
-    store::Store,
-    writer::{Command, Queue, Work, Writer},
+    Backend, Caller, CommitTimes, InheritedLease, OpenError, Registered, RegistryError,
+    RegistryEvent, RegistrySettings, Renewed, SnapshotReport, StoreState,
+    embedded::Embedded,
+    shared::{Fellows, SharedRegistry},
 };
 use crate::{
     model::{Instance, InstanceKey},
     telemetry::StoreMetrics,
 };
 
-/// Operations that may wait for the writer at a time. More wait outside,
-/// where whoever hangs up leaves nothing behind.
-const WAITING: usize = 4096;
-
-/// The embedded registry. Cheap to clone; when the last clone is dropped, the
-/// writer finishes what is queued and closes the store. Await
-/// [`Self::close`] to know that it has.
-#[derive(Clone)]
+/// The registry. Cheap to clone; when the last clone is dropped, an embedded
+/// one finishes what is queued and closes its store. Await [`Self::close`] to
+/// know that it has.
+#[derive(Clone, Debug)]
 pub struct Registry {
-    pub(super) shared: Arc<Shared>,
+    pub(super) keeper: Keeper,
 }
 
-pub(super) struct Shared {
-    pub(super) live: Arc<Live>,
-    pub(super) queue: Queue,
-    places: Arc<Semaphore>,
-    pub(super) snapshots: Arc<Snapshots>,
-    metrics: Arc<StoreMetrics>,
-    tasks: [AbortHandle; 2],
-    /// While it has not begun.
-    still: Mutex<Option<Still>>,
-}
-
-/// The time before a registry begins.
-struct Still {
-    since: Instant,
-    begin: oneshot::Sender<()>,
-}
-
-impl Shared {
-    fn still(&self) -> MutexGuard<'_, Option<Still>> {
-        self.still.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn end_tasks(&self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.end_tasks();
-    }
+/// Who keeps the registrations.
+#[derive(Clone)]
+pub(super) enum Keeper {
+    /// This proxy, on its disk.
+    Embedded(Embedded),
+    /// An etcd cluster, for several proxies.
+    Shared(SharedRegistry),
 }
 
 /// How the store is doing.
@@ -129,75 +84,26 @@ impl Registry {
         settings: &RegistrySettings,
         inherited: &[InheritedLease],
     ) -> Result<Opened, OpenError> {
-        let data_dir = settings.data_dir.clone();
-        let (store, contents) = tokio::task::spawn_blocking(move || Store::open(&data_dir))
-            .await
-            .map_err(|error| OpenError::Thread(error.into()))??;
-        let ledger = Ledger::restore(&contents.registrations, contents.last_generation, settings);
-
-        let now = Instant::now();
-        let (announce, events) = mpsc::unbounded_channel();
-        let leases = Leases::new(settings.forget_after.into(), now);
-        let live = Arc::new(Live::new(leases, announce, contents.commits));
-        let restored = contents.registrations.len();
-        for registration in contents.registrations {
-            live.leases().put(registration, true, now);
-        }
-        for lease in inherited {
-            live.leases().leases.inherit(lease, now);
-        }
-
-        let (queue, commands) = mpsc::unbounded_channel();
-        let kept = settings.snapshots_kept as usize;
-        let snapshots = Arc::new(Snapshots::of(store.data_dir(), kept));
-        let metrics = Arc::new(StoreMetrics::default());
-        let writer = Writer {
-            store,
-            ledger,
-            live: Arc::clone(&live),
-            snapshots: Arc::clone(&snapshots),
-            metrics: Arc::clone(&metrics),
-            poison: None,
-        };
-        let runtime = Handle::current();
-        std::thread::Builder::new()
-            .name("registry".to_owned())
-            .spawn(move || {
-                // The clock of the writer is that of the runtime, which tests
-                // can pause.
-                let _entered = runtime.enter();
-                writer.run(commands);
-            })
-            .map_err(OpenError::Thread)?;
-        let (begin, begun) = oneshot::channel();
-        let expiry = expiry::run(Arc::clone(&live), queue.downgrade());
-        let leases = tokio::spawn(async move {
-            if begun.await.is_ok() {
-                expiry.await;
+        let (keeper, events, restored) = match (settings.backend, &settings.etcd) {
+            (Backend::Embedded, _) => {
+                let (embedded, events, restored) = Embedded::take_over(settings, inherited).await?;
+                (Keeper::Embedded(embedded), events, restored)
             }
-        });
-        let every = settings.snapshot_every.into();
-        let taking = snapshot::run(Arc::clone(&snapshots), Arc::clone(&live), every);
-        let tasks = [leases.abort_handle(), tokio::spawn(taking).abort_handle()];
-        let shared = Shared {
-            live,
-            queue,
-            places: Arc::new(Semaphore::new(WAITING)),
-            snapshots,
-            metrics,
-            tasks,
-            still: Mutex::new(Some(Still { since: now, begin })),
+            (Backend::Etcd, Some(etcd)) => {
+                let (shared, events, restored) = SharedRegistry::open(settings, etcd).await?;
+                (Keeper::Shared(shared), events, restored)
+            }
+            (Backend::Etcd, None) => return Err(OpenError::NoEtcd),
         };
-        Ok(Opened { registry: Self { shared: Arc::new(shared) }, events, restored })
+        Ok(Opened { registry: Self { keeper }, events, restored })
     }
 
     /// Lets the leases run. The time since the store was opened does not count:
     /// heartbeats went elsewhere.
     pub fn begin(&self) {
-        if let Some(Still { since, begin }) = self.shared.still().take() {
-            self.shared.live.leases().leases.leave_out(since, Instant::now());
-            // An error means that the registry is closed.
-            let _ = begin.send(());
+        match &self.keeper {
+            Keeper::Embedded(it) => it.begin(),
+            Keeper::Shared(it) => it.begin(),
         }
     }
 
@@ -213,11 +119,10 @@ impl Registry {
         instance: Instance,
         caller: Caller,
     ) -> Result<Registered, RegistryError> {
-        limits::check(&instance)?;
-        let Outcome { registration, change } =
-            self.apply(Operation::Register { instance: instance.into(), caller }).await?;
-        let created = change == Some(Change::Created);
-        Ok(Registered { created, changed: change.is_some(), registration })
+        match &self.keeper {
+            Keeper::Embedded(it) => it.register(instance, caller).await,
+            Keeper::Shared(it) => it.register(instance, caller).await,
+        }
     }
 
     /// Renews the lease of an instance, of `generation` or of whichever there
@@ -234,7 +139,10 @@ impl Registry {
         generation: Option<u64>,
         caller: &Caller,
     ) -> Result<Renewed, RegistryError> {
-        self.shared.live.leases().renew(key, generation, caller, Instant::now())
+        match &self.keeper {
+            Keeper::Embedded(it) => it.heartbeat(key, generation, caller),
+            Keeper::Shared(it) => it.heartbeat(key, generation, caller),
+        }
     }
 
     /// Marks an instance, of `generation` or of whichever there is, as leaving,
@@ -250,9 +158,10 @@ impl Registry {
         generation: Option<u64>,
         caller: &Caller,
     ) -> Result<u64, RegistryError> {
-        let (key, caller) = (key.clone(), caller.clone());
-        let outcome = self.apply(Operation::Drain { key, generation, caller }).await?;
-        Ok(outcome.registration.generation)
+        match &self.keeper {
+            Keeper::Embedded(it) => it.drain(key, generation, caller).await,
+            Keeper::Shared(it) => it.drain(key, generation, caller).await,
+        }
     }
 
     /// Removes an instance, of `generation` or of whichever there is, durably,
@@ -268,11 +177,9 @@ impl Registry {
         generation: Option<u64>,
         caller: &Caller,
     ) -> Result<Option<u64>, RegistryError> {
-        let (key, caller) = (key.clone(), caller.clone());
-        match self.apply(Operation::Deregister { key, generation, caller }).await {
-            Ok(outcome) => Ok(Some(outcome.registration.generation)),
-            Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. }) => Ok(None),
-            Err(error) => Err(error),
+        match &self.keeper {
+            Keeper::Embedded(it) => it.deregister(key, generation, caller).await,
+            Keeper::Shared(it) => it.deregister(key, generation, caller).await,
         }
     }
 
@@ -281,52 +188,70 @@ impl Registry {
     /// store cannot be written, or the registry has not begun: then it has to
     /// be asked for again.
     pub fn give_up(&self, key: &InstanceKey, generation: u64) {
-        if self.shared.still().is_some() {
-            return;
+        match &self.keeper {
+            Keeper::Embedded(it) => it.give_up(key, generation),
+            Keeper::Shared(it) => it.give_up(key, generation),
         }
-        let operation = Operation::Remove { key: key.clone(), generation, why: Removal::GaveUp };
-        // A closed registry has nothing left to give up.
-        drop(self.shared.queue.send(Command::Apply(Work {
-            operation,
-            answer: None,
-            _place: None,
-        })));
     }
 
     /// Time left of the lease of an instance: none if there is no such
     /// instance, `Some(None)` if it has no TTL, zero once expired.
     #[must_use]
     pub fn lease_left(&self, key: &InstanceKey) -> Option<Option<Duration>> {
-        self.shared.live.leases().leases.left(key, Instant::now())
+        match &self.keeper {
+            Keeper::Embedded(it) => it.lease_left(key),
+            Keeper::Shared(it) => it.lease_left(key),
+        }
     }
 
-    /// Whether the store takes writes.
+    /// Whether the registry takes writes.
     #[must_use]
     pub fn store_state(&self) -> StoreState {
-        self.shared.live.store().clone()
+        match &self.keeper {
+            Keeper::Embedded(it) => it.store_state(),
+            Keeper::Shared(it) => it.state(),
+        }
     }
 
     /// How the store is doing.
     #[must_use]
     pub fn store_report(&self) -> StoreReport {
-        StoreReport {
-            state: self.store_state(),
-            instances: self.len(),
-            commits: self.shared.live.commit_times(),
-            snapshots: self.shared.snapshots.report(),
+        match &self.keeper {
+            Keeper::Embedded(it) => it.store_report(),
+            Keeper::Shared(it) => StoreReport {
+                state: it.state(),
+                instances: it.len(),
+                commits: None,
+                snapshots: SnapshotReport::default(),
+            },
         }
     }
 
-    /// What is counted of the store.
+    /// The other proxies that share it; none if it is this proxy's alone.
+    #[must_use]
+    pub fn fellows(&self) -> Option<Fellows> {
+        match &self.keeper {
+            Keeper::Embedded(_) => None,
+            Keeper::Shared(it) => Some(it.fellows()),
+        }
+    }
+
+    /// What is counted of the store; of etcd, nothing.
     #[must_use]
     pub fn metrics(&self) -> Arc<StoreMetrics> {
-        Arc::clone(&self.shared.metrics)
+        match &self.keeper {
+            Keeper::Embedded(it) => it.metrics(),
+            Keeper::Shared(_) => Arc::default(),
+        }
     }
 
     /// How many instances are registered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.live.leases().leases.len()
+        match &self.keeper {
+            Keeper::Embedded(it) => it.len(),
+            Keeper::Shared(it) => it.len(),
+        }
     }
 
     /// Whether no instance is registered.
@@ -338,48 +263,27 @@ impl Registry {
     /// Writes what is queued, closes the store and gives up its lock. Other
     /// clones get [`RegistryError::Closed`] from then on.
     pub async fn close(self) {
-        self.shared.end_tasks();
-        let (done, closed) = oneshot::channel();
-        if self.shared.queue.send(Command::Close(done)).is_ok() {
-            // An error means that another clone has closed it just before.
-            drop(closed.await);
+        match self.keeper {
+            Keeper::Embedded(it) => it.close().await,
+            Keeper::Shared(it) => it.close().await,
         }
     }
 
-    async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
-        let place = Arc::clone(&self.shared.places)
-            .acquire_owned()
-            .await
-            .map_err(|_| RegistryError::Closed)?;
-        let (answer, answered) = oneshot::channel();
-        let work = Work { operation, answer: Some(answer), _place: Some(place) };
-        self.shared.queue.send(Command::Apply(work)).map_err(|_| RegistryError::Closed)?;
-        answered.await.map_err(|_| RegistryError::Closed)?
-    }
-
+    /// The embedded one, which most tests are about.
     #[cfg(test)]
-    pub(super) fn shared_snapshots(&self) -> &Snapshots {
-        &self.shared.snapshots
-    }
-
-    /// Runs `tamper` on the store, in the writer and in turn.
-    #[cfg(test)]
-    pub(super) async fn tamper(&self, tamper: impl FnOnce(&mut Store) + Send + 'static) {
-        let (done, told) = oneshot::channel();
-        let tamper = Command::Tamper(Box::new(move |store: &mut Store| {
-            tamper(store);
-            let _ = done.send(());
-        }));
-        assert!(self.shared.queue.send(tamper).is_ok(), "the writer runs");
-        told.await.expect("the writer runs");
+    pub(super) fn embedded(&self) -> &Embedded {
+        match &self.keeper {
+            Keeper::Embedded(it) => it,
+            Keeper::Shared(_) => unreachable!("the test is about an embedded one"),
+        }
     }
 }
 
-impl std::fmt::Debug for Registry {
+impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry")
-            .field("instances", &self.len())
-            .field("store", &self.store_state())
-            .finish_non_exhaustive()
+        match self {
+            Self::Embedded(it) => it.fmt(f),
+            Self::Shared(it) => f.debug_tuple("Shared").field(&it.len()).finish(),
+        }
     }
 }

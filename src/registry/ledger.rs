@@ -7,7 +7,10 @@
 
 use std::collections::HashMap;
 
-use super::{Caller, Registration, RegistryError, RegistrySettings, Removal};
+use super::{
+    Caller, Registration, RegistryError, RegistrySettings, Removal,
+    judge::{self, Verdict},
+};
 use crate::model::{Instance, InstanceKey, ServiceName};
 
 /// Something to do to one instance.
@@ -143,23 +146,20 @@ impl Ledger {
 
     fn register(&mut self, new: &Instance, caller: &Caller) -> Result<Outcome, RegistryError> {
         let key = new.key();
-        let Some(old) = self.registrations.get(&key) else {
-            self.check_room(&new.service)?;
-            let owner = caller.name().map(str::to_owned);
-            return Ok(self.enter(new, owner, None, Change::Created));
-        };
-        if !caller.may_touch(old.owner.as_deref()) {
-            return Err(RegistryError::Owned { key });
+        let old = self.registrations.get(&key);
+        let verdict = judge::register(old, new, caller)?;
+        match (verdict, old) {
+            (Verdict::Entered { owner, generation, change }, _) => {
+                if change == Change::Created {
+                    self.check_room(&new.service)?;
+                }
+                Ok(self.enter(new, owner, generation, change))
+            }
+            (Verdict::Unchanged, Some(old)) => {
+                Ok(Outcome { registration: old.clone(), change: None })
+            }
+            (Verdict::Unchanged, None) => Err(RegistryError::NotFound { key }),
         }
-        if !old.draining && old.instance == *new {
-            return Ok(Outcome { registration: old.clone(), change: None });
-        }
-        let same = !old.draining && old.instance.origin == new.origin;
-        let (owner, generation) = (old.owner.clone(), old.generation);
-        Ok(match same {
-            true => self.enter(new, owner, Some(generation), Change::Updated),
-            false => self.enter(new, owner, None, Change::Replaced),
-        })
     }
 
     fn enter(
@@ -193,21 +193,7 @@ impl Ledger {
         generation: Option<u64>,
         caller: &Caller,
     ) -> Result<&Registration, RegistryError> {
-        match self.registrations.get(key) {
-            None => Err(RegistryError::NotFound { key: key.clone() }),
-            Some(registration) if !caller.may_touch(registration.owner.as_deref()) => {
-                Err(RegistryError::Owned { key: key.clone() })
-            }
-            Some(registration)
-                if generation.is_some_and(|meant| meant != registration.generation) =>
-            {
-                Err(RegistryError::Replaced {
-                    key: key.clone(),
-                    generation: registration.generation,
-                })
-            }
-            Some(registration) => Ok(registration),
-        }
+        judge::meant(self.registrations.get(key), key, generation, caller)
     }
 
     fn check_room(&self, service: &ServiceName) -> Result<(), RegistryError> {

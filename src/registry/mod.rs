@@ -1,7 +1,7 @@
-//! The embedded registry: who registered, until when, and the store that
-//! remembers it.
+//! The registry: who registered, until when, and the store that remembers it,
+//! or the etcd cluster that does for several proxies (`shared/`).
 //!
-//! Two halves with one owner each. The *ledger* (what is registered) belongs
+//! The embedded one has two halves with one owner each. The *ledger* (what is registered) belongs
 //! to the writer thread, which decides, commits and publishes in one order,
 //! so that what an operation was checked against is what it was written on.
 //! The *leases* (until when) are in memory only and are shared with whoever
@@ -14,12 +14,15 @@
 //! only for what is. Nothing here knows of probes, routes or HTTP.
 
 mod awake;
+mod embedded;
 mod error;
 mod event;
 mod expiry;
 mod export;
+mod fellows;
 mod folder;
 mod handle;
+mod judge;
 mod lease;
 mod ledger;
 mod limits;
@@ -29,6 +32,7 @@ mod offline;
 mod pace;
 mod registration;
 mod settings;
+mod shared;
 mod snapshot;
 mod store;
 mod suspended;
@@ -37,6 +41,7 @@ mod writer;
 pub use error::{OpenError, RegistryError, StoreFault, StoreState};
 pub use event::{RegistryEvent, Removal};
 pub use export::{Export, ExportError};
+pub use fellows::{Answer, Answers, Ask, FellowReport, FleetReport, Until};
 pub use folder::write_whole;
 pub use handle::{Opened, Registry, StoreReport};
 pub use lease::{InheritedLease, LeaseStanding};
@@ -47,7 +52,8 @@ pub use offline::{
 };
 pub use pace::CommitTimes;
 pub use registration::{Caller, Registered, Registration, Renewed};
-pub use settings::RegistrySettings;
+pub use settings::{Backend, EtcdBackendSettings, RegistrySettings};
+pub use shared::{Asked, Fellows, carry};
 pub use snapshot::{SnapshotError, SnapshotReport};
 pub use suspended::Suspended;
 

@@ -1,16 +1,20 @@
 //! The registry between two processes: everything is written, the store is
-//! closed, its lock is free, and nothing has ended yet.
+//! closed, its lock is free, and nothing has ended yet. One in etcd is not
+//! closed: both processes follow it for a while.
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{OpenError, Registry, RegistryError, lease::InheritedLease, writer::Command};
+use super::{
+    OpenError, Registry, RegistryError, handle::Keeper, lease::InheritedLease, writer::Command,
+};
 
 /// A registry whose store is closed for another process to open. Operations
 /// asked of it meanwhile wait. Dropped, it opens the store again.
 #[derive(Debug)]
 pub struct Suspended {
     registry: Registry,
-    resume: oneshot::Sender<Resume>,
+    /// None if there is no store.
+    resume: Option<oneshot::Sender<Resume>>,
     leases: Vec<InheritedLease>,
 }
 
@@ -30,13 +34,20 @@ impl Registry {
     ///
     /// When the registry is closed.
     pub async fn suspend(&self) -> Result<Suspended, RegistryError> {
+        let shared = match &self.keeper {
+            Keeper::Embedded(it) => &it.shared,
+            Keeper::Shared(it) => {
+                let leases = it.suspend();
+                return Ok(Suspended { registry: self.clone(), resume: None, leases });
+            }
+        };
         let (done, closed) = oneshot::channel();
         let (resume, resumed) = oneshot::channel();
         let command = Command::Suspend { done, resumed };
-        self.shared.queue.send(command).map_err(|_| RegistryError::Closed)?;
+        shared.queue.send(command).map_err(|_| RegistryError::Closed)?;
         closed.await.map_err(|_| RegistryError::Closed)?;
-        let leases = self.shared.live.leases().leases.standings(Instant::now());
-        Ok(Suspended { registry: self.clone(), resume, leases })
+        let leases = shared.live.leases().leases.standings(Instant::now());
+        Ok(Suspended { registry: self.clone(), resume: Some(resume), leases })
     }
 }
 
@@ -54,17 +65,28 @@ impl Suspended {
     /// If it cannot be opened yet. It is tried on; what is asked for meanwhile
     /// is refused.
     pub async fn resume(self) -> Result<(), OpenError> {
+        let Some(resume) = self.resume else {
+            return match &self.registry.keeper {
+                Keeper::Embedded(_) => Ok(()),
+                Keeper::Shared(it) => it.resume().await,
+            };
+        };
         let (answer, answered) = oneshot::channel();
         // Either error means that the writer has ended.
         let ended = || OpenError::Thread(std::io::ErrorKind::BrokenPipe.into());
-        self.resume.send(Resume::Here(answer)).map_err(|_| ended())?;
+        resume.send(Resume::Here(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 
     /// Leaves everything to the process that has opened the store.
     pub fn leave(self) {
-        self.registry.shared.end_tasks();
-        // An error means that the writer has ended.
-        let _ = self.resume.send(Resume::Elsewhere);
+        match &self.registry.keeper {
+            Keeper::Embedded(it) => it.shared.end_tasks(),
+            Keeper::Shared(it) => it.leave(),
+        }
+        if let Some(resume) = self.resume {
+            // An error means that the writer has ended.
+            let _ = resume.send(Resume::Elsewhere);
+        }
     }
 }

@@ -297,7 +297,7 @@ async fn what_cannot_be_forgotten_on_disk_is_not_forgotten() {
     let Opened { registry, mut events, .. } = open(folder.path()).await;
     let orders = instance("orders/a", "10.0.0.1:80");
     registry.register(orders.clone(), anyone()).await.expect("registered");
-    registry.tamper(|store| store.fail_next = Some(StoreFault::Full)).await;
+    registry.embedded().tamper(|store| store.fail_next = Some(StoreFault::Full)).await;
     tokio::time::pause();
     assert_eq!(next(&mut events).await, "upserted orders/a#1");
     assert_eq!(next(&mut events).await, "expired orders/a#1");

@@ -24,6 +24,7 @@ mod moved;
 mod routed;
 mod scale;
 mod servers;
+mod shared;
 mod side_by_side;
 mod trial;
 mod zookeeper;

@@ -117,6 +117,37 @@ fn what_a_deploy_cost_is_shown() {
     ");
 }
 
+#[test]
+fn who_shares_the_registry_is_shown() {
+    let mut json = well();
+    json["store"] = json!({ "state": "writable", "instances": 12 });
+    json["fleet"] = json!({
+        "id": "proxy-1-8f3a21c0", "revision": 81_250, "pending": 0, "fellows": [
+            { "id": "proxy-2-0cc17d32", "program": "0.1.0", "pid": 7 },
+            { "id": "proxy-3-77b0a9e4", "program": "0.1.0", "pid": 8, "missing_ms": 12_000 },
+        ],
+    });
+    let block = |json: &Value| {
+        let shown = shown(json.clone());
+        shown[shown.find("  store").expect("a block")..shown.find("  workers").expect("one")]
+            .to_owned()
+    };
+    insta::assert_snapshot!(block(&json), @r"
+      store      writable, 12 instances
+      registry   in etcd, at revision 81250, as proxy-1-8f3a21c0
+                 with proxy-2-0cc17d32, version 0.1.0
+                 with proxy-3-77b0a9e4, missing for 12 s
+    ");
+    json["fleet"] = json!({
+        "id": "proxy-1-8f3a21c0", "revision": 81_250, "pending": 1, "fellows": [],
+        "lost_ms": 3000, "fault": "etcd is out of reach",
+    });
+    insta::assert_snapshot!(block(&json), @r"
+      store      writable, 12 instances
+      registry   in etcd, lost for 3 s, which lacks 1 instance, as proxy-1-8f3a21c0
+    ");
+}
+
 #[tokio::test]
 async fn json_is_passed_on() {
     let admin = FakeAdmin::start(|_| (200, well().to_string())).await;

@@ -5,6 +5,7 @@
 mod addresses;
 mod fronts;
 mod headers;
+mod registry;
 mod routes;
 mod services;
 mod sources;
@@ -20,6 +21,7 @@ pub(super) fn check(config: &Config, tree: &Tree<'_>) -> Vec<Diagnostic> {
     addresses::check(config, top, &mut found);
     tokens::check(&config.admin.token, top.key("admin"), &mut found);
     fronts::check(config, top, &mut found);
+    registry::check(config, top, &mut found);
     services::check(config, top, &mut found);
     sources::check(config, top, &mut found);
     tls::check(config, top, &mut found);

@@ -71,6 +71,14 @@ const FILES: &[(&str, &[Found])] = &[
     ("[[listener]]\naddress = '127.0.0.1:9900'", &[("P0308", 2, 11)]),
     ("listener = []", &[("P0309", 1, 12)]),
     ("[admin]\naddress = ':9900'", &[("P0310", 2, 11)]),
+    ("[registry]\nbackend = 'etcd'", &[("P0370", 2, 11)]),
+    ("[registry]\nbackend = 'etcd'\netcd = { endpoints = [] }", &[("P0370", 3, 22)]),
+    ("[registry.etcd]\nendpoints = ['http://a:1']", &[("P0371", 1, 11)]),
+    (
+        "[registry]\nbackend = 'etcd'\n[registry.etcd]\nendpoints = ['http://a:1']\n\
+         prefix = '/'\nmissing_for = '0s'",
+        &[("P0216", 5, 10), ("P0220", 6, 15)],
+    ),
     ("[[front]]\naddress = ':8761'\neureka = true", &[("P0360", 2, 11)]),
     ("[[front]]\naddress = ':8761'\neureka = true\ninsecure = true", &[]),
     ("[[front]]\nread = true", &[("P0361", 1, 1)]),

@@ -32,7 +32,7 @@ fn blocks<'t>(text: &'t str, begin: &str) -> Vec<&'t str> {
 fn what_how_tos_say_of_sources_is_good() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to");
     let mut kinds = std::collections::BTreeSet::new();
-    for page in ["sources.md", "etcd.md", "zookeeper.md"] {
+    for page in ["sources.md", "etcd.md", "zookeeper.md", "several-proxies.md"] {
         let text = std::fs::read_to_string(folder.join(page)).expect("a page");
         for block in blocks(&text, "```toml\n") {
             // Secrets are not there.

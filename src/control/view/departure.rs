@@ -27,6 +27,10 @@ pub struct LeavingView {
     pub version: u64,
     /// False if it was not there to begin with.
     pub found: bool,
+    /// Other proxies that share the registry and have not confirmed that it is
+    /// drained there too; `drained` is false then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<String>,
 }
 
 /// An instance that has left, or fell out of use, with nothing in flight any

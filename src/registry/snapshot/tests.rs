@@ -93,19 +93,19 @@ async fn one_that_cannot_be_written_costs_no_older_one_and_is_told() {
     let opened = Registry::open(&settings(&folder, 1)).await.expect("opens");
     let Opened { registry, events: _events, .. } = opened;
     register(&registry, 0).await;
-    registry.shared_snapshots().take(1);
+    registry.embedded().shared_snapshots().take(1);
     assert_eq!(held(folder.path()), [1]);
     // In the way of the file that is written before it gets its name.
     let blocked = folder.path().join("snapshots/00000002.jsonl.new");
     std::fs::create_dir(&blocked).expect("made");
     register(&registry, 1).await;
-    registry.shared_snapshots().take(2);
+    registry.embedded().shared_snapshots().take(2);
     let report = registry.store_report().snapshots;
     assert_eq!((report.taken, report.failed), (1, 1));
     assert!(report.failure.expect("why").contains("cannot write"));
     assert_eq!(held(folder.path()), [1]);
     std::fs::remove_dir(&blocked).expect("removed");
-    registry.shared_snapshots().take(2);
+    registry.embedded().shared_snapshots().take(2);
     assert_eq!(registry.store_report().snapshots.failure, None);
     assert_eq!(held(folder.path()), [2]);
     assert_eq!(

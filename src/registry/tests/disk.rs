@@ -14,6 +14,7 @@ fn large(n: usize) -> Instance {
 /// full, in the place and by the way in which it does on a full disk.
 async fn limit(registry: &Registry, pages: u32) {
     registry
+        .embedded()
         .tamper(move |store| {
             let sql = format!("PRAGMA max_page_count = {pages}");
             store.connection().query_row(&sql, [], |_| Ok(())).expect("limited");
@@ -65,7 +66,7 @@ async fn a_failed_fsync_ends_writing_for_good_and_nothing_else() {
     registry.register(orders.clone(), anyone()).await.expect("registered");
     let fault = StoreFault::Disk { code: 1034, text: "disk I/O error".to_owned() };
     let failed = RegistryError::StoreFailed { reason: fault.clone() };
-    registry.tamper(move |store| store.fail_next = Some(fault)).await;
+    registry.embedded().tamper(move |store| store.fail_next = Some(fault)).await;
 
     for _ in 0..2 {
         let refused = registry.register(instance("orders/b", "10.0.0.1:80"), anyone()).await;
@@ -90,7 +91,7 @@ async fn a_read_only_store_fails_until_it_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let Opened { registry, events: _events, .. } = open(folder.path()).await;
     let read_only = |on: bool| {
-        registry.tamper(move |store| {
+        registry.embedded().tamper(move |store| {
             store.connection().pragma_update(None, "query_only", on).expect("set");
         })
     };

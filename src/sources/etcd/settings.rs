@@ -33,7 +33,7 @@ pub struct EtcdSettings {
     pub layout: Layout,
     /// What the keys begin with. Default: by layout, `/microservices/` for
     /// `kratos`, `/micro/registry/` for `go-micro`, `traefik/http/services/`
-    /// for `traefik`, `/portolan/v1/services/default/` for `portolan`. `grpc`
+    /// for `traefik`, `/portolan/v1/services/` for `portolan`. `grpc`
     /// and `json` have none: all keys are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
@@ -57,7 +57,7 @@ impl EtcdSettings {
             Layout::Kratos => "/microservices/",
             Layout::GoMicro => "/micro/registry/",
             Layout::Traefik => "traefik/http/services/",
-            Layout::Portolan => "/portolan/v1/services/default/",
+            Layout::Portolan => "/portolan/v1/services/",
             Layout::Grpc | Layout::Json => "",
         })
     }

@@ -25,8 +25,9 @@ pub use front::{FrontCall, FrontMetrics};
 pub use retry::RetryCause;
 pub use route::RouteMetrics;
 pub use scrape::{
-    AccessLogScrape, BuildScrape, CertificateScrape, ConfigScrape, EndpointScrape, InstancesScrape,
-    ProbesScrape, RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape, TableScrape,
+    AccessLogScrape, BuildScrape, CertificateScrape, ConfigScrape, EndpointScrape, FleetScrape,
+    InstancesScrape, ProbesScrape, RouteScrape, Scrape, ServiceScrape, SourceScrape, StoreScrape,
+    TableScrape,
 };
 pub use service::ServiceMetrics;
 pub use store::StoreMetrics;

@@ -38,6 +38,8 @@ pub struct Scrape {
     pub probes: ProbesScrape,
     /// The registry's store.
     pub store: StoreScrape,
+    /// The proxies that share the registry; none if it is this one's alone.
+    pub fleet: Option<FleetScrape>,
     /// The access log.
     pub access_log: AccessLogScrape,
     /// Certificates in use.
@@ -185,6 +187,17 @@ pub struct ProbesScrape {
     pub failed: u64,
     /// How much longer intervals are than configured: 1.0 is as configured.
     pub stretch: f64,
+}
+
+/// The other proxies that share the registry.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FleetScrape {
+    /// Those that are there.
+    pub present: u64,
+    /// Those that have vanished without leaving.
+    pub missing: u64,
+    /// Registrations that are known here and that etcd has lost.
+    pub pending: u64,
 }
 
 /// The registry's store.

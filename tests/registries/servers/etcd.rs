@@ -65,8 +65,14 @@ impl Etcd {
     /// Starts a cluster of three.
     #[track_caller]
     pub(crate) fn cluster() -> Vec<Self> {
+        Self::cluster_of(Version::Newer)
+    }
+
+    /// As [`Self::cluster`], of one version.
+    #[track_caller]
+    pub(crate) fn cluster_of(version: Version) -> Vec<Self> {
         let fast = ["--heartbeat-interval", "50", "--election-timeout", "500"];
-        let mut members = Self::members(Version::Newer, 3, &fast);
+        let mut members = Self::members(version, 3, &fast);
         for member in &mut members {
             member.wait();
         }
@@ -107,6 +113,14 @@ impl Etcd {
     pub(crate) fn restart(&mut self) {
         self.server.restart();
         self.wait();
+    }
+
+    /// Starts all `members` of a cluster again on their data: one alone waits
+    /// for others.
+    #[track_caller]
+    pub(crate) fn restart_all(members: &mut [Self]) {
+        members.iter_mut().for_each(|member| member.server.restart());
+        members.iter_mut().for_each(Self::wait);
     }
 
     #[track_caller]

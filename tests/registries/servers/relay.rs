@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 /// Passes bytes on, as long as it is not cut.
@@ -16,6 +17,7 @@ pub(crate) struct Relay {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
     is_cut: Arc<AtomicBool>,
+    is_stalled: Arc<AtomicBool>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -24,9 +26,10 @@ impl Relay {
     pub(crate) fn to(behind: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (is_cut, streams) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let relay = Self { address, is_cut, streams };
+        let (is_cut, is_stalled, streams) = (Arc::default(), Arc::default(), Arc::default());
+        let relay = Self { address, is_cut, is_stalled, streams };
         let (is_cut, streams) = (Arc::clone(&relay.is_cut), Arc::clone(&relay.streams));
+        let stalled = Arc::clone(&relay.is_stalled);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(behind) else { continue };
@@ -37,8 +40,9 @@ impl Relay {
                 for stream in [&client, &server] {
                     open.push(stream.try_clone().expect("a descriptor"));
                 }
-                pass(client.try_clone().expect("one"), server.try_clone().expect("one"));
-                pass(server, client);
+                let [there, back] = [&server, &client].map(|it| it.try_clone().expect("one"));
+                pass(back, there, Arc::clone(&stalled));
+                pass(server, client, Arc::clone(&stalled));
             }
         });
         relay
@@ -53,16 +57,25 @@ impl Relay {
         }
     }
 
+    /// Lets no byte through, and says nothing of it.
+    pub(crate) fn stall(&self) {
+        self.is_stalled.store(true, Ordering::SeqCst);
+    }
+
     /// Lets connections through again.
     pub(crate) fn mend(&self) {
+        self.is_stalled.store(false, Ordering::SeqCst);
         self.is_cut.store(false, Ordering::SeqCst);
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+fn pass(mut from: TcpStream, mut to: TcpStream, stalled: Arc<AtomicBool>) {
     thread::spawn(move || {
         let mut buffer = [0; 16 << 10];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
+            while stalled.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
             if to.write_all(&buffer[..count]).is_err() {
                 break;
             }

@@ -117,7 +117,15 @@ impl Exposition {
         page.gauge(name, help, |series| match store.newest_snapshot {
             Some(time) => series.number(&[], timestamp(time)),
             None => Ok(()),
-        })
+        })?;
+        let Some(fleet) = &self.scrape.fleet else { return Ok(()) };
+        let help = "Other proxies that share the registry, by state.";
+        page.gauge("portolan_registry_proxies", help, |series| {
+            series.integer(&[("state", "present")], fleet.present)?;
+            series.integer(&[("state", "missing")], fleet.missing)
+        })?;
+        let help = "Registrations that are known here and that etcd has lost.";
+        page.gauge("portolan_registry_pending", help, |series| series.integer(&[], fleet.pending))
     }
 
     pub(super) fn telemetry(&self, page: &mut Page<'_>) -> fmt::Result {
