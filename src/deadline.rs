@@ -12,8 +12,8 @@
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pin_project_lite::pin_project;
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -281,13 +282,32 @@ impl Deadline {
     /// # Errors
     ///
     /// Says which bound was over first; `future` is dropped then.
-    pub async fn limit<F: Future>(&self, future: F) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        poll_fn(|context| match future.as_mut().poll(context) {
+    pub const fn limit<F: Future>(&self, future: F) -> Limit<'_, F> {
+        Limit { deadline: self, future }
+    }
+}
+
+pin_project! {
+    /// See [`Deadline::limit`]. Not an `async fn`: that would have room for the
+    /// future twice, which every request would have to carry.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Limit<'a, F> {
+        deadline: &'a Deadline,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Limit<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => self.poll(context).map(Err),
-        })
-        .await
+            Poll::Pending => this.deadline.poll(context).map(Err),
+        }
     }
 }
 

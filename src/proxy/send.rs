@@ -222,7 +222,8 @@ async fn attempt(
     record.reused = idle.is_some();
     let connection = match idle {
         Some(connection) => connection,
-        None => match connect(proxy, &endpoint, policy, websocket, record).await {
+        // Apart, so that requests that need none do not carry room for it.
+        None => match Box::pin(connect(proxy, &endpoint, policy, websocket, record)).await {
             Ok(connection) => {
                 now = Instant::now();
                 connection
