@@ -9,11 +9,12 @@
 //! The list belongs to the thread: a [`Deadline`] is used and dropped on the
 //! worker that made it.
 
+mod limit;
+
 use std::{
     cell::{Cell, RefCell},
     fmt,
     future::Future,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,9 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pin_project_lite::pin_project;
 use slab::Slab;
 use tokio::sync::Notify;
+
+pub use limit::Limit;
 
 /// The resolution of deadlines.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -284,30 +286,6 @@ impl Deadline {
     /// Says which bound was over first; `future` is dropped then.
     pub const fn limit<F: Future>(&self, future: F) -> Limit<'_, F> {
         Limit { deadline: self, future }
-    }
-}
-
-pin_project! {
-    /// See [`Deadline::limit`]. Not an `async fn`: that would have room for the
-    /// future twice, which every request would have to carry.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Limit<'a, F> {
-        deadline: &'a Deadline,
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F: Future> Future for Limit<'_, F> {
-    type Output = Result<F::Output, Elapsed>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.future.poll(context) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => this.deadline.poll(context).map(Err),
-        }
     }
 }
 
