@@ -160,17 +160,15 @@ fn forwards_left(headers: &HeaderMap) -> Result<Option<u32>, Failure> {
     left.map(Some).ok_or(Failure::invalid("Max-Forwards is not one number"))
 }
 
-/// Refuses a field that some servers take for one by which a message is framed
-/// or the proxy speaks: they read `_` as `-` (CVE-2025-64484).
-#[cold]
-fn refuse_disguise(name: &str) -> Result<(), Failure> {
-    let plain = name.replace('_', "-");
-    let disguise = is_told_by(&plain)
-        || plain.starts_with("x-portolan-")
-        || plain.starts_with("client-cert")
-        || plain.starts_with("x-client-cert-")
+/// Whether a field frames the message, belongs to the connection or is one that
+/// the proxy sets.
+pub(super) fn is_reserved(name: &str) -> bool {
+    is_told_by(name)
+        || name.starts_with("x-portolan-")
+        || name.starts_with("client-cert")
+        || name.starts_with("x-client-cert-")
         || matches!(
-            plain.as_str(),
+            name,
             "connection"
                 | "content-length"
                 | "expect"
@@ -184,8 +182,14 @@ fn refuse_disguise(name: &str) -> Result<(), Failure> {
                 | "upgrade"
                 | "via"
                 | "x-request-id"
-        );
-    if disguise {
+        )
+}
+
+/// Refuses a field that some servers take for a reserved one: they read `_` as
+/// `-` (CVE-2025-64484).
+#[cold]
+fn refuse_disguise(name: &str) -> Result<(), Failure> {
+    if is_reserved(&name.replace('_', "-")) {
         return Err(Failure::invalid("the name of a field can be read as that of another"));
     }
     Ok(())

@@ -7,13 +7,12 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE, VIA,
+        CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
 use super::{
-    admission::{Fields, tokens},
+    admission::{Fields, is_reserved, tokens},
     client::Client,
     forwarded,
 };
@@ -171,23 +170,48 @@ pub(super) fn to_client(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes from trailers what only a head may hold (RFC 9110 section 6.5.1).
+/// Removes from trailers what only a head may hold, in every spelling: some
+/// servers add trailers to the fields of the head.
 pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
-    const FORBIDDEN: [HeaderName; 10] = [
-        CONNECTION,
-        CONTENT_LENGTH,
-        HOST,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        http::header::AUTHORIZATION,
-        http::header::CONTENT_ENCODING,
-        http::header::CONTENT_TYPE,
-        http::header::SET_COOKIE,
-    ];
-    for name in FORBIDDEN.into_iter().chain(CLIENT_CERTIFICATE) {
+    let of_heads = |name: &&HeaderName| match name.as_str() {
+        name if name.contains('_') => is_of_heads(&name.replace('_', "-")),
+        name => is_of_heads(name),
+    };
+    let of_heads: Vec<HeaderName> = trailers.keys().filter(of_heads).cloned().collect();
+    for name in of_heads {
         trailers.remove(name);
     }
+}
+
+/// Framing, routing, modifiers of the request, authentication, control of the
+/// answer and the format of the content (RFC 9110 section 6.5.1).
+fn is_of_heads(name: &str) -> bool {
+    is_reserved(name)
+        || name.starts_with("if-")
+        || matches!(
+            name,
+            "age"
+                | "authorization"
+                | "cache-control"
+                | "content-encoding"
+                | "content-range"
+                | "content-type"
+                | "cookie"
+                | "date"
+                | "expires"
+                | "http2-settings"
+                | "location"
+                | "max-forwards"
+                | "pragma"
+                | "proxy"
+                | "proxy-authenticate"
+                | "range"
+                | "retry-after"
+                | "set-cookie"
+                | "vary"
+                | "warning"
+                | "www-authenticate"
+        )
 }
 
 #[cfg(test)]
@@ -293,6 +317,57 @@ mod tests {
     fn via_grows_by_one_at_each_passage() {
         let headers = seen(false, &[("via", "1.0 first")]);
         assert_eq!(all(&headers, "via"), ["1.0 first", "1.1 portolan"]);
+    }
+
+    #[test]
+    fn trailers_lose_what_only_a_head_may_hold() {
+        let mut trailers = HeaderMap::new();
+        let forbidden = [
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "te",
+            "trailer",
+            "connection",
+            "upgrade",
+            "keep-alive",
+            "proxy",
+            "proxy-authorization",
+            "proxy-authenticate",
+            "authorization",
+            "www-authenticate",
+            "cookie",
+            "set-cookie",
+            "via",
+            "expect",
+            "max-forwards",
+            "range",
+            "cache-control",
+            "if-match",
+            "content-type",
+            "content-encoding",
+            "content-range",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x-real-ip",
+            "forwarded",
+            "x-request-id",
+            "x-portolan-reason",
+            "client-cert",
+            "x-client-cert-subject",
+            "x_forwarded_for",
+            "content_length",
+            "x_portolan-reason",
+            "set_cookie",
+        ];
+        let allowed = ["grpc-status", "grpc-message", "x-sum", "etag", "my_key", "server-timing"];
+        for name in forbidden.into_iter().chain(allowed) {
+            trailers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        clean_trailers(&mut trailers);
+        let kept: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(kept.len(), allowed.len(), "{kept:?}");
+        assert!(allowed.iter().all(|name| kept.contains(name)), "{kept:?}");
     }
 
     #[test]
