@@ -31,6 +31,8 @@ const fn error_type(reason: Reason) -> Option<&'static str> {
         Reason::AddressDenied => "destination_ip_prohibited",
         Reason::UpstreamReset | Reason::DrainTimeout => "connection_terminated",
         Reason::UpstreamProtocolError => "http_protocol_error",
+        Reason::TlsCertificateError => "tls_certificate_error",
+        Reason::TlsProtocolError => "tls_protocol_error",
         Reason::ConnectFailed | Reason::NoHealthyInstance | Reason::CircuitOpen => {
             "destination_unavailable"
         }
@@ -57,5 +59,11 @@ mod tests {
         for reason in Reason::ALL {
             assert_eq!(error_type(*reason).is_some(), reason.status().is_some(), "{reason}");
         }
+    }
+
+    #[test]
+    fn what_went_wrong_with_tls_is_named() {
+        assert_eq!(error_type(Reason::TlsCertificateError), Some("tls_certificate_error"));
+        assert_eq!(error_type(Reason::TlsProtocolError), Some("tls_protocol_error"));
     }
 }
