@@ -52,6 +52,8 @@ reasons! {
     /// A connection from a load balancer does not begin with a PROXY protocol
     /// header that can be read.
     ProxyHeaderInvalid = "proxy_header_invalid", None;
+    /// A client of HTTP/2 does too much that leads to nothing.
+    Flood = "flood", None;
     /// The request breaks a rule of HTTP or of this proxy.
     RequestInvalid = "request_invalid", Some(400);
     /// No route matches.
@@ -151,6 +153,7 @@ impl Reason {
             | Self::TunnelIdleTimeout => Ending::Completed,
             Self::ClientGone => Ending::ClientGone,
             Self::ProxyHeaderInvalid
+            | Self::Flood
             | Self::RequestInvalid
             | Self::NoRoute
             | Self::MethodRefused

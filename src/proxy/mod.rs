@@ -30,7 +30,7 @@ mod websocket;
 
 use std::{future::Future, rc::Rc, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
@@ -125,6 +125,11 @@ impl ClientService {
     ) -> impl Future<Output = Response<ResponseBody>> + use<> {
         let (proxy, client) = (Rc::clone(&self.proxy), Rc::clone(&self.client));
         async move { forward::handle(proxy, client, request).await }
+    }
+
+    /// See [`Proxy::refused_unread`].
+    pub fn refused_unread(&self, protocol: Version, reason: Reason) {
+        self.proxy.refused_unread(&self.client, protocol, reason);
     }
 
     /// Answers what was refused before it was a request, of which `request` is

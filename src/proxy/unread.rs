@@ -8,10 +8,10 @@ use super::{Proxy, client::Client};
 use crate::{model::Reason, telemetry::AccessRecord};
 
 impl Proxy {
-    /// Records that a connection of `client` ended before its first request,
-    /// for `reason` and without an answer.
+    /// Records that a connection of `client`, which speaks `protocol`, ended
+    /// for `reason`: before its first request, or for what never became one.
     #[cold]
-    pub fn refused_unread(&self, client: &Client, reason: Reason) {
+    pub fn refused_unread(&self, client: &Client, protocol: Version, reason: Reason) {
         let metrics = self.metrics.worker(self.worker);
         metrics.request_begun();
         metrics.request_ended(reason, false);
@@ -31,7 +31,7 @@ impl Proxy {
             query: None,
             tls_version: None,
             sni: None,
-            protocol: Version::HTTP_11,
+            protocol,
             status: 0,
             reason,
             route: None,

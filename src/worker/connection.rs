@@ -4,6 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use http::Version;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 
 use super::{
@@ -68,7 +69,8 @@ pub(super) async fn serve(
             Err(error) => {
                 work.complain(&error, &peer);
                 let client = Client::new(peer, settings);
-                return work.proxy.refused_unread(&client, Reason::ProxyHeaderInvalid);
+                let reason = Reason::ProxyHeaderInvalid;
+                return work.proxy.refused_unread(&client, Version::HTTP_11, reason);
             }
         },
     };
@@ -162,7 +164,10 @@ async fn speak(
     let service = ClientService::new(Rc::clone(&work.proxy), client);
     if protocol == Protocol::Http2 {
         let answer = |request| service.answer(request).map(Ok::<_, Infallible>);
-        Box::pin(http2::serve(stream, ahead, &settings, answer, stop.told())).await;
+        let end = Box::pin(http2::serve(stream, ahead, &settings, answer, stop.told())).await;
+        if let Some(reason) = end.refused_for() {
+            service.refused_unread(Version::HTTP_2, reason);
+        }
         return None;
     }
     let service = Serving(service);

@@ -10,7 +10,10 @@ use http::Request;
 use portolan::model::Reason;
 
 use crate::support::{
-    Backend, Connection, Message, Portolan, Silence, eventually, http2::Http2, tls::Authority,
+    Backend, Connection, Message, Portolan, Silence, eventually,
+    frames::{self, CANCEL, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, fields, frame},
+    http2::Http2,
+    tls::Authority,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
@@ -106,6 +109,19 @@ fn provoke(reason: Reason) -> Option<Scene> {
             let mut client = scene.portolan.connect();
             client.send(GET);
             client.wait_for_end();
+            scene
+        }
+        Reason::Flood => {
+            let scene = alone("[[listener]]\nhttp2 = { max_cancels = 5 }");
+            let mut client = Frames::open(scene.portolan.address());
+            for stream in (1..100).step_by(2) {
+                let head = frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields(&frames::GET));
+                let cancel = frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes());
+                if client.connection.try_send([head, cancel].concat()).is_err() {
+                    break;
+                }
+            }
+            client.rest();
             scene
         }
         Reason::RequestInvalid => before(OK, "").asked("GET / HTTP/1.1\r\n\r\n"),

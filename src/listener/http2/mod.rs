@@ -31,7 +31,10 @@ use self::{
     io::ClientIo,
 };
 use super::{Farewell, ListenerSettings};
-use crate::deadline::{Remaining, Tagged};
+use crate::{
+    deadline::{Remaining, Tagged},
+    model::Reason,
+};
 
 pub use frames::Abuse;
 
@@ -55,6 +58,26 @@ pub enum End {
     Refused(Abuse),
     /// hyper gave up on it.
     Broken(hyper::Error),
+}
+
+impl End {
+    /// What the client was refused for, if it was: by us, or by the library
+    /// beneath before there was a request.
+    #[must_use]
+    pub fn refused_for(&self) -> Option<Reason> {
+        let error = match self {
+            Self::Closed | Self::TimedOut => return None,
+            Self::Refused(_) => return Some(Reason::Flood),
+            Self::Broken(error) => std::error::Error::source(error)?.downcast_ref::<h2::Error>()?,
+        };
+        if !error.is_library() {
+            return None;
+        }
+        match error.reason()? {
+            h2::Reason::ENHANCE_YOUR_CALM => Some(Reason::Flood),
+            _ => Some(Reason::RequestInvalid),
+        }
+    }
 }
 
 /// Serves one connection, of which `ahead` was read already, with `service`
