@@ -94,6 +94,10 @@ pub fn canonical(host: &[u8]) -> Option<CanonicalHost> {
         *target = byte;
         previous = byte;
     }
+    // One dot at the end is the root; before it there is a name.
+    if previous == b'.' {
+        return None;
+    }
     Some(CanonicalHost { bytes, length: u8::try_from(host.len()).ok()? })
 }
 
@@ -125,6 +129,8 @@ mod tests {
             "user@a",
             "a/b",
             "a..b",
+            "a..",
+            "a..:80",
             ".a",
             "[::1",
             "[::1]x",
