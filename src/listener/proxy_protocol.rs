@@ -161,9 +161,14 @@ fn parse_text(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     const LONGEST_LINE: usize = 107;
     let line = &bytes[..bytes.len().min(LONGEST_LINE)];
     let Some(end) = line.windows(2).position(|pair| pair == b"\r\n") else {
-        let may_go_on = bytes.len() < LONGEST_LINE && !line[..line.len() - 1].contains(&b'\r');
+        let before = line.split_last().map_or(line, |(_, before)| before);
+        let may_go_on = bytes.len() < LONGEST_LINE && !before.contains(&b'\r');
         return if may_go_on { Ok(Parsed::Part) } else { Err(HeaderError::Invalid) };
     };
+    // Said alike in whatever pieces it comes.
+    if line[..end].contains(&b'\r') {
+        return Err(HeaderError::Invalid);
+    }
     let line = &line[..end + 2];
     let parsed = v1::Header::try_from(line).map_err(|_| HeaderError::Invalid)?;
     let client = match parsed.addresses {
