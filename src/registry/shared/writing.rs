@@ -106,11 +106,13 @@ impl Inner {
         }
     }
 
-    /// Asks etcd itself what stands under `key`. Whether that was news, which
-    /// is heard by then.
+    /// Asks etcd itself what stands under `key`. Whether that is something else
+    /// than what was `judged`, which was heard at that revision; it is known by
+    /// then.
     async fn catches_up(
         &self,
         key: &InstanceKey,
+        judged: i64,
         deadline: Instant,
     ) -> Result<bool, RegistryError> {
         self.connected(deadline).await?;
@@ -119,15 +121,13 @@ impl Inner {
             Ok(answer) => answer.map_err(|error| away(&error))?,
             Err(_) => return Err(silent().into()),
         };
-        let seen = self.entry(key).map_or(0, |entry| entry.seen);
-        let Some(revision) = there.kvs.first().map(|there| there.mod_revision) else {
-            return Ok(false);
-        };
-        if revision <= seen {
-            return Ok(false);
+        if let Some(there) = there.kvs.first()
+            && there.mod_revision > judged
+        {
+            self.until(deadline, |_, heard| heard >= there.mod_revision).await?;
         }
-        self.until(deadline, |_, heard| heard >= revision).await?;
-        Ok(self.entry(key).is_some_and(|entry| entry.seen > seen))
+        // It may have been heard of while etcd was asked.
+        Ok(self.entry(key).map_or(0, |entry| entry.seen) != judged)
     }
 
     /// Carries out `operation`.
@@ -149,7 +149,7 @@ impl Inner {
         let mut fresh: Option<i64> = None;
         loop {
             let there = self.entry(&key);
-            let known = there.as_ref().is_some_and(|entry| entry.seen != 0);
+            let seen = there.as_ref().map_or(0, |entry| entry.seen);
             let plan = match operations::plan(there.as_ref(), &operation) {
                 Ok(plan) => plan,
                 Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. })
@@ -161,7 +161,7 @@ impl Inner {
                 }
                 // It may have come to another proxy a moment ago.
                 Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. })
-                    if self.catches_up(&key, deadline).await? =>
+                    if self.catches_up(&key, seen, deadline).await? =>
                 {
                     continue;
                 }
@@ -174,12 +174,11 @@ impl Inner {
             match self.connected(deadline).await {
                 Ok(()) => {}
                 // It is as a heartbeat: nothing would have to be written.
-                Err(RegistryError::StoreFailed { .. }) if unchanged && known => {
+                Err(RegistryError::StoreFailed { .. }) if unchanged && seen != 0 => {
                     return Ok(plan.outcome);
                 }
                 Err(error) => return Err(error),
             }
-            let seen = there.as_ref().map_or(0, |entry| entry.seen);
             let held = there.as_ref().map_or(0, |entry| entry.lease);
             let attempt = async {
                 let lease = match (&plan.write, ttl) {
