@@ -1,6 +1,7 @@
 //! Header fields on their way to an instance: what a stranger says of its
 //! client is gone, what a trusted proxy says ends with that proxy, and nothing
-//! that belongs to one connection goes on to the next.
+//! that belongs to one connection goes on to the next. The same fields as
+//! trailers are no way around that.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -8,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use portolan::{
     listener::ListenerSettings,
     model::Peer,
-    proxy::{Client, passed_on},
+    proxy::{Client, pass_trailers_on, passed_on},
 };
 
 /// Takes each line for a field, the first byte saying who sends it.
@@ -29,6 +30,7 @@ pub fn check(data: &[u8]) {
     let client = client(trusted, if who & 2 == 2 { "[2001:db8::7]:1" } else { "192.0.2.7:1" });
     let ip = client.peer.ip().to_string();
     let sent = request.headers().clone();
+    check_trailers(&sent);
     let Ok(passed) = passed_on(request, &client) else { return };
     let one = |name: &str| {
         let mut all = passed.get_all(name).iter();
@@ -69,6 +71,51 @@ pub fn check(data: &[u8]) {
     assert!(one("connection").is_none() || switches);
     let last = passed.get_all("via").iter().next_back();
     assert_eq!(last.map(HeaderValue::as_bytes), Some(&b"1.1 portolan"[..]));
+}
+
+/// What no trailer may say, whoever reads `_` as `-`.
+const NEVER: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy",
+    "proxy-authorization",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+];
+
+fn check_trailers(sent: &HeaderMap) {
+    let mut passed = sent.clone();
+    pass_trailers_on(&mut passed);
+    for name in passed.keys() {
+        let plain = name.as_str().replace('_', "-");
+        let told = ["x-forwarded-", "x-portolan-", "client-cert", "x-client-cert-"];
+        assert!(!NEVER.contains(&&*plain), "{name} went through");
+        assert!(!told.iter().any(|start| plain.starts_with(start)), "{name} went through");
+        // What passes does so whole, and in its order.
+        assert!(passed.get_all(name).iter().eq(sent.get_all(name).iter()), "{name}");
+    }
+    for name in ["grpc-status", "grpc-message", "server-timing", "x-sum"] {
+        assert_eq!(passed.contains_key(name), sent.contains_key(name), "{name}");
+    }
+    let mut again = passed.clone();
+    pass_trailers_on(&mut again);
+    assert_eq!(again, passed);
 }
 
 fn client(trusted: bool, address: &str) -> Client {

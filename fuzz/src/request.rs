@@ -76,7 +76,7 @@ fn guarded(bytes: &[u8], seed: u8) -> Vec<Seen> {
         let settings = ListenerSettings::default();
         let wire = Wire::asking(bytes, seed);
         let never = std::future::pending();
-        http1::serve(wire, Bytes::new(), &settings, &recorder, never).await;
+        http1::serve(wire, (Bytes::new(), false), &settings, &recorder, never).await;
     });
     recorder.0.into_inner()
 }
