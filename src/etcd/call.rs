@@ -13,13 +13,14 @@ use super::{Error, link::Link};
 /// How long an answer may take: more than an election.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
-/// Calls `path` and waits for the one answer. `led` has the member refuse at
-/// once when it has no leader, rather than wait for one.
+/// Calls `path` and waits `within` that time for the one answer. `led` has the
+/// member refuse at once when it has no leader, rather than wait for one.
 pub(super) async fn unary<M, R>(
     link: &Link,
     path: &'static str,
     message: M,
     led: bool,
+    within: Duration,
 ) -> Result<R, Error>
 where
     M: Message + Send + Sync + 'static,
@@ -33,18 +34,19 @@ where
         let answer = grpc.unary(request, path, ProstCodec::<M, R>::default()).await;
         answer.map_err(|status| Error::from_status(&status, &link.endpoint))
     };
-    match timeout(ANSWER, call).await {
+    match timeout(within, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(silent(link, ANSWER)),
+        Err(_) => Err(silent(link, within)),
     }
 }
 
 /// Calls `path` with all that `messages` yields, and answers with the stream
-/// of what comes back.
+/// of what comes back, whose head is waited for `within` that time.
 pub(super) async fn streaming<M, R, S>(
     link: &Link,
     path: &'static str,
     messages: S,
+    within: Duration,
 ) -> Result<Streaming<R>, Error>
 where
     M: Message + Send + Sync + 'static,
@@ -59,9 +61,9 @@ where
         let answer = grpc.streaming(request, path, ProstCodec::<M, R>::default()).await;
         answer.map_err(|status| Error::from_status(&status, &link.endpoint))
     };
-    match timeout(ANSWER, call).await {
+    match timeout(within, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(silent(link, ANSWER)),
+        Err(_) => Err(silent(link, within)),
     }
 }
 

@@ -1,22 +1,22 @@
 //! The calls, over whichever member can be reached.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
 use prost::Message;
 use tokio::sync::Mutex;
-use tonic::{Code, metadata::AsciiMetadataValue};
+use tonic::Code;
 
 use super::{
     ClientSettings, Error, Watch, call, end_of,
     link::Link,
+    member::Place,
     messages::{
-        AuthenticateRequest, AuthenticateResponse, DeleteRangeRequest, DeleteRangeResponse,
-        KeyValue, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
-        LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
-        LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
-        ResponseHeader, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
+        DeleteRangeRequest, DeleteRangeResponse, KeyValue, LeaseGrantRequest, LeaseGrantResponse,
+        LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseRevokeResponse,
+        LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
+        RangeResponse, ResponseHeader, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
     },
 };
 
@@ -29,22 +29,15 @@ const MOST_BYTES: usize = 256 << 20;
 
 /// A client of one cluster. Its copies are the same one.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    settings: ClientSettings,
-    link: Mutex<Place>,
+pub struct Client {
+    pub(super) shared: Arc<Shared>,
+    answer: Duration,
 }
 
-/// Where we are in the list of members.
 #[derive(Debug)]
-struct Place {
-    link: Option<Link>,
-    /// The member to try next.
-    next: usize,
-    /// The number of the next connection or token.
-    number: u64,
+pub(super) struct Shared {
+    pub(super) settings: ClientSettings,
+    pub(super) link: Mutex<Place>,
 }
 
 /// All keys under a prefix as of one revision.
@@ -68,9 +61,15 @@ impl Client {
     /// A client that connects when it is first used, to any member.
     #[must_use]
     pub fn new(settings: ClientSettings) -> Self {
-        let next = fastrand::usize(..settings.endpoints.len().max(1));
-        let place = Place { link: None, next, number: 0 };
-        Self(Arc::new(Shared { settings, link: Mutex::new(place) }))
+        let link = Mutex::new(Place::among(settings.endpoints.len()));
+        Self { shared: Arc::new(Shared { settings, link }), answer: call::ANSWER }
+    }
+
+    /// The same one, which waits for an answer for `within` and then goes to
+    /// another member.
+    #[must_use]
+    pub fn answered(&self, within: Duration) -> Self {
+        Self { shared: Arc::clone(&self.shared), answer: within }
     }
 
     /// Reads all keys that begin with `prefix`, in pages, as of one revision.
@@ -212,19 +211,23 @@ impl Client {
         self.with_link(Repeat::Safe, |link| async move {
             let asked: Vec<_> = ids.iter().map(|id| LeaseKeepAliveRequest { id: *id }).collect();
             let path = "/etcdserverpb.Lease/LeaseKeepAlive";
-            let mut answers =
-                call::streaming::<_, LeaseKeepAliveResponse, _>(&link, path, stream::iter(asked))
-                    .await?;
+            let mut answers = call::streaming::<_, LeaseKeepAliveResponse, _>(
+                &link,
+                path,
+                stream::iter(asked),
+                self.answer,
+            )
+            .await?;
             let mut ttls = Vec::with_capacity(ids.len());
             while ttls.len() < ids.len() {
-                match tokio::time::timeout(call::ANSWER, answers.message()).await {
+                match tokio::time::timeout(self.answer, answers.message()).await {
                     Ok(Ok(Some(answer))) => ttls.push(answer.ttl.max(0)),
                     Ok(Ok(None)) => {
                         let why = "it ended before all was answered".to_owned();
                         return Err(Error::Broken { endpoint: link.endpoint.to_string(), why });
                     }
                     Ok(Err(status)) => return Err(Error::from_status(&status, &link.endpoint)),
-                    Err(_) => return Err(call::silent(&link, call::ANSWER)),
+                    Err(_) => return Err(call::silent(&link, self.answer)),
                 }
             }
             Ok(ttls)
@@ -264,7 +267,7 @@ impl Client {
     {
         self.with_link(repeat, |link| {
             let message = message.clone();
-            async move { call::unary(&link, path, message, led).await }
+            async move { call::unary(&link, path, message, led, self.answer).await }
         })
         .await
     }
@@ -275,7 +278,7 @@ impl Client {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let mut left = self.0.settings.endpoints.len();
+        let mut left = self.shared.settings.endpoints.len();
         let mut renewed = false;
         loop {
             let link = self.link().await?;
@@ -297,77 +300,6 @@ impl Client {
                 return Err(error);
             }
         }
-    }
-
-    /// Goes to another member, unless somebody already has: the connection
-    /// called `number` has failed.
-    async fn leave(&self, number: u64) {
-        let mut place = self.0.link.lock().await;
-        if place.link.as_ref().is_some_and(|link| link.number == number) {
-            place.link = None;
-        }
-    }
-
-    /// Goes to another member for what comes next: what the one that is talked
-    /// to says is not to be relied on.
-    pub async fn leave_member(&self) {
-        self.0.link.lock().await.link = None;
-    }
-
-    /// Goes to another member for what comes next: the one of `watch` is not
-    /// to be relied on.
-    pub async fn leave_member_of(&self, watch: &Watch) {
-        self.leave(watch.number()).await;
-    }
-
-    /// The connection, opened if there is none, to each member in turn.
-    async fn link(&self) -> Result<Link, Error> {
-        let mut place = self.0.link.lock().await;
-        if let Some(link) = place.link.as_ref().filter(|link| !link.is_closed()) {
-            return Ok(link.clone());
-        }
-        let settings = &self.0.settings;
-        let mut failed = Error::NoEndpoint;
-        for _ in 0..settings.endpoints.len() {
-            let origin = &settings.endpoints[place.next % settings.endpoints.len()];
-            place.next = place.next.wrapping_add(1);
-            place.number += 1;
-            let opened = Link::open(origin, &settings.tls, place.number).await;
-            let opened = match opened {
-                Ok(link) => self.introduce(link).await,
-                Err(error) => Err(error),
-            };
-            match opened {
-                Ok(link) => {
-                    place.link = Some(link.clone());
-                    return Ok(link);
-                }
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-
-    /// Says who we are, if we have a name.
-    async fn introduce(&self, mut link: Link) -> Result<Link, Error> {
-        let settings = &self.0.settings;
-        let Some(name) = settings.username.clone() else { return Ok(link) };
-        let password = settings.password.clone().unwrap_or_default();
-        let request = AuthenticateRequest { name, password };
-        let path = "/etcdserverpb.Auth/Authenticate";
-        let answer = call::unary::<_, AuthenticateResponse>(&link, path, request, true).await;
-        let token = match answer {
-            Ok(answer) => answer.token,
-            // Who we are does not matter there, until it is turned on.
-            Err(Error::Answered { code: Code::FailedPrecondition, .. }) => return Ok(link),
-            Err(error) => return Err(error),
-        };
-        link.token = Some(AsciiMetadataValue::try_from(token).map_err(|_| Error::Denied {
-            endpoint: link.endpoint.to_string(),
-            message: "its token cannot be sent".to_owned(),
-            token: false,
-        })?);
-        Ok(link)
     }
 }
 

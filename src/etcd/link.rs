@@ -2,7 +2,9 @@
 //!
 //! Pings tell a member that has stopped or a line that was cut from one that
 //! has nothing to say. They are no more often than etcd allows by default
-//! (`grpc-keepalive-min-time`, 5 s).
+//! (`grpc-keepalive-min-time`, 5 s). A line on which packets are lost is given
+//! up by the kernel, long before TCP would: it doubles its pauses, so that it
+//! would be silent for as long again once packets flow.
 
 use std::{
     fmt, io,
@@ -15,6 +17,7 @@ use http::{Request, Response, Uri};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, pki_types::ServerName};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -32,8 +35,15 @@ use crate::{
 
 /// For connecting and shaking hands.
 const CONNECT: Duration = Duration::from_secs(3);
-const PING: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(6);
 const PONG: Duration = Duration::from_secs(5);
+
+/// How long what was sent may be unacknowledged by the kernel at the other end
+/// (RFC 5482, `TCP_USER_TIMEOUT`), and how often that is asked for a sign when
+/// nothing is sent (RFC 9293 §3.8.4): a line that is dead is given up after two
+/// seconds.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+const SIGN: Duration = Duration::from_secs(1);
 
 /// Bytes of one message that are taken. etcd itself bounds a value by 1.5 MiB
 /// by default, and lists are read in pages.
@@ -124,6 +134,9 @@ type Shaken =
 async fn handshake(origin: &Origin, tls: &ClientTlsSettings) -> Result<Shaken, Failure> {
     let tcp = connect(origin).await?;
     tcp.set_nodelay(true)?;
+    let socket = SockRef::from(&tcp);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SIGN).with_interval(SIGN))?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let stream: Box<dyn Stream> = match origin.scheme {
         Scheme::Http => Box::new(tcp),
         Scheme::Https => {

@@ -9,6 +9,7 @@ mod call;
 mod client;
 mod error;
 mod link;
+mod member;
 pub mod messages;
 mod settings;
 mod watch;

@@ -30,6 +30,9 @@ const QUIET: Duration = Duration::from_secs(15);
 /// How long it then has to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How long, if it is asked because the member is silent otherwise.
+const DOUBTED: Duration = Duration::from_millis(2000);
+
 /// A watch of all keys under a prefix.
 #[derive(Debug)]
 pub struct Watch {
@@ -70,7 +73,8 @@ impl Watch {
         let requests = futures_util::stream::unfold(requests, |mut requests| async move {
             requests.recv().await.map(|request| (request, requests))
         });
-        let answers = call::streaming(link, "/etcdserverpb.Watch/Watch", requests).await?;
+        let path = "/etcdserverpb.Watch/Watch";
+        let answers = call::streaming(link, path, requests, call::ANSWER).await?;
         Ok(Self {
             link: link.clone(),
             calls,
@@ -93,6 +97,28 @@ impl Watch {
         &self.link.endpoint
     }
 
+    /// Asks how far it is at once: its member is silent otherwise.
+    pub fn doubt(&mut self) {
+        let until = Instant::now() + DOUBTED;
+        if !self.asked || self.patience > until {
+            self.ask(until);
+        }
+    }
+
+    /// Asks how far it is.
+    pub fn ask_progress(&mut self) {
+        if !self.asked {
+            self.ask(Instant::now() + ANSWER);
+        }
+    }
+
+    fn ask(&mut self, until: Instant) {
+        (self.asked, self.patience) = (true, until);
+        let progress = WatchCall::Progress(WatchProgressRequest {});
+        // If there is no room, it does not listen either.
+        let _ = self.calls.try_send(WatchRequest { request: Some(progress) });
+    }
+
     /// What is said next. Can be dropped and called again: nothing is lost.
     ///
     /// # Errors
@@ -103,11 +129,7 @@ impl Watch {
             let answer = match timeout_at(self.patience, self.answers.message()).await {
                 Err(_) if self.asked => return Err(call::silent(&self.link, ANSWER)),
                 Err(_) => {
-                    self.asked = true;
-                    self.patience = Instant::now() + ANSWER;
-                    let progress = WatchCall::Progress(WatchProgressRequest {});
-                    // If there is no room, it does not listen either.
-                    let _ = self.calls.try_send(WatchRequest { request: Some(progress) });
+                    self.ask(Instant::now() + ANSWER);
                     continue;
                 }
                 Ok(Err(status)) => return Err(Error::from_status(&status, &self.link.endpoint)),
