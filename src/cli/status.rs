@@ -75,7 +75,11 @@ fn facts(view: &StatusView) -> Columns {
     fact("admin", view.admin.as_str().into());
     for (index, front) in view.fronts.iter().enumerate() {
         let speaks: Vec<_> = front.speaks.iter().map(|api| api.as_str()).collect();
-        let read = if front.read { ", read too" } else { "" };
+        let read = match (front.read, front.read_all) {
+            (true, true) => ", all of it read too",
+            (true, false) => ", read too",
+            (false, _) => "",
+        };
         let shown = format!("{} for clients of {}{read}", front.address, speaks.join(" and "));
         fact(if index == 0 { "fronts" } else { "" }, shown.into());
     }
@@ -169,11 +173,19 @@ fn store(store: &StoreView, is_shared: bool) -> Cell {
 
 /// `in etcd, at revision 812, as proxy-1-1a2b3c4d`, then a line for each other
 /// proxy.
+/// Milliseconds that a proxy may be behind etcd before it is said: others write
+/// there too, and it is asked for every 2 s.
+const BEHIND: u64 = 1000;
+
 fn fleet(fleet: &FleetView) -> Vec<Cell> {
     let (mut style, mut first) = match (&fleet.fault, fleet.lost_ms) {
         (Some(_), Some(lost)) => (BAD, format!("in etcd, lost for {}", span(lost))),
         _ => (PLAIN, format!("in etcd, at revision {}", fleet.revision)),
     };
+    if let (Some(behind @ BEHIND..), None) = (fleet.behind_ms, fleet.lost_ms) {
+        first += &format!(" of {}, behind for {}", fleet.etcd_revision, span(behind));
+        style = WARN;
+    }
     if fleet.pending > 0 {
         first += &format!(", which lacks {}", count(fleet.pending, "instance"));
         style = if style == PLAIN { WARN } else { style };

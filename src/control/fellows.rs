@@ -195,7 +195,7 @@ impl Control {
 
     /// The proxies that share the registry.
     pub(super) fn fleet(&self) -> Option<FleetView> {
-        let FleetReport { id, revision, lost, pending, fellows } =
+        let FleetReport { id, revision, etcd_revision, behind, lost, pending, fellows } =
             self.registry.fellows()?.report();
         let (lost_ms, fault) = lost.map(|(since, why)| (millis(since), why)).unzip();
         let fellow = |it: FellowReport| FellowView {
@@ -205,7 +205,8 @@ impl Control {
             missing_ms: it.missing.map(millis),
         };
         let fellows = fellows.into_iter().map(fellow).collect();
-        Some(FleetView { id, revision, lost_ms, fault, pending, fellows })
+        let behind_ms = behind.map(millis);
+        Some(FleetView { id, revision, etcd_revision, behind_ms, lost_ms, fault, pending, fellows })
     }
 }
 

@@ -130,6 +130,7 @@ impl Control {
                     present: (fleet.fellows.len() - missing) as u64,
                     missing: missing as u64,
                     pending: fleet.pending as u64,
+                    behind: Duration::from_millis(fleet.behind_ms.unwrap_or(0)),
                 }
             }),
             access_log: AccessLogScrape {

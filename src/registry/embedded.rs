@@ -17,20 +17,16 @@ use tokio::{
 };
 
 use super::{
-    Caller, OpenError, Registered, RegistryError, RegistryEvent, RegistrySettings, Removal,
-    Renewed, StoreReport, StoreState, expiry,
+    Caller, OpenError, RegistryError, RegistryEvent, RegistrySettings, Removal, Renewed,
+    StoreReport, StoreState, expiry,
     lease::{InheritedLease, Leases},
-    ledger::{Change, Ledger, Operation, Outcome},
-    limits,
+    ledger::{Ledger, Operation, Outcome},
     live::Live,
     snapshot::{self, Snapshots},
     store::Store,
     writer::{Command, Queue, Work, Writer},
 };
-use crate::{
-    model::{Instance, InstanceKey},
-    telemetry::StoreMetrics,
-};
+use crate::{model::InstanceKey, telemetry::StoreMetrics};
 
 /// Operations that may wait for the writer at a time. More wait outside,
 /// where whoever hangs up leaves nothing behind.
@@ -156,20 +152,6 @@ impl Embedded {
         }
     }
 
-    /// Registers `instance`, or edits it. When this returns `Ok`, it is on
-    /// disk and its event is sent. It goes on if the caller hangs up.
-    pub(super) async fn register(
-        &self,
-        instance: Instance,
-        caller: Caller,
-    ) -> Result<Registered, RegistryError> {
-        limits::check(&instance)?;
-        let Outcome { registration, change } =
-            self.apply(Operation::Register { instance: instance.into(), caller }).await?;
-        let created = change == Some(Change::Created);
-        Ok(Registered { created, changed: change.is_some(), registration })
-    }
-
     /// Renews the lease of an instance, of `generation` or of whichever there
     /// is. In memory only.
     pub(super) fn heartbeat(
@@ -179,36 +161,6 @@ impl Embedded {
         caller: &Caller,
     ) -> Result<Renewed, RegistryError> {
         self.shared.live.leases().renew(key, generation, caller, Instant::now())
-    }
-
-    /// Marks an instance, of `generation` or of whichever there is, as leaving,
-    /// durably, and returns its generation. Repeating it is fine.
-    pub(super) async fn drain(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        caller: &Caller,
-    ) -> Result<u64, RegistryError> {
-        let (key, caller) = (key.clone(), caller.clone());
-        let outcome = self.apply(Operation::Drain { key, generation, caller }).await?;
-        Ok(outcome.registration.generation)
-    }
-
-    /// Removes an instance, of `generation` or of whichever there is, durably,
-    /// and returns the generation that was removed; none if it was not there,
-    /// so that a repeated call succeeds.
-    pub(super) async fn deregister(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        caller: &Caller,
-    ) -> Result<Option<u64>, RegistryError> {
-        let (key, caller) = (key.clone(), caller.clone());
-        match self.apply(Operation::Deregister { key, generation, caller }).await {
-            Ok(outcome) => Ok(Some(outcome.registration.generation)),
-            Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Has `generation` of an instance removed, if it is still the current
@@ -270,7 +222,7 @@ impl Embedded {
         }
     }
 
-    async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
+    pub(super) async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
         let place = Arc::clone(&self.shared.places)
             .acquire_owned()
             .await

@@ -56,6 +56,10 @@ pub struct Answers {
     pub ended: Ended,
     /// Who has not said yes, each with what is known of it.
     pub unconfirmed: Vec<(String, String)>,
+    /// How many of those have said nothing yet.
+    pub silent: usize,
+    /// How many have said yes.
+    pub confirmed: usize,
 }
 
 /// The proxies that share a registry, as this one knows them.
@@ -65,6 +69,10 @@ pub struct FleetReport {
     pub id: String,
     /// The revision of etcd that it has come to.
     pub revision: i64,
+    /// The one that etcd has come to, as far as it is known.
+    pub etcd_revision: i64,
+    /// For how long etcd has been further.
+    pub behind: Option<Duration>,
     /// How long etcd has been out of reach, and why.
     pub lost: Option<(Duration, String)>,
     /// Registrations that etcd lacks and that are known here.

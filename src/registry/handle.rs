@@ -8,7 +8,9 @@ use super::{
     Backend, Caller, CommitTimes, InheritedLease, OpenError, Registered, RegistryError,
     RegistryEvent, RegistrySettings, Renewed, SnapshotReport, StoreState,
     embedded::Embedded,
-    shared::{Fellows, SharedRegistry},
+    ledger::{Change, Operation, Outcome},
+    limits,
+    shared::{Fellows, SharedRegistry, SharedShelf},
 };
 use crate::{
     model::{Instance, InstanceKey},
@@ -119,10 +121,11 @@ impl Registry {
         instance: Instance,
         caller: Caller,
     ) -> Result<Registered, RegistryError> {
-        match &self.keeper {
-            Keeper::Embedded(it) => it.register(instance, caller).await,
-            Keeper::Shared(it) => it.register(instance, caller).await,
-        }
+        limits::check(&instance)?;
+        let operation = Operation::Register { instance: instance.into(), caller };
+        let Outcome { registration, change } = self.apply(operation).await?;
+        let created = change == Some(Change::Created);
+        Ok(Registered { created, changed: change.is_some(), registration })
     }
 
     /// Renews the lease of an instance, of `generation` or of whichever there
@@ -158,10 +161,9 @@ impl Registry {
         generation: Option<u64>,
         caller: &Caller,
     ) -> Result<u64, RegistryError> {
-        match &self.keeper {
-            Keeper::Embedded(it) => it.drain(key, generation, caller).await,
-            Keeper::Shared(it) => it.drain(key, generation, caller).await,
-        }
+        let (key, caller) = (key.clone(), caller.clone());
+        let outcome = self.apply(Operation::Drain { key, generation, caller }).await?;
+        Ok(outcome.registration.generation)
     }
 
     /// Removes an instance, of `generation` or of whichever there is, durably,
@@ -177,9 +179,18 @@ impl Registry {
         generation: Option<u64>,
         caller: &Caller,
     ) -> Result<Option<u64>, RegistryError> {
+        let (key, caller) = (key.clone(), caller.clone());
+        match self.apply(Operation::Deregister { key, generation, caller }).await {
+            Ok(outcome) => Ok(Some(outcome.registration.generation)),
+            Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
         match &self.keeper {
-            Keeper::Embedded(it) => it.deregister(key, generation, caller).await,
-            Keeper::Shared(it) => it.deregister(key, generation, caller).await,
+            Keeper::Embedded(it) => it.apply(operation).await,
+            Keeper::Shared(it) => it.apply(operation).await,
         }
     }
 
@@ -233,6 +244,16 @@ impl Registry {
         match &self.keeper {
             Keeper::Embedded(_) => None,
             Keeper::Shared(it) => Some(it.fellows()),
+        }
+    }
+
+    /// What they keep in common beside registrations; none if it is this
+    /// proxy's alone.
+    #[must_use]
+    pub fn shelf(&self) -> Option<SharedShelf> {
+        match &self.keeper {
+            Keeper::Embedded(_) => None,
+            Keeper::Shared(it) => Some(it.shelf()),
         }
     }
 

@@ -40,6 +40,18 @@ pub(super) enum Operation {
     },
 }
 
+impl Operation {
+    /// What it is about.
+    pub(super) fn key(&self) -> InstanceKey {
+        match self {
+            Self::Register { instance, .. } => instance.key(),
+            Self::Drain { key, .. } | Self::Deregister { key, .. } | Self::Remove { key, .. } => {
+                key.clone()
+            }
+        }
+    }
+}
+
 /// What an operation changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {

@@ -52,8 +52,8 @@ pub use offline::{
 };
 pub use pace::CommitTimes;
 pub use registration::{Caller, Registered, Registration, Renewed};
-pub use settings::{Backend, EtcdBackendSettings, RegistrySettings};
-pub use shared::{Asked, Fellows, carry};
+pub use settings::{Backend, EtcdBackendSettings, OnOutage, RegistrySettings};
+pub use shared::{Asked, Fellows, SharedShelf, ShelfTurn, Shelved, Swap, carry};
 pub use snapshot::{SnapshotError, SnapshotReport};
 pub use suspended::Suspended;
 

@@ -90,7 +90,8 @@ pub struct EtcdBackendSettings {
     /// and `key` for those that know users by their certificate.
     #[serde(default)]
     pub tls: ClientTlsSettings,
-    /// What all keys begin with. Nothing else may write there.
+    /// What all keys begin with. Nothing else may write there, nor read where
+    /// certificates are obtained: their keys are there too.
     #[serde(default = "default_prefix")]
     pub prefix: String,
     /// How long a proxy that has vanished without leaving is taken into
@@ -98,6 +99,21 @@ pub struct EtcdBackendSettings {
     /// `wait=routable` do not succeed meanwhile and name it.
     #[serde(default = "default_missing_for")]
     pub missing_for: HumanDuration,
+    /// What becomes of a new registration while etcd is away.
+    #[serde(default)]
+    pub on_outage: OnOutage,
+}
+
+/// What becomes of a registration that cannot be written to etcd.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOutage {
+    /// It is refused with 503: a 2xx means that all proxies know.
+    #[default]
+    Refuse,
+    /// It is kept on the disk of the proxy that was told, which alone routes to
+    /// it until etcd is back.
+    Accept,
 }
 
 const fn default_missing_for() -> HumanDuration {
@@ -116,6 +132,7 @@ impl fmt::Debug for EtcdBackendSettings {
             .field("tls", &self.tls)
             .field("prefix", &self.prefix)
             .field("missing_for", &self.missing_for)
+            .field("on_outage", &self.on_outage)
             .finish_non_exhaustive()
     }
 }

@@ -139,6 +139,14 @@ fn who_shares_the_registry_is_shown() {
                  with proxy-3-77b0a9e4, missing for 12 s
     ");
     json["fleet"] = json!({
+        "id": "proxy-1-8f3a21c0", "revision": 81_250, "etcd_revision": 81_262, "behind_ms": 3000,
+        "pending": 0, "fellows": [],
+    });
+    insta::assert_snapshot!(block(&json), @r"
+      store      writable, 12 instances
+      registry   in etcd, at revision 81250 of 81262, behind for 3 s, as proxy-1-8f3a21c0
+    ");
+    json["fleet"] = json!({
         "id": "proxy-1-8f3a21c0", "revision": 81_250, "pending": 1, "fellows": [],
         "lost_ms": 3000, "fault": "etcd is out of reach",
     });

@@ -10,6 +10,12 @@ pub struct FleetView {
     pub id: String,
     /// The revision of etcd that it has come to.
     pub revision: i64,
+    /// The one that etcd has come to, as far as it is known.
+    #[serde(default)]
+    pub etcd_revision: i64,
+    /// How long etcd has been further; absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<u64>,
     /// How long etcd has been out of reach; absent while it is followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_ms: Option<u64>,

@@ -26,11 +26,15 @@ use crate::{
         Error, end_of,
         messages::{Compare, CompareResult, Compared, DeleteRangeRequest, Operation, TxnRequest},
     },
-    registry::fellows::{Answer, Answers, Ask, FleetReport},
+    model::InstanceKey,
+    registry::fellows::{Answer, Answers, Ask, FleetReport, Until},
 };
 
 /// How soon it is tried again to ask or to answer.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// How long it is waited for what others say of an instance.
+const HEARD_OUT: Duration = Duration::from_secs(3);
 
 /// The other proxies that share the registry. Its copies are the same one.
 #[derive(Clone)]
@@ -55,10 +59,13 @@ impl Fellows {
     #[must_use]
     pub fn report(&self) -> FleetReport {
         let state = self.inner.state.borrow().clone();
+        let progress = *self.inner.progress();
         let announced = self.inner.announced();
         FleetReport {
             id: announced.fleet.own().to_owned(),
-            revision: *self.inner.heard.borrow(),
+            revision: progress.confirmed(),
+            etcd_revision: progress.newest(),
+            behind: progress.behind(Instant::now()),
             lost: state.fault.map(|(fault, since)| (since.elapsed(), fault.to_string())),
             pending: announced.mirror.pending(),
             fellows: announced.fleet.report(Instant::now()),
@@ -125,6 +132,25 @@ impl Fellows {
     }
 }
 
+impl Inner {
+    /// Whether another proxy routes to `generation` of an instance, or has not
+    /// said within a time.
+    pub(super) async fn is_held_elsewhere(
+        self: &Arc<Self>,
+        key: &InstanceKey,
+        generation: u64,
+    ) -> bool {
+        let ask = Ask { key: key.clone(), generation: Some(generation), until: Until::Routable };
+        let asked = Fellows { inner: Arc::clone(self) }.ask(ask);
+        let is_held = |answers: &Answers| answers.confirmed + answers.silent > 0;
+        drop(
+            timeout(HEARD_OUT, asked.until(|answers| answers.confirmed > 0 || !is_held(answers)))
+                .await,
+        );
+        is_held(&asked.answers())
+    }
+}
+
 /// An ask of this proxy. It is withdrawn when dropped.
 #[must_use]
 pub struct Asked {
@@ -138,11 +164,17 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Waits until all that share the registry have said yes.
+    /// Waits until all that share the registry have said yes. Who cannot have
+    /// missed what it is about, and nobody else, is needed: a proxy that comes
+    /// later reads what is registered after it is known of.
     pub async fn confirmed(&self) {
+        self.until(|answers| answers.unconfirmed.is_empty()).await;
+    }
+
+    async fn until(&self, enough: impl Fn(&Answers) -> bool) {
         let mut pulse = self.inner.pulse.subscribe();
         loop {
-            if self.is_confirmed() {
+            if enough(&self.answers()) {
                 return;
             }
             if let Err(error) = self.place().await {
@@ -162,12 +194,6 @@ impl Asked {
             answers.unconfirmed.push(("etcd".to_owned(), why.to_owned()));
         }
         answers
-    }
-
-    /// Who cannot have missed what it is about, and nobody else, is needed: a
-    /// proxy that comes later reads what is registered after it is known of.
-    fn is_confirmed(&self) -> bool {
-        self.answers().unconfirmed.is_empty()
     }
 
     /// Puts the ask, unless it is there or nobody is.

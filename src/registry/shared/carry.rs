@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     client,
-    operations::{self, Write},
-    schema::{FORM, Farewell, Keys, Kind, Record, revision},
+    operations::{self, Judged, Write},
+    schema::{FORM, Farewell, Keys, Kind, Read, Record, revision},
     writing::lease_seconds,
 };
 use crate::{
@@ -106,7 +106,7 @@ pub async fn import(
     }
     let (client, keys) = (Client::new(client(etcd)), Keys::new(&etcd.prefix));
     let listing = client.list(keys.prefix()).await?;
-    let mut there = read(&keys, &listing)?;
+    let (mut there, heard) = (read(&keys, &listing)?, listing.revision);
     mark(&client, &keys).await?;
     let mut imported = Imported::default();
     for registration in export.registrations() {
@@ -120,7 +120,8 @@ pub async fn import(
         let record = Record { generation: None, ..Record::of(registration, false) };
         let write = Write::Put(Box::new(record));
         let ttl = registration.instance.ttl.map(Duration::from);
-        if !is_kept && carry(&client, &keys, &key, seen, &write, ttl.map(lease_seconds)).await? {
+        let judged = Judged { seen, heard };
+        if !is_kept && carry(&client, &keys, &key, judged, &write, ttl.map(lease_seconds)).await? {
             imported.taken += 1;
         } else {
             imported.kept += 1;
@@ -131,7 +132,8 @@ pub async fn import(
         let generation = old.registration.generation;
         let farewell = Farewell { v: FORM, key: key.clone(), generation, given_up: false };
         let write = Write::Farewell(farewell);
-        if replace && carry(&client, &keys, &key, old.seen, &write, Some(FAREWELL)).await? {
+        let judged = Judged { seen: old.seen, heard };
+        if replace && carry(&client, &keys, &key, judged, &write, Some(FAREWELL)).await? {
             imported.removed += 1;
         } else {
             imported.instances += 1;
@@ -145,7 +147,7 @@ async fn carry(
     client: &Client,
     keys: &Keys,
     key: &InstanceKey,
-    seen: i64,
+    judged: Judged,
     write: &Write,
     lease: Option<i64>,
 ) -> Result<bool, CarryError> {
@@ -153,7 +155,7 @@ async fn carry(
         Some(seconds) => client.grant(seconds).await?.id,
         None => 0,
     };
-    let request = operations::transaction(keys, key, seen, write, lease)
+    let request = operations::transaction(keys, key, judged, write, lease)
         .map_err(|why| CarryError::Json { key: key.clone(), why })?;
     Ok(client.txn(request).await?.succeeded)
 }
@@ -175,7 +177,7 @@ fn read(keys: &Keys, listing: &Listing) -> Result<BTreeMap<InstanceKey, There>, 
                 return Err(CarryError::Form { prefix, found });
             }
             Kind::Instance => {
-                let (registration, _) = Record::read(keys, entry).map_err(|why| {
+                let Read { registration, .. } = Record::read(keys, entry).map_err(|why| {
                     let key = String::from_utf8_lossy(&entry.key).into_owned();
                     CarryError::Key { key, why }
                 })?;

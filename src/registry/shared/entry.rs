@@ -1,9 +1,11 @@
 //! One registration as this proxy has heard of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::schema::Record;
 use crate::{model::InstanceKey, registry::Registration};
 
 /// One registration.
@@ -23,6 +25,8 @@ pub(super) struct Entry {
     /// The last one that etcd was told of.
     pub(super) passed: Option<Instant>,
     pub(super) standing: Standing,
+    /// What a newer version has said of it, see [`Record`].
+    pub(super) newer: Option<Arc<Value>>,
 }
 
 /// Where it stands.
@@ -41,6 +45,11 @@ pub(super) enum Standing {
 }
 
 impl Entry {
+    /// What is to be written of it.
+    pub(super) fn record(&self) -> Record {
+        Record { newer: self.newer.clone(), ..Record::of(&self.registration, self.renewed) }
+    }
+
     pub(super) fn ttl(&self) -> Option<Duration> {
         self.registration.instance.ttl.map(Duration::from)
     }
@@ -60,4 +69,6 @@ pub(super) enum Due {
     /// That a heartbeat has come, where it is not known yet, or all of a
     /// registration that it has lost.
     Write(Box<Entry>),
+    /// All of a registration that was accepted without it.
+    Replay(Box<Entry>),
 }

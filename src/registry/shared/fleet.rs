@@ -259,8 +259,12 @@ impl Fleet {
             all.ended = all.ended.and(answer.ended);
         }
         for (id, fellow) in self.others(now) {
+            all.silent += usize::from(!given.contains_key(id));
             let why = match (given.get(id), fellow.missing) {
-                (Some(answer), _) if answer.done => continue,
+                (Some(answer), _) if answer.done => {
+                    all.confirmed += 1;
+                    continue;
+                }
                 (_, Some(_)) => "it is missing, and may still be routing".to_owned(),
                 (None, None) => "it has not answered".to_owned(),
                 (Some(answer), None) => answer.why.clone(),

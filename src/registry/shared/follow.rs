@@ -57,6 +57,14 @@ async fn follow(inner: &Inner) -> Result<Infallible, StoreFault> {
     loop {
         let heard = tokio::select! {
             heard = watch.next() => heard,
+            () = inner.doubt.notified() => {
+                watch.doubt();
+                continue;
+            }
+            () = inner.lagging.notified() => {
+                watch.ask_progress();
+                continue;
+            }
             () = sleep_until(relist) => {
                 listed = list(inner).await?;
                 relist = next_list();
@@ -64,7 +72,9 @@ async fn follow(inner: &Inner) -> Result<Infallible, StoreFault> {
             }
         };
         match heard {
-            Ok(Heard::Progress(revision)) => inner.advance(revision),
+            // No more than that: some servers say it before what it is about
+            // (etcd#15220).
+            Ok(Heard::Progress(revision)) => inner.progress().confirm(revision),
             Ok(Heard::Events(events)) => {
                 // What is older than the list is in it.
                 let at = |event: &Event| event.kv.as_ref().map_or(0, |entry| entry.mod_revision);
@@ -75,10 +85,13 @@ async fn follow(inner: &Inner) -> Result<Infallible, StoreFault> {
                     }
                 });
                 inner.meet(|fleet| new.iter().for_each(|event| fleet.hear(event, Instant::now())));
+                inner.stock(|shelf| new.iter().filter(|event| shelf.hear(event)).count() > 0);
                 inner.advance(new.iter().map(|event| at(event)).max().unwrap_or(listed));
             }
             Err(error) => {
                 if error.is_of_member() {
+                    // At once: leaving waits for who is connecting meanwhile.
+                    inner.lost(away(&error));
                     inner.client.leave_member_of(&watch).await;
                 }
                 return Err(away(&error));
@@ -93,7 +106,7 @@ pub(super) async fn begin(inner: &Inner) -> Result<i64, StoreFault> {
     let announced = async {
         // Before anything is put: that would count its revision up.
         let request = RangeRequest { key: inner.keys.schema(), ..RangeRequest::default() };
-        let there = inner.client.range(request).await.map_err(|error| away(&error))?;
+        let there = inner.brisk.range(request).await.map_err(|error| away(&error))?;
         believe(inner, there.header.map_or(0, |header| header.revision)).await?;
         inner.announce().await.map_err(|error| away(&error))
     };
@@ -130,13 +143,14 @@ async fn list(inner: &Inner) -> Result<i64, StoreFault> {
     let (outage, restored) = inner.is_behind();
     inner.change(|mirror, out| mirror.list(&listing, outage, restored, Instant::now(), out));
     inner.meet(|fleet| fleet.list(&listing, Instant::now()));
+    inner.stock(|shelf| shelf.list(&listing));
     inner.advance(listing.revision);
     Ok(listing.revision)
 }
 
 /// An error if what stands at `revision` is older than what was heard.
 async fn believe(inner: &Inner, revision: i64) -> Result<(), StoreFault> {
-    let heard = *inner.heard.borrow();
+    let heard = inner.progress().confirmed();
     if revision >= heard {
         return Ok(());
     }

@@ -2,20 +2,26 @@
 //!
 //! Pure: lists, events of the watch, heartbeats and the time come in, events
 //! of the registry go out. Nothing enters that etcd has not said, so what one
-//! proxy routes by is what all others hear too.
+//! proxy routes by is what all others hear too; but for what `deferred.rs` is
+//! about, where that is asked for.
 //!
 //! Nothing expires by the clock of this proxy: a renewal makes no event, and
 //! who did not see it would take out an instance that lives. Only a deletion
 //! by etcd itself, one without a farewell, says that a lease is over.
+
+mod deferred;
+mod leases;
 
 use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use self::deferred::Beneath;
+pub(super) use self::deferred::Deferred;
 use super::{
     entry::{Due, Entry, Standing},
-    schema::{Farewell, Keys, Kind, Record},
+    schema::{Farewell, Keys, Kind, Read, Record},
 };
 use crate::{
     etcd::{
@@ -23,10 +29,7 @@ use crate::{
         messages::{Event, EventType, KeyValue},
     },
     model::{InstanceKey, ServiceName},
-    registry::{
-        Caller, InheritedLease, LeaseStanding, Registration, RegistryError, RegistryEvent, Removal,
-        Renewed, judge,
-    },
+    registry::{Caller, Registration, RegistryError, RegistryEvent, Removal, Renewed, judge},
 };
 
 /// All registrations.
@@ -39,9 +42,14 @@ pub(super) struct Mirror {
     names: HashMap<Bytes, InstanceKey>,
     services: HashMap<ServiceName, u32>,
     /// Farewells of the current revision: they come before the deletions.
-    farewells: HashMap<InstanceKey, (i64, Removal)>,
-    /// Until when a lease that is over may be one that could not be renewed.
-    grace: Option<Instant>,
+    farewells: HashMap<InstanceKey, (i64, u64, Removal)>,
+    /// When an outage ended: a lease that is over since may be one that could
+    /// not be renewed.
+    back: Option<Instant>,
+    /// What lies beneath what was accepted without etcd.
+    beneath: HashMap<InstanceKey, Beneath>,
+    /// Whether other ones are than are on disk.
+    unsaved: bool,
 }
 
 impl Mirror {
@@ -53,7 +61,9 @@ impl Mirror {
             names: HashMap::new(),
             services: HashMap::new(),
             farewells: HashMap::new(),
-            grace: None,
+            back: None,
+            beneath: HashMap::new(),
+            unsaved: false,
         }
     }
 
@@ -64,15 +74,17 @@ impl Mirror {
     /// How many are not in etcd and are not given up.
     pub(super) fn pending(&self) -> usize {
         let is_pending = |entry: &&Entry| matches!(entry.standing, Standing::Missing { .. });
-        self.entries.values().filter(is_pending).count()
+        self.entries.values().filter(is_pending).count() + self.deferred_count()
     }
 
     pub(super) fn entry(&self, key: &InstanceKey) -> Option<&Entry> {
         self.entries.get(key)
     }
 
+    /// What etcd holds.
     pub(super) fn registrations(&self) -> Vec<Registration> {
-        self.entries.values().map(|entry| entry.registration.clone()).collect()
+        let held = self.entries.keys().filter_map(|key| self.beneath(key));
+        held.map(|entry| entry.registration.clone()).collect()
     }
 
     /// How many services there are, and how many instances `service` has.
@@ -92,6 +104,7 @@ impl Mirror {
                 heard: None,
                 passed: None,
                 standing: Standing::Held,
+                newer: None,
                 registration,
             };
             self.enter(entry, true, out);
@@ -102,7 +115,8 @@ impl Mirror {
     /// own mark it is another etcd, or one that has lost everything.
     pub(super) fn accepts(&self, listing: &Listing) -> bool {
         let schema = self.keys.schema();
-        self.entries.is_empty() || listing.entries.iter().any(|entry| entry.key == schema)
+        let held = self.entries.keys().any(|key| self.beneath(key).is_some());
+        !held || listing.entries.iter().any(|entry| entry.key == schema)
     }
 
     /// Takes over everything that there is. After an `outage`, what is missing
@@ -116,9 +130,9 @@ impl Mirror {
         out: &mut Vec<RegistryEvent>,
     ) {
         if outage {
-            let longest = self.entries.values().filter_map(Entry::ttl).max();
-            self.grace = longest.map(|ttl| now + ttl);
+            self.back = Some(now);
         }
+        self.farewells.clear();
         let (mut there, mut gone) = (HashMap::new(), HashMap::new());
         for entry in &listing.entries {
             match self.keys.kind(&entry.key) {
@@ -128,7 +142,7 @@ impl Mirror {
                 }
                 Kind::Gone => {
                     if let Some(farewell) = self.farewell(entry) {
-                        gone.insert(farewell.key.clone(), farewell);
+                        gone.insert(farewell.key.clone(), (entry.mod_revision, farewell));
                     }
                 }
                 Kind::Schema | Kind::Other => {}
@@ -142,8 +156,16 @@ impl Mirror {
             .collect();
         for key in absent {
             let farewell = gone.get(&key);
+            if self.sinks(&key, farewell.map(|(_, it)| (it.generation, it.why())), out) {
+                continue;
+            }
             let Some(entry) = self.entries.get(&key) else { continue };
-            match farewell.filter(|it| it.generation >= entry.registration.generation) {
+            // Said since it was heard of, by whichever process came after it.
+            let has_left = |(revision, it): &&(i64, Farewell)| match entry.seen {
+                0 => it.generation >= entry.registration.generation,
+                seen => *revision > seen,
+            };
+            match farewell.filter(has_left).map(|(_, it)| it) {
                 Some(farewell) => self.take_out(&key, farewell.why(), out),
                 None if entry.seen != 0 => self.lost(&key, now, out),
                 None => {}
@@ -159,18 +181,22 @@ impl Mirror {
             (Kind::Instance, false) => self.put(entry, false, out),
             (Kind::Instance, true) => {
                 let Some(key) = self.names.get(&entry.key).cloned() else { return };
-                match self.farewells.remove(&key) {
-                    Some((revision, why)) if revision == entry.mod_revision => {
-                        self.take_out(&key, why, out);
-                    }
-                    _ => self.lost(&key, now, out),
+                let said = self.farewells.remove(&key);
+                let said = said.filter(|(revision, ..)| *revision == entry.mod_revision);
+                let said = said.map(|(_, generation, why)| (generation, why));
+                if self.sinks(&key, said, out) {
+                    return;
+                }
+                match said {
+                    Some((_, why)) => self.take_out(&key, why, out),
+                    None => self.lost(&key, now, out),
                 }
             }
             (Kind::Gone, false) => {
                 let Some(farewell) = self.farewell(entry) else { return };
                 let Some(there) = self.entries.get(&farewell.key) else { return };
-                if there.seen != 0 {
-                    let said = (entry.mod_revision, farewell.why());
+                if there.seen != 0 || self.is_deferred(&farewell.key) {
+                    let said = (entry.mod_revision, farewell.generation, farewell.why());
                     self.farewells.insert(farewell.key, said);
                 } else if there.registration.generation <= farewell.generation {
                     self.take_out(&farewell.key, farewell.why(), out);
@@ -226,6 +252,9 @@ impl Mirror {
     pub(super) fn due(&mut self, now: Instant, out: &mut Vec<RegistryEvent>) -> Vec<Due> {
         let (mut due, mut forgotten) = (Vec::new(), Vec::new());
         for (key, entry) in &mut self.entries {
+            if self.beneath.contains_key(key) {
+                continue;
+            }
             let generation = entry.registration.generation;
             match entry.standing {
                 Standing::Held => {
@@ -257,6 +286,7 @@ impl Mirror {
         for key in forgotten {
             self.take_out(&key, Removal::Forgotten, out);
         }
+        due.extend(self.replays(out));
         due
     }
 
@@ -267,42 +297,21 @@ impl Mirror {
         }
     }
 
-    /// Every lease as far as it is known here.
-    pub(super) fn standings(&self) -> Vec<InheritedLease> {
-        let inherited = |(key, entry): (&InstanceKey, &Entry)| InheritedLease {
-            key: key.clone(),
-            generation: entry.registration.generation,
-            renewed: entry.renewed,
-            standing: match (entry.standing, entry.ttl()) {
-                (Standing::Expired { .. }, _) => {
-                    LeaseStanding::Expired { since: Duration::ZERO, forget_in: self.forget_after }
-                }
-                (_, None) => LeaseStanding::Endless,
-                (_, Some(left)) => LeaseStanding::Live { left },
-            },
-        };
-        self.entries.iter().map(inherited).collect()
-    }
-
-    /// See [`super::super::Registry::lease_left`]. Which heartbeats came to
-    /// others is not known, so what is not over has its whole TTL.
-    pub(super) fn lease_left(&self, key: &InstanceKey) -> Option<Option<Duration>> {
-        let entry = self.entries.get(key)?;
-        Some(match entry.standing {
-            Standing::Expired { .. } => Some(Duration::ZERO),
-            Standing::Held | Standing::Missing { .. } => entry.ttl(),
-        })
-    }
-
     fn farewell(&self, entry: &KeyValue) -> Option<Farewell> {
         Farewell::read(&self.keys, entry).map_err(|why| rejected(entry, &why)).ok()
     }
 
     fn put(&mut self, entry: &KeyValue, restored: bool, out: &mut Vec<RegistryEvent>) {
-        let (registration, renewed) = match Record::read(&self.keys, entry) {
+        let Read { registration, renewed, newer } = match Record::read(&self.keys, entry) {
             Ok(read) => read,
-            // What is known of it stays.
-            Err(why) => return rejected(entry, &why),
+            // What is known of it stays, and its heartbeats go on with it.
+            Err(why) => {
+                let key = self.names.get(&entry.key);
+                if let Some(known) = key.and_then(|key| self.entries.get_mut(key)) {
+                    (known.lease, known.passed) = (entry.lease, None);
+                }
+                return rejected(entry, &why);
+            }
         };
         let entry = Entry {
             registration,
@@ -313,8 +322,11 @@ impl Mirror {
             heard: None,
             passed: None,
             standing: Standing::Held,
+            newer,
         };
-        self.enter(entry, restored, out);
+        if let Some(entry) = self.surfaces(entry) {
+            self.enter(entry, restored, out);
+        }
     }
 
     /// Takes over what is in etcd, and tells what is new in it.
@@ -350,25 +362,6 @@ impl Mirror {
             *self.services.entry(key.service.clone()).or_default() += 1;
             self.names.insert(self.keys.instance(&key), key);
         }
-    }
-
-    /// It is not in etcd any more, and nobody said why.
-    fn lost(&mut self, key: &InstanceKey, now: Instant, out: &mut Vec<RegistryEvent>) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        let Some(ttl) = entry.ttl() else {
-            // No lease could be over, so it was taken out, and its farewell
-            // is forgotten by now.
-            return self.take_out(key, Removal::Deregistered, out);
-        };
-        (entry.seen, entry.lease, entry.noted) = (0, 0, false);
-        let grace = self.grace.filter(|until| *until > now);
-        if entry.is_alive(now) || grace.is_some() {
-            entry.standing = Standing::Missing { until: grace.unwrap_or(now + ttl) };
-            return;
-        }
-        entry.standing = Standing::Expired { until: now + self.forget_after };
-        let generation = entry.registration.generation;
-        out.push(RegistryEvent::LeaseExpired { key: key.clone(), generation });
     }
 
     fn take_out(&mut self, key: &InstanceKey, why: Removal, out: &mut Vec<RegistryEvent>) {

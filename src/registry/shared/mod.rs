@@ -4,33 +4,40 @@
 //! `schema.rs` is what stands in etcd, `mirror.rs` what this proxy has heard
 //! of it, `operations.rs` what is to be written; all three are pure. `follow.rs`,
 //! `renewals.rs` and `writing.rs` carry between them and etcd, `memory.rs` keeps
-//! on disk what was last heard.
+//! on disk what was last heard, `deferring.rs` what was accepted without etcd.
 //!
 //! The promise is that of the embedded registry, with etcd in the place of the
 //! disk: what was answered with `Ok` is in etcd, and an event is sent only for
 //! what etcd has said. `presence.rs` has the others know of this proxy,
-//! `fleet.rs` knows of them, `asking.rs` asks them. While etcd is away, what is known stays as it is:
-//! heartbeats are taken and passed on later, nothing expires, and what would
-//! have to be written is refused.
+//! `fleet.rs` knows of them, `asking.rs` asks them; `shelf.rs` and `shelving.rs`
+//! are what proxies keep in common beside registrations. While etcd is away,
+//! what is known stays as it is: heartbeats are taken and passed on later,
+//! nothing expires, and what would have to be written is refused.
 
+mod announced;
 mod asking;
 pub mod carry;
+mod deferring;
 mod entry;
 mod fleet;
 mod follow;
 mod memory;
 mod mirror;
+mod newer;
 mod operations;
 mod presence;
+mod progress;
 mod renewals;
 mod schema;
+mod shelf;
+mod shelving;
 mod state;
 mod writing;
 
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -38,8 +45,8 @@ use std::{
 
 use tokio::{
     sync::{
-        Mutex as AsyncMutex,
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
+        Mutex as AsyncMutex, Notify, Semaphore,
+        mpsc::{self, UnboundedReceiver},
         watch,
     },
     task::AbortHandle,
@@ -47,25 +54,39 @@ use tokio::{
 };
 
 use super::{
-    Caller, EtcdBackendSettings, InheritedLease, OpenError, Registered, RegistryError,
-    RegistryEvent, RegistrySettings, Removal, Renewed, StoreFault, StoreState,
-    ledger::{Change, Operation, Outcome},
-    limits,
+    Caller, EtcdBackendSettings, InheritedLease, OnOutage, OpenError, RegistryError, RegistryEvent,
+    RegistrySettings, Removal, Renewed, StoreFault, StoreState,
+    ledger::{Operation, Outcome},
 };
 use crate::{
-    etcd::{Client, ClientSettings, Listing},
-    model::{Instance, InstanceKey},
+    etcd::{Client, ClientSettings},
+    model::InstanceKey,
 };
 
+use announced::Announced;
 pub use asking::{Asked, Fellows};
 use fleet::Fleet;
 use mirror::Mirror;
 use presence::Presence;
+use progress::Progress;
 use schema::Keys;
+use shelf::Shelf;
+pub use shelf::Shelved;
+pub use shelving::{SharedShelf, ShelfTurn, Swap};
 use state::{State, away};
 
 /// How long a start waits for etcd before it begins with what was known.
 const FIRST_LIST: Duration = Duration::from_secs(10);
+
+/// How long a member may take to answer, before another is asked.
+const BRISK: Duration = Duration::from_secs(1);
+
+/// How long it may take to renew a lease: so long that one that is only slow
+/// does it, and so short that another one still does, before it is over.
+const RENEWED: Duration = Duration::from_millis(2500);
+
+/// Instances that are given up at a time: about each the others are asked.
+const GIVEN_UP_AT_ONCE: usize = 16;
 
 /// How long after `forget_after` a farewell is kept. Until then nobody brings
 /// back what has left.
@@ -95,14 +116,31 @@ impl Tasks {
 /// What callers and tasks share.
 struct Inner {
     client: Client,
+    /// The same one, where whoever is asked has to answer soon.
+    brisk: Client,
+    /// The same one, to renew leases.
+    renewing: Client,
+    /// A member was silent.
+    doubt: Notify,
     keys: Keys,
     mirror: Mutex<Announced>,
     /// The revision that the mirror has come to.
     heard: watch::Sender<i64>,
+    progress: Mutex<Progress>,
+    /// The watch is to say how far it has come.
+    lagging: Notify,
     state: watch::Sender<State>,
     presence: Arc<Presence>,
     /// Something was heard of other proxies, or of etcd itself.
     pulse: watch::Sender<()>,
+    /// Something was heard of the shelf, or of etcd itself.
+    stocked: watch::Sender<()>,
+    /// Whether registrations are accepted while etcd is away.
+    accepts_in_outage: bool,
+    /// Held by who writes to disk what was.
+    deferring: AsyncMutex<()>,
+    /// How many may be given up at a time.
+    giving_up: Arc<Semaphore>,
     farewell: AsyncMutex<Option<(i64, Instant)>>,
     farewell_ttl: Duration,
     max_services: u32,
@@ -111,46 +149,6 @@ struct Inner {
     /// Whether it may write by itself: not while the process before does.
     begun: AtomicBool,
     closed: AtomicBool,
-}
-
-struct Announced {
-    mirror: Mirror,
-    fleet: Fleet,
-    events: UnboundedSender<RegistryEvent>,
-}
-
-impl Inner {
-    fn announced(&self) -> MutexGuard<'_, Announced> {
-        // Nothing is left half done by a panic that the next list would not
-        // mend.
-        self.mirror.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the mirror, and tells what comes of it in the same order.
-    fn change(&self, change: impl FnOnce(&mut Mirror, &mut Vec<RegistryEvent>)) {
-        let mut announced = self.announced();
-        let mut out = Vec::new();
-        change(&mut announced.mirror, &mut out);
-        for event in out {
-            // Nobody listening is not an error.
-            drop(announced.events.send(event));
-        }
-    }
-
-    /// Changes what is known of other proxies. Only after [`Self::change`]: who
-    /// hears an ask must have heard what it is about.
-    fn meet(&self, change: impl FnOnce(&mut Fleet)) {
-        change(&mut self.announced().fleet);
-        self.pulse.send_replace(());
-    }
-
-    fn accepts(&self, listing: &Listing) -> bool {
-        self.announced().mirror.accepts(listing)
-    }
-
-    fn advance(&self, revision: i64) {
-        self.heard.send_replace(revision);
-    }
 }
 
 fn client(settings: &EtcdBackendSettings) -> ClientSettings {
@@ -176,15 +174,26 @@ impl SharedRegistry {
         let presence = Presence::new(settings.data_dir.clone()).await?;
         let missing_for = etcd.missing_for.into();
         let fleet = Fleet::new(keys.clone(), presence.id().to_owned(), missing_for);
+        let shelf = Shelf::new(keys.clone());
         let state = State { connected: false, listed: false, fault: None };
+        let client = Client::new(client(etcd));
         let inner = Arc::new(Inner {
-            client: Client::new(client(etcd)),
+            brisk: client.answered(BRISK),
+            renewing: client.answered(RENEWED),
+            client,
+            doubt: Notify::new(),
             keys,
-            mirror: Mutex::new(Announced { mirror, fleet, events: announce }),
+            mirror: Mutex::new(Announced { mirror, fleet, shelf, events: announce }),
             heard: watch::Sender::new(0),
+            progress: Mutex::default(),
+            lagging: Notify::new(),
             state: watch::Sender::new(state),
             presence,
             pulse: watch::Sender::new(()),
+            stocked: watch::Sender::new(()),
+            accepts_in_outage: etcd.on_outage == OnOutage::Accept,
+            deferring: AsyncMutex::new(()),
+            giving_up: Arc::new(Semaphore::new(GIVEN_UP_AT_ONCE)),
             farewell: AsyncMutex::new(None),
             farewell_ttl: forget_after.saturating_add(FAREWELL),
             max_services: settings.max_services.into(),
@@ -195,7 +204,13 @@ impl SharedRegistry {
         });
         // First, so that an etcd that has lost everything is known as such.
         let known = memory::read(&settings.data_dir).await?;
-        inner.change(|mirror, out| mirror.remember(known, out));
+        let deferred = deferring::read(&settings.data_dir).await?;
+        inner.change(|mirror, out| {
+            mirror.remember(known, out);
+            for one in deferred {
+                mirror.defer(one, true, out);
+            }
+        });
         let listed = timeout(FIRST_LIST, follow::begin(&inner)).await;
         let fault = match listed {
             Ok(Ok(_)) => None,
@@ -224,20 +239,6 @@ impl SharedRegistry {
         self.inner.pulse.send_replace(());
     }
 
-    pub(super) async fn register(
-        &self,
-        instance: Instance,
-        caller: Caller,
-    ) -> Result<Registered, RegistryError> {
-        limits::check(&instance)?;
-        let key = instance.key();
-        let operation = Operation::Register { instance: instance.into(), caller };
-        let Outcome { registration, change } = self.apply(operation).await?;
-        self.inner.change(|mirror, out| mirror.touch(&key, false, Instant::now(), out));
-        let created = change == Some(Change::Created);
-        Ok(Registered { created, changed: change.is_some(), registration })
-    }
-
     pub(super) fn heartbeat(
         &self,
         key: &InstanceKey,
@@ -254,39 +255,22 @@ impl SharedRegistry {
         renewed
     }
 
-    pub(super) async fn drain(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        caller: &Caller,
-    ) -> Result<u64, RegistryError> {
-        let (key, caller) = (key.clone(), caller.clone());
-        let outcome = self.apply(Operation::Drain { key, generation, caller }).await?;
-        Ok(outcome.registration.generation)
-    }
-
-    pub(super) async fn deregister(
-        &self,
-        key: &InstanceKey,
-        generation: Option<u64>,
-        caller: &Caller,
-    ) -> Result<Option<u64>, RegistryError> {
-        let (key, caller) = (key.clone(), caller.clone());
-        match self.apply(Operation::Deregister { key, generation, caller }).await {
-            Ok(outcome) => Ok(Some(outcome.registration.generation)),
-            Err(RegistryError::NotFound { .. } | RegistryError::Replaced { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     pub(super) fn give_up(&self, key: &InstanceKey, generation: u64) {
         let begun = self.inner.begun.load(Ordering::Relaxed);
         if begun && self.inner.is_connected() && !self.inner.closed.load(Ordering::Relaxed) {
             let why = Removal::GaveUp;
             let operation = Operation::Remove { key: key.clone(), generation, why };
             let inner = Arc::clone(&self.inner);
-            // Another proxy may be first; and it is asked for again.
-            tokio::spawn(async move { inner.apply(operation).await });
+            // It is asked for again.
+            let Ok(turn) = Arc::clone(&inner.giving_up).try_acquire_owned() else { return };
+            tokio::spawn(async move {
+                let _turn = turn;
+                // What this proxy cannot reach others may.
+                if !inner.is_held_elsewhere(&operation.key(), generation).await {
+                    // Another proxy may be first.
+                    drop(inner.apply(operation).await);
+                }
+            });
         }
     }
 
@@ -344,13 +328,19 @@ impl SharedRegistry {
     }
 
     /// Goes on if the caller hangs up.
-    async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
+    pub(super) async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
         if self.inner.closed.load(Ordering::Relaxed) {
             return Err(RegistryError::Closed);
         }
+        let is_sign_of_life = matches!(operation, Operation::Register { .. });
+        let key = operation.key();
         let inner = Arc::clone(&self.inner);
         let applied = tokio::spawn(async move { inner.apply(operation).await }).await;
-        applied.map_err(|_| RegistryError::Closed)?
+        let outcome = applied.map_err(|_| RegistryError::Closed)??;
+        if is_sign_of_life {
+            self.inner.change(|mirror, out| mirror.touch(&key, false, Instant::now(), out));
+        }
+        Ok(outcome)
     }
 }
 

@@ -22,8 +22,8 @@ use crate::{
     etcd::{
         Error,
         messages::{
-            Compare, CompareResult, Compared, DeleteRangeRequest, Operation, PutRequest, RequestOp,
-            TxnRequest,
+            Compare, CompareResult, Compared, DeleteRangeRequest, Operation, PutRequest,
+            RangeRequest, RequestOp, TxnRequest,
         },
     },
     registry::{OpenError, folder::Folder, write_whole},
@@ -125,12 +125,12 @@ impl Inner {
     /// what it will route by.
     pub(super) async fn announce(&self) -> Result<(), Error> {
         let mut lease = self.presence.lease.lock().await;
-        if *lease != 0 && self.client.keep_alive(&[*lease]).await?.first().is_none_or(|it| *it == 0)
+        if *lease != 0 && self.brisk.keep_alive(&[*lease]).await?.first().is_none_or(|it| *it == 0)
         {
             *lease = 0;
         }
         if *lease == 0 {
-            *lease = self.client.grant(LEASE).await?.id;
+            *lease = self.brisk.grant(LEASE).await?.id;
         }
         let id = self.presence.id();
         let program = env!("CARGO_PKG_VERSION").to_owned();
@@ -145,7 +145,7 @@ impl Inner {
             success.extend([self.keys.alive(before), self.keys.replica(before)].map(delete));
         }
         let request = TxnRequest { compare: Vec::new(), success, failure: Vec::new() };
-        self.client.txn(request).await?;
+        self.brisk.txn(request).await?;
         self.presence.before.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(())
     }
@@ -207,13 +207,21 @@ pub(super) async fn run(inner: Arc<Inner>) {
         let kept = async {
             let lease = inner.own_lease().await;
             let is_announced = inner.announced().fleet.is_announced();
-            if !is_announced || inner.client.keep_alive(&[lease]).await?.first() == Some(&0) {
+            if !is_announced || inner.renewing.keep_alive(&[lease]).await?.first() == Some(&0) {
                 inner.announce().await?;
             }
+            let request = RangeRequest {
+                key: inner.keys.schema(),
+                keys_only: true,
+                ..RangeRequest::default()
+            };
+            let there = inner.brisk.range(request).await?;
+            inner.is_at(there.header.map_or(0, |header| header.revision));
             inner.tidy().await
         };
         if let Err(error) = kept.await {
             tracing::debug!(%error, "etcd was not told that this proxy is there");
+            inner.doubts(&error);
         }
     }
 }

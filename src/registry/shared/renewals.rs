@@ -1,6 +1,6 @@
 //! Passes on to etcd what heartbeats have said: leases that go on, several in
 //! one call and each at most three times a TTL, and what etcd has lost and a
-//! heartbeat has come for.
+//! heartbeat has come for. What was accepted without etcd goes the same way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,17 +31,20 @@ pub(super) async fn run(inner: Arc<Inner>) {
             continue;
         }
         let now = Instant::now();
+        // Before what is due, which may be newer and never older.
+        let heard = *inner.heard.borrow();
         let mut due = Vec::new();
         inner.change(|mirror, out| due = mirror.due(now, out));
         let (mut renewals, mut writes) = (Vec::new(), Vec::new());
         for due in due {
             match due {
                 Due::Renew { key, lease } => renewals.push((key, lease)),
-                Due::Write(entry) => writes.push(entry),
+                Due::Write(entry) => writes.push((entry, Told::Heartbeat)),
+                Due::Replay(entry) => writes.push((entry, Told::Registration)),
             }
         }
         // What fails is due again.
-        let written = stream::iter(writes).map(|entry| write(&inner, entry));
+        let written = stream::iter(writes).map(|(entry, told)| write(&inner, entry, heard, told));
         let written = written.buffer_unordered(WRITTEN_AT_ONCE).for_each(|result| async move {
             if let Err(error) = result {
                 tracing::debug!(%error, "etcd was not told of a heartbeat");
@@ -51,16 +54,31 @@ pub(super) async fn run(inner: Arc<Inner>) {
             for some in renewals.chunks(RENEWED_AT_ONCE) {
                 if let Err(error) = renew(&inner, some, now).await {
                     tracing::debug!(%error, "leases were not renewed");
+                    inner.doubts(&error);
                 }
             }
         };
         tokio::join!(written, renewed);
+        let mut is_unsaved = false;
+        inner.change(|mirror, _| is_unsaved = mirror.is_unsaved());
+        if is_unsaved {
+            inner.forget_told().await;
+            // Somebody may wait for it that was given up.
+            inner.heard.send_modify(|_| {});
+        }
     }
+}
+
+/// Why an entry is written.
+#[derive(Clone, Copy)]
+enum Told {
+    Heartbeat,
+    Registration,
 }
 
 async fn renew(inner: &Inner, some: &[(InstanceKey, i64)], now: Instant) -> Result<(), Error> {
     let ids: Vec<_> = some.iter().map(|(_, lease)| *lease).collect();
-    let ttls = inner.client.keep_alive(&ids).await?;
+    let ttls = inner.renewing.keep_alive(&ids).await?;
     inner.change(|mirror, _| {
         for ((key, lease), ttl) in some.iter().zip(ttls) {
             // A lease that is over says so by the deletion of its key.
@@ -73,14 +91,25 @@ async fn renew(inner: &Inner, some: &[(InstanceKey, i64)], now: Instant) -> Resu
 }
 
 /// Tells of one entry. If it has changed meanwhile, nothing happens.
-async fn write(inner: &Inner, entry: Box<Entry>) -> Result<(), Error> {
+async fn write(inner: &Inner, entry: Box<Entry>, heard: i64, told: Told) -> Result<(), Error> {
     let ttl = entry.registration.instance.ttl.map(Duration::from);
-    let lease = match (entry.lease, ttl) {
-        (0, Some(ttl)) => inner.client.grant(lease_seconds(ttl)).await?.id,
-        (lease, _) => lease,
+    let (lease, is_fresh) = match (entry.lease, ttl) {
+        (0, Some(ttl)) => (inner.brisk.grant(lease_seconds(ttl)).await?.id, true),
+        (lease, _) => (lease, false),
     };
-    match operations::rewrite(&inner.keys, &entry, lease) {
-        Ok(transaction) => inner.client.txn(transaction).await.map(drop),
+    let transaction = match told {
+        Told::Heartbeat => operations::rewrite(&inner.keys, &entry, heard, lease),
+        Told::Registration => operations::replay(&inner.keys, &entry, heard, lease),
+    };
+    match transaction {
+        Ok(transaction) => {
+            let answer = inner.brisk.txn(transaction).await?;
+            // It is due again, with another one: they would pile up.
+            if is_fresh && !answer.succeeded {
+                inner.brisk.revoke(lease).await?;
+            }
+            Ok(())
+        }
         Err(error) => {
             tracing::error!(%error, "a registration cannot be written as JSON");
             Ok(())

@@ -7,10 +7,14 @@
 //! `/` and `%` in a part are percent-encoded. What proxies have to do with each
 //! other is in `fleet.rs`.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::newer;
 use crate::{
     etcd::messages::KeyValue,
     model::{Instance, InstanceKey},
@@ -103,9 +107,38 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<String>,
     pub(super) instance: Instance,
+    /// What was read beside it, and is written back as it was: that of a newer
+    /// version, which must not lose it because this one told of a heartbeat.
+    #[serde(skip)]
+    pub(super) newer: Option<Arc<Value>>,
+}
+
+/// What is read in etcd of one registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) registration: Registration,
+    /// Whether a heartbeat has come.
+    pub(super) renewed: bool,
+    pub(super) newer: Option<Arc<Value>>,
 }
 
 impl Record {
+    pub(super) fn ttl(&self) -> Option<Duration> {
+        self.instance.ttl.map(Duration::from)
+    }
+
+    /// As it is written.
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        match &self.newer {
+            None => serde_json::to_vec(self),
+            Some(newer) => {
+                let mut value = serde_json::to_value(self)?;
+                newer::fill(&mut value, newer);
+                serde_json::to_vec(&value)
+            }
+        }
+    }
+
     /// Of a registration that has its generation.
     pub(super) fn of(registration: &Registration, renewed: bool) -> Self {
         Self {
@@ -115,19 +148,22 @@ impl Record {
             renewed,
             owner: registration.owner.clone(),
             instance: registration.instance.clone(),
+            newer: None,
         }
     }
 
     /// What is read in etcd.
-    pub(super) fn read(keys: &Keys, entry: &KeyValue) -> Result<(Registration, bool), String> {
+    pub(super) fn read(keys: &Keys, entry: &KeyValue) -> Result<Read, String> {
         let record: Self = read(&entry.value)?;
         limits::check(&record.instance).map_err(|error| error.to_string())?;
         if keys.instance(&record.instance.key()) != entry.key {
             return Err(format!("it is about {}", record.instance.key()));
         }
+        let newer = newer::beside(&record, &entry.value).map(Arc::new);
         let Self { generation, draining, renewed, owner, instance, .. } = record;
         let generation = generation.unwrap_or_else(|| revision(entry.mod_revision));
-        Ok((Registration { instance, generation, draining, owner }, renewed))
+        let registration = Registration { instance, generation, draining, owner };
+        Ok(Read { registration, renewed, newer })
     }
 }
 

@@ -33,6 +33,7 @@ impl Inner {
             tracing::info!(after = ?since.elapsed(), "the registry in etcd is back");
         }
         self.pulse.send_replace(());
+        self.stocked.send_replace(());
     }
 
     pub(super) fn lost(&self, fault: StoreFault) {
@@ -44,7 +45,9 @@ impl Inner {
                     Instant::now()
                 }
             };
-            state.connected = false;
+            if std::mem::replace(&mut state.connected, false) {
+                self.stocked.send_replace(());
+            }
             state.fault = Some((fault, since));
         });
         self.pulse.send_replace(());

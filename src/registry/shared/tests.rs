@@ -1,5 +1,8 @@
 //! Rules of the mirror and of what is written.
 
+mod deferred;
+mod late;
+
 use std::{sync::atomic::AtomicI64, sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
@@ -7,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     entry::Due,
     mirror::Mirror,
-    operations::{self, Write},
+    operations::{self, Judged, Write},
     schema::{FORM, Farewell, Keys, Record},
 };
 use crate::{
@@ -65,6 +68,7 @@ impl Etcd {
             renewed: false,
             owner: None,
             instance: instance.clone(),
+            newer: None,
         };
         KeyValue {
             key: self.keys.instance(&instance.key()),
@@ -245,8 +249,9 @@ fn an_old_process_does_not_take_out_its_successor() {
     let plan = Operation::Deregister { key: key.clone(), generation: None, caller: NOBODY };
     let plan = operations::plan(there.as_ref(), &plan).expect("its own");
     let seen = there.map_or(0, |entry| entry.seen);
+    let judged = Judged { seen, heard: 99 };
     let request =
-        operations::transaction(&etcd.keys, &key, seen, &plan.write, 1).expect("a transaction");
+        operations::transaction(&etcd.keys, &key, judged, &plan.write, 1).expect("a transaction");
     assert_eq!(request.compare.len(), 1);
     assert_eq!(request.success.len(), 2, "the farewell and the deletion in one");
 }

@@ -10,7 +10,7 @@ use tonic::Code;
 use super::{
     FAREWELL, Inner, away,
     entry::Entry,
-    operations::{self, Write},
+    operations::{self, Judged, Write},
     schema,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long it is tried to write something. An election takes less.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long one attempt may take: what a leader that dies had accepted is
 /// never answered.
@@ -34,7 +34,7 @@ impl Inner {
         self.announced().mirror.entry(key).cloned()
     }
 
-    fn check_room(&self, service: &ServiceName) -> Result<(), RegistryError> {
+    pub(super) fn check_room(&self, service: &ServiceName) -> Result<(), RegistryError> {
         let (services, instances) = self.announced().mirror.count(service);
         let limit = self.max_instances;
         match instances {
@@ -71,7 +71,7 @@ impl Inner {
     }
 
     /// Waits until the mirror says what `wanted` wants to hear.
-    async fn until(
+    pub(super) async fn until(
         &self,
         deadline: Instant,
         mut wanted: impl FnMut(&Self, i64) -> bool,
@@ -99,7 +99,7 @@ impl Inner {
         match *farewell {
             Some((lease, since)) if since.elapsed() < FAREWELL / 2 => Ok(lease),
             _ => {
-                let granted = self.client.grant(seconds(self.farewell_ttl)).await?;
+                let granted = self.brisk.grant(seconds(self.farewell_ttl)).await?;
                 *farewell = Some((granted.id, Instant::now()));
                 Ok(granted.id)
             }
@@ -117,7 +117,7 @@ impl Inner {
     ) -> Result<bool, RegistryError> {
         self.connected(deadline).await?;
         let request = RangeRequest { key: self.keys.instance(key), ..RangeRequest::default() };
-        let there = match timeout_at(deadline, self.client.range(request)).await {
+        let there = match timeout_at(deadline, self.brisk.range(request)).await {
             Ok(answer) => answer.map_err(|error| away(&error))?,
             Err(_) => return Err(silent().into()),
         };
@@ -130,24 +130,19 @@ impl Inner {
         Ok(self.entry(key).map_or(0, |entry| entry.seen) != judged)
     }
 
-    /// Carries out `operation`.
-    pub(super) async fn apply(&self, operation: Operation) -> Result<Outcome, RegistryError> {
+    /// Carries out `operation` in etcd.
+    pub(super) async fn carry_out(&self, operation: Operation) -> Result<Outcome, RegistryError> {
         let deadline = Instant::now() + PATIENCE;
-        let (key, ttl) = match &operation {
-            Operation::Register { instance, .. } => {
-                (instance.key(), instance.ttl.map(Duration::from))
-            }
-            Operation::Drain { key, .. }
-            | Operation::Deregister { key, .. }
-            | Operation::Remove { key, .. } => {
-                let instance = self.entry(key).map(|entry| entry.registration.instance);
-                (key.clone(), instance.and_then(|instance| instance.ttl).map(Duration::from))
-            }
-        };
+        let key = operation.key();
+        let client = &self.brisk;
         // What may have been done by an attempt of which nothing was heard.
         let mut perhaps: Option<Outcome> = None;
         let mut fresh: Option<i64> = None;
+        // What was heard and is not known.
+        let mut unread = 0;
         loop {
+            // Before what is judged, which may be newer and never older.
+            let heard = *self.heard.borrow();
             let there = self.entry(&key);
             let seen = there.as_ref().map_or(0, |entry| entry.seen);
             let plan = match operations::plan(there.as_ref(), &operation) {
@@ -181,22 +176,24 @@ impl Inner {
             }
             let held = there.as_ref().map_or(0, |entry| entry.lease);
             let attempt = async {
-                let lease = match (&plan.write, ttl) {
-                    (Write::Farewell(_), _) => self.farewell_lease().await?,
-                    (Write::Nothing, _) | (Write::Put(_), None) => 0,
+                let lease = match &plan.write {
+                    Write::Farewell(_) => self.farewell_lease().await?,
+                    Write::Nothing => 0,
                     // An edit, or that it leaves, does not prolong it.
-                    (Write::Put(record), Some(_)) if held != 0 && record.draining => held,
-                    (Write::Put(_), Some(ttl)) => match fresh {
-                        Some(lease) => lease,
-                        None => {
-                            let lease = self.client.grant(lease_seconds(ttl)).await?.id;
+                    Write::Put(record) => match (record.ttl(), fresh) {
+                        (None, _) => 0,
+                        (Some(_), _) if held != 0 && record.draining => held,
+                        (Some(_), Some(lease)) => lease,
+                        (Some(ttl), None) => {
+                            let lease = client.grant(lease_seconds(ttl)).await?.id;
                             *fresh.insert(lease)
                         }
                     },
                 };
-                let request = operations::transaction(&self.keys, &key, seen, &plan.write, lease);
+                let judged = Judged { seen, heard };
+                let request = operations::transaction(&self.keys, &key, judged, &plan.write, lease);
                 let request = request.map_err(|_| Error::NoEndpoint)?;
-                self.client.txn(request).await
+                client.txn(request).await
             };
             let until = deadline.min(Instant::now() + ATTEMPT);
             match timeout_at(until, attempt).await {
@@ -205,10 +202,9 @@ impl Inner {
                     if unchanged {
                         return Ok(plan.outcome);
                     }
-                    // The old lease has no key any more.
-                    if held != 0 && fresh.is_some() {
+                    if let Some(lease) = superseded(held, fresh) {
                         let client = self.client.clone();
-                        tokio::spawn(async move { client.revoke(held).await });
+                        tokio::spawn(async move { client.revoke(lease).await });
                     }
                     self.until(deadline, |_, heard| heard >= revision).await?;
                     let mut outcome = plan.outcome;
@@ -219,14 +215,29 @@ impl Inner {
                 }
                 // It is not as it was judged: as soon as it is known what it
                 // is, it is judged anew.
-                Ok(Ok(_)) => {
-                    self.until(deadline, |inner, _| {
-                        inner.entry(&key).map_or(0, |entry| entry.seen) != seen
+                Ok(Ok(answer)) => {
+                    let there = operations::there(&self.keys, &key, &answer);
+                    let is_new =
+                        |inner: &Self| inner.entry(&key).map_or(0, |entry| entry.seen) != seen;
+                    self.until(deadline, |inner, heard| {
+                        is_new(inner) || there.newest().is_some_and(|newest| heard >= newest)
                     })
                     .await?;
+                    // The first time it may have come and gone meanwhile.
+                    if there.is_other_than(seen)
+                        && !is_new(self)
+                        && std::mem::replace(&mut unread, there.key) == there.key
+                    {
+                        let text = "what stands under its key cannot be read".to_owned();
+                        return Err(StoreFault::Foreign { text }.into());
+                    }
                 }
                 Ok(Err(error)) if is_passing(&error) && Instant::now() < deadline => {
-                    fresh = fresh.filter(|_| !is_lease_gone(&error));
+                    self.doubts(&error);
+                    if is_lease_gone(&error) {
+                        fresh = None;
+                        self.farewell.lock().await.take();
+                    }
                     if !error.is_without_effect() {
                         perhaps = Some(plan.outcome);
                     }
@@ -253,6 +264,12 @@ pub(super) fn lease_seconds(ttl: Duration) -> i64 {
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// The lease `held` that has no key any more, now that there is a `fresh` one. It
+/// may be the same: an attempt of which nothing was heard had it.
+pub(super) fn superseded(held: i64, fresh: Option<i64>) -> Option<i64> {
+    fresh.filter(|fresh| held != 0 && *fresh != held).map(|_| held)
 }
 
 fn is_lease_gone(error: &Error) -> bool {

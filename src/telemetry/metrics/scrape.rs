@@ -198,6 +198,8 @@ pub struct FleetScrape {
     pub missing: u64,
     /// Registrations that are known here and that etcd has lost.
     pub pending: u64,
+    /// How long etcd has been further than what was heard of it.
+    pub behind: Duration,
 }
 
 /// The registry's store.

@@ -1,7 +1,11 @@
 //! Members of etcd clusters, and what users do with them by other clients: the
 //! JSON gateway, and `etcdctl` where that is not enough.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
@@ -71,8 +75,20 @@ impl Etcd {
     /// As [`Self::cluster`], of one version.
     #[track_caller]
     pub(crate) fn cluster_of(version: Version) -> Vec<Self> {
+        Self::cluster_at(version, Ipv4Addr::LOCALHOST)
+    }
+
+    /// As [`Self::cluster_of`], for clients at another address of this machine
+    /// too.
+    #[track_caller]
+    pub(crate) fn cluster_at(version: Version, ip: Ipv4Addr) -> Vec<Self> {
+        let mut urls = "http://127.0.0.1:{port}".to_owned();
+        if !ip.is_loopback() {
+            urls = format!("{urls},http://{ip}:{{port}}");
+        }
         let fast = ["--heartbeat-interval", "50", "--election-timeout", "500"];
-        let mut members = Self::members(version, 3, &fast);
+        let more = [&fast[..], &["--listen-client-urls", &urls]].concat();
+        let mut members = Self::members(version, 3, &more);
         for member in &mut members {
             member.wait();
         }
@@ -101,7 +117,9 @@ impl Etcd {
             ]);
             all.extend(["--listen-peer-urls", &own, "--initial-advertise-peer-urls", &own]);
             all.extend(["--initial-cluster", &peers]);
-            all.extend(more);
+            let more: Vec<_> =
+                more.iter().map(|it| it.replace("{port}", &client.to_string())).collect();
+            all.extend(more.iter().map(String::as_str));
             let server = Server::start(version.program(), &all);
             Self { address: ([127, 0, 0, 1], *client).into(), server }
         };
@@ -149,6 +167,15 @@ impl Etcd {
     #[track_caller]
     pub(crate) fn put(&self, key: &str, value: &str) {
         self.put_with(key, value, "0");
+    }
+
+    /// What stands under a key.
+    #[track_caller]
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
+        let answer = self.call("/v3/kv/range", &json!({ "key": BASE64.encode(key) }));
+        let entry = answer["kvs"].as_array()?.first()?;
+        let value = BASE64.decode(entry["value"].as_str().unwrap_or_default()).expect("base64");
+        Some(String::from_utf8_lossy(&value).into_owned())
     }
 
     /// Puts a key that goes with a lease.

@@ -4,12 +4,14 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::Duration,
 };
+
+use super::network::Door;
 
 /// Passes bytes on, as long as it is not cut.
 #[derive(Debug)]
@@ -18,31 +20,44 @@ pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     is_cut: Arc<AtomicBool>,
     is_stalled: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
+    lines: Arc<Mutex<Vec<Weak<Line>>>>,
 }
+
+/// The two ends of a connection.
+type Line = [TcpStream; 2];
 
 impl Relay {
     /// A line to `behind`.
     pub(crate) fn to(behind: SocketAddr) -> Self {
+        Self::by(behind, || {})
+    }
+
+    /// A line to `behind` in another namespace.
+    pub(crate) fn into(door: Door, behind: SocketAddr) -> Self {
+        Self::by(behind, move || door.enter())
+    }
+
+    /// A line to `behind`, laid by a thread that does `first` first.
+    fn by(behind: SocketAddr, first: impl FnOnce() + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (is_cut, is_stalled, streams) = (Arc::default(), Arc::default(), Arc::default());
-        let relay = Self { address, is_cut, is_stalled, streams };
-        let (is_cut, streams) = (Arc::clone(&relay.is_cut), Arc::clone(&relay.streams));
+        let (is_cut, is_stalled, lines) = (Arc::default(), Arc::default(), Arc::default());
+        let relay = Self { address, is_cut, is_stalled, lines };
+        let (is_cut, lines) = (Arc::clone(&relay.is_cut), Arc::clone(&relay.lines));
         let stalled = Arc::clone(&relay.is_stalled);
         thread::spawn(move || {
+            first();
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(behind) else { continue };
-                let mut open = streams.lock().expect("no panic");
+                let mut open = lines.lock().expect("no panic");
                 if is_cut.load(Ordering::SeqCst) {
                     continue;
                 }
-                for stream in [&client, &server] {
-                    open.push(stream.try_clone().expect("a descriptor"));
-                }
-                let [there, back] = [&server, &client].map(|it| it.try_clone().expect("one"));
-                pass(back, there, Arc::clone(&stalled));
-                pass(server, client, Arc::clone(&stalled));
+                let line = Arc::new([client, server]);
+                open.retain(|line| line.strong_count() > 0);
+                open.push(Arc::downgrade(&line));
+                pass(Arc::clone(&line), 0, Arc::clone(&stalled));
+                pass(line, 1, Arc::clone(&stalled));
             }
         });
         relay
@@ -50,10 +65,10 @@ impl Relay {
 
     /// Ends all connections and lets no new one through.
     pub(crate) fn cut(&self) {
-        let mut open = self.streams.lock().expect("no panic");
+        let mut open = self.lines.lock().expect("no panic");
         self.is_cut.store(true, Ordering::SeqCst);
-        for stream in open.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+        for line in open.drain(..).filter_map(|line| line.upgrade()) {
+            line.iter().for_each(|end| drop(end.shutdown(Shutdown::Both)));
         }
     }
 
@@ -69,8 +84,9 @@ impl Relay {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, stalled: Arc<AtomicBool>) {
+fn pass(line: Arc<Line>, from: usize, stalled: Arc<AtomicBool>) {
     thread::spawn(move || {
+        let (mut from, mut to) = (&line[from], &line[1 - from]);
         let mut buffer = [0; 16 << 10];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             while stalled.load(Ordering::SeqCst) {

@@ -123,28 +123,45 @@ fn what_is_in_flight_elsewhere_is_in_flight() {
     assert_eq!(view["completed"], 1, "{view}");
 }
 
+/// Two proxies, one of which can be cut off, that both route to one instance.
+struct Severed {
+    a: Portolan,
+    b: Portolan,
+    /// Between the second and etcd.
+    relay: Relay,
+    one: Backend,
+    _etcd: Etcd,
+}
+
+impl Severed {
+    fn begin() -> Self {
+        let etcd = Etcd::start(Version::Newer);
+        let one = named("one");
+        let relay = Relay::to(etcd.address);
+        let a = Portolan::start(&config(&[etcd.url()]));
+        let b = Portolan::start(&config(&[format!("http://{}", relay.address)]));
+        knows(&a, 1);
+        arrive(&a, "orders/1", one.address, "10s");
+        Self { a, b, relay, one, _etcd: etcd }
+    }
+}
+
 #[test]
 fn who_is_cut_off_is_named_and_routes_on() {
-    let etcd = Etcd::start(Version::Newer);
-    let one = named("one");
-    let relay = Relay::to(etcd.address);
-    let a = Portolan::start(&config(&[etcd.url()]));
-    let b = Portolan::start(&config(&[format!("http://{}", relay.address)]));
-    knows(&a, 1);
-    arrive(&a, "orders/1", one.address, "10s");
+    let Severed { relay, a, b, .. } = &Severed::begin();
     relay.cut();
-    eventually(|| !fleet(&b)["fault"].is_null());
-    let (status, view) = leave(&a, "orders/1", "700ms");
-    assert_eq!((status, names(&view)), (202, vec![id(&b)]), "{view}");
+    eventually(|| !fleet(b)["fault"].is_null());
+    let (status, view) = leave(a, "orders/1", "700ms");
+    assert_eq!((status, names(&view)), (202, vec![id(b)]), "{view}");
     assert_eq!(b.get("/orders").text(), "one");
     // Also once its lease is over.
-    eventually(|| !fleet(&a)["fellows"][0]["missing_ms"].is_null());
-    let (status, view) = leave(&a, "orders/1", "700ms");
-    assert_eq!((status, names(&view)), (202, vec![id(&b)]), "{view}");
+    eventually(|| !fleet(a)["fellows"][0]["missing_ms"].is_null());
+    let (status, view) = leave(a, "orders/1", "700ms");
+    assert_eq!((status, names(&view)), (202, vec![id(b)]), "{view}");
     let attention = a.admin("GET", "/api/v1/status", "").json()["attention"].to_string();
     assert!(attention.contains("missing"), "{attention}");
     relay.mend();
-    let (status, view) = leave(&a, "orders/1", "20s");
+    let (status, view) = leave(a, "orders/1", "20s");
     assert_eq!((status, &view["drained"]), (200, &json!(true)), "{view}");
     assert_ne!(b.get("/orders").status(), 200);
 }
@@ -152,27 +169,21 @@ fn who_is_cut_off_is_named_and_routes_on() {
 /// As when packets are lost: neither side is told.
 #[test]
 fn who_is_cut_off_and_does_not_know_it_is_named_too() {
-    let etcd = Etcd::start(Version::Newer);
-    let one = named("one");
-    let relay = Relay::to(etcd.address);
-    let a = Portolan::start(&config(&[etcd.url()]));
-    let b = Portolan::start(&config(&[format!("http://{}", relay.address)]));
-    knows(&a, 1);
-    arrive(&a, "orders/1", one.address, "10s");
+    let Severed { relay, a, b, one, .. } = &Severed::begin();
     relay.stall();
-    let (status, view) = leave(&a, "orders/1", "700ms");
-    assert_eq!((status, names(&view)), (202, vec![id(&b)]), "{view}");
+    let (status, view) = leave(a, "orders/1", "700ms");
+    assert_eq!((status, names(&view)), (202, vec![id(b)]), "{view}");
     assert_eq!(b.get("/orders").text(), "one");
-    assert_eq!(heartbeat(&b, "orders/1"), 200);
+    assert_eq!(heartbeat(b, "orders/1"), 200);
     // It cannot write either, and does not say that it has; it may come about
     // later all the same.
     let body = json!({ "address": one.address.to_string() }).to_string();
     assert_eq!(b.admin("PUT", &path("steady/1"), &body).status(), 503);
     relay.mend();
-    let (status, view) = leave(&a, "orders/1", "20s");
+    let (status, view) = leave(a, "orders/1", "20s");
     assert_eq!((status, &view["drained"]), (200, &json!(true)), "{view}");
     assert_ne!(b.get("/orders").status(), 200);
-    assert_eq!(heartbeat(&b, "orders/1"), 404);
+    assert_eq!(heartbeat(b, "orders/1"), 404);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 mod carried;
 mod fellows;
 mod fleet;
+mod late;
 mod outages;
+mod severed;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -11,7 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     routed::named,
-    servers::etcd::{Etcd, Version},
+    servers::{
+        etcd::{Etcd, Version},
+        http,
+    },
     support::{Backend, Portolan, eventually},
 };
 

@@ -145,3 +145,108 @@ fn the_leader_may_die_while_many_register() {
     };
     eventually(|| [&a, &b, &c].into_iter().all(|proxy| count(proxy) == 120));
 }
+
+fn accepting(urls: &[String]) -> String {
+    config(urls).replace("[registry.etcd]\n", "[registry.etcd]\non_outage = 'accept'\n")
+}
+
+fn pending(portolan: &Portolan) -> u64 {
+    portolan.admin("GET", "/api/v1/status", "").json()["fleet"]["pending"]
+        .as_u64()
+        .expect("a count")
+}
+
+#[test]
+fn what_is_accepted_without_etcd_is_told_when_it_is_back() {
+    let mut etcd = Etcd::start(Version::Newer);
+    let (one, two, steady) = (named("one"), named("two"), named("steady"));
+    let a = Portolan::start(&accepting(&[etcd.url()]));
+    let b = Portolan::start(&accepting(&[etcd.url()]));
+    register(&a, "steady/1", steady.address, None);
+    answered(&b, "/steady", "steady");
+    etcd.server.kill();
+    eventually(|| !writable(&a) && !writable(&b));
+
+    // One that is new, a new process under an old id, and one that goes again.
+    register(&a, "orders/1", one.address, Some("5s"));
+    assert_eq!(heartbeat(&a, "orders/1"), 200);
+    register(&a, "steady/1", two.address, None);
+    register(&a, "orders/2", two.address, None);
+    assert_eq!(a.admin("DELETE", &path("orders/2"), "").status(), 200);
+    answered(&a, "/orders", "one");
+    answered(&a, "/steady", "two");
+    assert_eq!(pending(&a), 2);
+    assert_eq!(b.get("/steady").text(), "steady");
+    assert_eq!(b.get("/orders").status(), 503);
+    // Nobody can be asked.
+    let waiting = format!("{}?wait=routable&timeout=700ms", path("orders/1"));
+    let body = json!({ "address": one.address.to_string(), "ttl": "5s" }).to_string();
+    let answer = a.admin("PUT", &waiting, &body);
+    assert_eq!((answer.status(), &answer.json()["routed"]), (202, &json!(false)));
+
+    // It is on disk.
+    let a = a.restart();
+    answered(&a, "/steady", "two");
+    eventually(|| heartbeat(&a, "orders/1") == 200);
+    answered(&a, "/orders", "one");
+    let generations = [generation(&a, "orders/1"), generation(&a, "steady/1")];
+
+    etcd.restart();
+    let both = [&a, &b];
+    eventually(|| {
+        // What is known at one proxy never goes while the other hears of it.
+        assert_eq!(a.get("/orders").text(), "one");
+        assert_eq!(a.get("/steady").text(), "two");
+        assert_eq!(heartbeat(&a, "orders/1"), 200);
+        b.get("/orders").text() == "one" && b.get("/steady").text() == "two"
+    });
+    eventually(|| both.into_iter().all(|proxy| pending(proxy) == 0));
+    for proxy in both {
+        assert_eq!([generation(proxy, "orders/1"), generation(proxy, "steady/1")], generations);
+        assert_eq!(heartbeat(proxy, "orders/1"), 200);
+        assert_eq!(proxy.admin("GET", &path("orders/2"), "").status(), 404);
+    }
+    // By any proxy it goes as what was registered with etcd does.
+    assert_eq!(b.admin("DELETE", &path("steady/1"), "").status(), 200);
+    unanswered(&a, "/steady");
+}
+
+#[test]
+fn what_etcd_was_told_meanwhile_is_not_overridden() {
+    let etcd = Etcd::start(Version::Newer);
+    let (one, two) = (named("one"), named("two"));
+    let relay = Relay::to(etcd.address);
+    let a = Portolan::start(&accepting(&[etcd.url()]));
+    let b = Portolan::start(&accepting(&[format!("http://{}", relay.address)]));
+    relay.cut();
+    eventually(|| !writable(&b));
+    register(&b, "orders/1", two.address, None);
+    answered(&b, "/orders", "two");
+    register(&a, "orders/1", one.address, None);
+    answered(&a, "/orders", "one");
+    relay.mend();
+    answered(&b, "/orders", "one");
+    eventually(|| pending(&b) == 0);
+    assert_eq!(generation(&a, "orders/1"), generation(&b, "orders/1"));
+}
+
+/// What cannot be kept is not accepted, and neither is what is not asked for.
+#[test]
+fn what_cannot_be_kept_without_etcd_is_refused() {
+    let mut etcd = Etcd::start(Version::Newer);
+    let one = named("one");
+    let a = Portolan::start(&accepting(&[etcd.url()]));
+    etcd.server.kill();
+    eventually(|| !writable(&a));
+    // A folder is in its way.
+    let file = a.folder().join("data/deferred-registrations.json");
+    std::fs::create_dir(&file).expect("made");
+    let body = json!({ "address": one.address.to_string() }).to_string();
+    let answer = a.admin("PUT", &path("orders/1"), &body);
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().contains("deferred-registrations.json"), "{}", answer.text());
+    assert_ne!(a.get("/orders").status(), 200);
+    std::fs::remove_dir(&file).expect("removed");
+    register(&a, "orders/1", one.address, None);
+    answered(&a, "/orders", "one");
+}

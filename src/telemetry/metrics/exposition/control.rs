@@ -125,7 +125,10 @@ impl Exposition {
             series.integer(&[("state", "missing")], fleet.missing)
         })?;
         let help = "Registrations that are known here and that etcd has lost.";
-        page.gauge("portolan_registry_pending", help, |series| series.integer(&[], fleet.pending))
+        page.gauge("portolan_registry_pending", help, |series| series.integer(&[], fleet.pending))?;
+        let help = "How long etcd has been further than what was heard of it.";
+        let name = "portolan_registry_behind_seconds";
+        page.gauge(name, help, |series| series.number(&[], fleet.behind.as_secs_f64()))
     }
 
     pub(super) fn telemetry(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -86,7 +86,7 @@ fn full() -> (Arc<Metrics>, Scrape) {
             count: 1,
         }],
         store: StoreScrape { newest_snapshot: Some(UNIX_EPOCH), ..StoreScrape::default() },
-        fleet: Some(FleetScrape { present: 1, missing: 1, pending: 0 }),
+        fleet: Some(FleetScrape { present: 1, missing: 1, ..FleetScrape::default() }),
         config: ConfigScrape { last_success: Some(UNIX_EPOCH), ..ConfigScrape::default() },
         certificates: vec![CertificateScrape {
             listener: "127.0.0.1:8443".to_owned(),
