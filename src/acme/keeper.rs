@@ -1,13 +1,15 @@
 //! Keeps a certificate for each name: orders it, renews it in time, and waits
 //! ever longer after failures.
 //!
-//! One order is under way at a time. Whatever fails, the certificate that is
-//! there stays; what has failed, and until when to wait, is on disk, so that a
+//! One order is under way at a time, of all proxies that share their names
+//! (`sharing.rs`). Whatever fails, the certificate that is there stays; what has
+//! failed, and until when to wait, is on disk, so that a
 //! proxy that is started over and over does not ask over and over.
 
 use std::{
     collections::BTreeMap,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -15,12 +17,16 @@ use instant_acme::{Account, CertificateIdentifier};
 use tokio::{sync::watch, time};
 
 use super::{
-    AcmeSettings, News, Sole, Standing, account,
+    AcmeSettings, News, Standing, Storage, Turn,
+    account::{self, Opened},
     name::{Name, Record},
     order,
     problem::Problem,
+    record::Keys,
+    sharing::{Heard, Permit},
+    showing::{self, Stage},
 };
-use crate::tls::{Automatic, Proofs, inspect};
+use crate::tls::{Automatic, Proofs, examine, inspect};
 
 /// What is to be kept.
 #[derive(Clone, Debug)]
@@ -44,16 +50,30 @@ const SLEEP: Duration = Duration::from_secs(60);
 const ASK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 const UNANSWERED: Duration = Duration::from_secs(6 * 3600);
 
-/// Keeps what is `wanted` until its sender is gone. Being dropped breaks off
-/// the order under way, which is begun anew the next time.
+/// Keeps what is `wanted` until its sender is gone, with the others that share
+/// `storage`, if there are such. Being dropped breaks off the order under way,
+/// which is begun anew the next time.
 pub async fn keep(
-    mut wanted: watch::Receiver<Option<Wanted>>,
+    wanted: watch::Receiver<Option<Wanted>>,
     proofs: Proofs,
-    sole: impl Sole,
+    storage: Option<Arc<dyn Storage>>,
     tell: impl Fn(News),
 ) {
-    let mut keeper =
-        Keeper { wanted: None, account: None, renewal_told: true, names: BTreeMap::new() };
+    let shown = showing::run(storage.clone(), proofs.clone());
+    tokio::select! {
+        () = shown => {}
+        () = certificates(wanted, proofs, storage, tell) => {}
+    }
+}
+
+async fn certificates(
+    mut wanted: watch::Receiver<Option<Wanted>>,
+    proofs: Proofs,
+    storage: Option<Arc<dyn Storage>>,
+    tell: impl Fn(News),
+) {
+    let mut changes = storage.as_ref().map(|storage| storage.changes());
+    let mut keeper = Keeper::new(storage);
     wanted.mark_changed();
     loop {
         // What has begun is ended: an order that is broken off counts with the
@@ -66,29 +86,51 @@ pub async fn keep(
                 let now_wanted = wanted.borrow_and_update().clone();
                 keeper.change(now_wanted, SystemTime::now());
             }
+            () = changed(&mut changes) => {}
             () = time::sleep(keeper.idle(SystemTime::now())) => {
-                keeper.act(&proofs, &sole, &tell).await;
+                keeper.act(&proofs, &tell).await;
             }
         }
+        keeper.agree(&tell).await;
         tell(News::Standings(keeper.standings()));
     }
 }
 
-struct Keeper {
-    wanted: Option<Wanted>,
-    account: Option<Account>,
+/// Waits until something is heard of the others.
+async fn changed(changes: &mut Option<watch::Receiver<()>>) {
+    let changed = match changes {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
+    }
+}
+
+pub(super) struct Keeper {
+    pub(super) wanted: Option<Wanted>,
+    account: Option<Opened>,
     /// Whether the CA says when to renew, as far as is known.
     renewal_told: bool,
-    names: BTreeMap<String, Name>,
+    pub(super) names: BTreeMap<String, Name>,
+    /// What it has in common with others.
+    pub(super) storage: Option<Arc<dyn Storage>>,
+    pub(super) heard: BTreeMap<String, Heard>,
 }
 
 impl Keeper {
+    pub(super) fn new(storage: Option<Arc<dyn Storage>>) -> Self {
+        let (names, heard) = (BTreeMap::new(), BTreeMap::new());
+        Self { wanted: None, account: None, renewal_told: true, names, storage, heard }
+    }
+
     /// Takes over what is wanted from now on. Names that fail are tried at
     /// once, since whoever changed something may have mended them.
-    fn change(&mut self, wanted: Option<Wanted>, now: SystemTime) {
+    pub(super) fn change(&mut self, wanted: Option<Wanted>, now: SystemTime) {
         let Some(wanted) = wanted else {
             (self.wanted, self.account) = (None, None);
             self.names.clear();
+            self.heard.clear();
             return;
         };
         let same = self.wanted.as_ref().is_some_and(|before| {
@@ -97,9 +139,11 @@ impl Keeper {
         if !same {
             (self.account, self.renewal_told) = (None, true);
             self.names.clear();
+            self.heard.clear();
         }
         let first = self.wanted.is_none();
         self.names.retain(|name, _| wanted.names.contains(name));
+        self.heard.retain(|name, _| wanted.names.contains(name));
         let mut records = Record::read(&wanted.folder);
         for name in &wanted.names {
             let known = self.names.entry(name.clone()).or_insert_with(|| {
@@ -125,34 +169,53 @@ impl Keeper {
     }
 
     /// How long there is nothing to do.
-    fn idle(&self, now: SystemTime) -> Duration {
-        let due =
-            self.names.values().map(|name| name.next.min(name.ask.unwrap_or(name.next))).min();
+    pub(super) fn idle(&self, now: SystemTime) -> Duration {
+        let asks = !self.is_cut_off();
+        let due = |(name, known): (&String, &Name)| {
+            let order = self.when(name, known, now);
+            order.into_iter().chain(known.ask.filter(|_| asks)).min()
+        };
+        let due = self.names.iter().filter_map(due).min();
         due.map_or(SLEEP, |due| due.duration_since(now).unwrap_or_default().min(SLEEP))
     }
 
     /// Does what is due, if anything is: one order, or one question.
-    async fn act(&mut self, proofs: &Proofs, sole: &impl Sole, tell: &impl Fn(News)) {
+    pub(super) async fn act(&mut self, proofs: &Proofs, tell: &impl Fn(News)) {
         let now = SystemTime::now();
         let due = |time: SystemTime| time <= now;
         let Some(wanted) = self.wanted.clone() else { return };
-        let by_order = self.names.iter().filter(|(_, known)| due(known.next));
-        if let Some(name) =
-            by_order.min_by_key(|(_, known)| known.next).map(|(name, _)| name.clone())
-        {
-            let _turn = sole.turn(&name).await;
-            self.renew(&wanted, &name, proofs, tell).await;
+        let by_order = self.names.iter().filter_map(|(name, known)| {
+            self.when(name, known, now).filter(|when| due(*when)).map(|when| (when, name))
+        });
+        if let Some((_, name)) = by_order.min() {
+            let name = name.clone();
+            if let Permit::Order(turn) = self.permit(&name, tell).await {
+                self.renew(&wanted, &name, proofs, turn.as_deref(), tell).await;
+                self.tell_others(&name).await;
+            }
             return;
         }
-        let by_question = self.names.iter().filter(|(_, known)| known.ask.is_some_and(due));
+        let asks = !self.is_cut_off();
+        let by_question = self.names.iter().filter(|(_, known)| asks && known.ask.is_some_and(due));
         if let Some(name) = by_question.map(|(name, _)| name.clone()).next() {
             self.ask(&wanted, &name).await;
         }
     }
 
     /// Orders a certificate for `name`, and takes note of how that went.
-    async fn renew(&mut self, wanted: &Wanted, name: &str, proofs: &Proofs, tell: &impl Fn(News)) {
-        let outcome = time::timeout(ORDER, self.order(wanted, name, proofs)).await;
+    async fn renew(
+        &mut self,
+        wanted: &Wanted,
+        name: &str,
+        proofs: &Proofs,
+        turn: Option<&dyn Turn>,
+        tell: &impl Fn(News),
+    ) {
+        let storage = self.storage.clone();
+        let shared = storage.as_deref().zip(turn);
+        let shared = shared.map(|(all, turn)| (all, turn, Keys::new(&wanted.settings)));
+        let order = self.order(wanted, name, Stage { proofs, shared });
+        let outcome = time::timeout(ORDER, order).await;
         let outcome = outcome.unwrap_or(Err(Problem::TooLong(ORDER)));
         let now = SystemTime::now();
         let Some(known) = self.names.get_mut(name) else { return };
@@ -164,13 +227,22 @@ impl Keeper {
             }
             Err(problem) => {
                 if problem.is_about_account() {
-                    self.account = None;
-                    account::forget(&wanted.folder);
+                    let shared =
+                        self.storage.as_deref().map(|it| (it, Keys::new(&wanted.settings)));
+                    if let Some(opened) = self.account.take() {
+                        account::forget(&wanted.folder, shared, &opened).await;
+                    }
                 }
                 known.failed(&problem, wanted.settings.retry.into(), now);
                 tell(News::Failed { name: name.to_owned(), error: problem.to_string() });
             }
         }
+        self.keep_record();
+    }
+
+    /// Keeps on disk what has failed.
+    pub(super) fn keep_record(&self) {
+        let Some(wanted) = &self.wanted else { return };
         if let Err(problem) = Record::write(&wanted.folder, &self.names) {
             tracing::warn!("what failed with the CA cannot be kept: {problem}");
         }
@@ -180,7 +252,7 @@ impl Keeper {
         &mut self,
         wanted: &Wanted,
         name: &str,
-        proofs: &Proofs,
+        stage: Stage<'_>,
     ) -> Result<super::name::Certificate, Problem> {
         let Wanted { settings, folder, .. } = wanted;
         let account = self.account(wanted).await?;
@@ -190,17 +262,12 @@ impl Keeper {
         // A CA that says no to being told what is replaced is not told again.
         let replaced = known.and_then(|known| known.id.clone());
         let replaced = replaced.filter(|_| self.renewal_told && failures == 0);
-        let pem = order::order(&account, settings, name, challenge, replaced, proofs).await?;
+        let pem = order::order(&account, settings, name, challenge, replaced, &stage).await?;
         let file = Automatic::file(folder, name);
         // Looked at before it takes the place of the one that is in use.
-        let new = file.with_extension("new.pem");
-        account::write(&new, pem.as_bytes())?;
-        let certificate = inspect(&new);
-        let _ = std::fs::remove_file(&new);
-        let (mut facts, leaf) = certificate?;
+        let certificate = examine(&file, pem.as_bytes())?;
         account::write(&file, pem.as_bytes())?;
-        facts.path = file.into();
-        Ok((facts, leaf))
+        Ok(certificate)
     }
 
     /// Asks the CA when to renew the certificate for `name` (RFC 9773).
@@ -238,11 +305,13 @@ impl Keeper {
     }
 
     async fn account(&mut self, wanted: &Wanted) -> Result<Account, Problem> {
-        if let Some(account) = &self.account {
-            return Ok(account.clone());
+        let shared = self.storage.as_deref().map(|it| (it, Keys::new(&wanted.settings)));
+        if let Some(opened) = self.account.as_ref().filter(|it| it.is_current(shared.as_ref())) {
+            return Ok(opened.account.clone());
         }
-        let account = account::open(&wanted.settings, &wanted.folder).await?;
-        self.account = Some(account.clone());
+        let opened = account::open(&wanted.settings, &wanted.folder, shared).await?;
+        let account = opened.account.clone();
+        self.account = Some(opened);
         Ok(account)
     }
 }

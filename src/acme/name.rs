@@ -11,11 +11,16 @@ use instant_acme::{CertificateIdentifier, SuggestedWindow};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::{account, problem::Problem, schedule};
+use super::{account, problem::Problem, record, schedule};
 use crate::tls::Facts;
 
 /// A certificate, and what it says.
 pub(super) type Certificate = (Facts, CertificateDer<'static>);
+
+/// The longest wait, and the most failures, that another proxy is believed:
+/// limits of CAs are by the week.
+const LONGEST: Duration = Duration::from_secs(8 * 86_400);
+const MOST_FAILURES: u32 = 1000;
 
 /// What is known of one name.
 pub(super) struct Name {
@@ -72,6 +77,32 @@ impl Name {
         }
     }
 
+    /// Takes over what another proxy says of the orders that failed: nothing
+    /// that would keep this one from ordering for ever.
+    pub(super) fn take(&mut self, record: Record, now: SystemTime) {
+        let within = |seconds| time(seconds).min(now + LONGEST);
+        self.failures = record.failures.clamp(1, MOST_FAILURES);
+        self.next = within(record.next);
+        self.limited = record.limited.map(within);
+        self.error = Some(record::words(&record.error));
+    }
+
+    /// What failed does not count any more.
+    pub(super) fn forgive(&mut self, now: SystemTime) {
+        (self.failures, self.error, self.limited) = (0, None, None);
+        self.next = self.holds.map_or(now, |(from, to)| schedule::by_age(from, to));
+    }
+
+    /// What is kept of it, if its last order failed.
+    pub(super) fn record(&self) -> Option<Record> {
+        (self.failures > 0).then(|| Record {
+            failures: self.failures,
+            next: seconds(self.next),
+            error: self.error.clone().unwrap_or_default(),
+            limited: self.limited.map(seconds),
+        })
+    }
+
     pub(super) fn failed(&mut self, problem: &Problem, first: Duration, now: SystemTime) {
         self.failures = self.failures.saturating_add(1);
         let wait = schedule::back_off(first, self.failures);
@@ -104,14 +135,8 @@ impl Record {
     }
 
     pub(super) fn write(folder: &Path, names: &BTreeMap<String, Name>) -> Result<(), Problem> {
-        let failing = names.iter().filter(|(_, name)| name.failures > 0);
-        let record = |name: &Name| Self {
-            failures: name.failures,
-            next: seconds(name.next),
-            error: name.error.clone().unwrap_or_default(),
-            limited: name.limited.map(seconds),
-        };
-        let records: BTreeMap<_, _> = failing.map(|(name, known)| (name, record(known))).collect();
+        let failing = names.iter().filter_map(|(name, known)| Some((name, known.record()?)));
+        let records: BTreeMap<_, _> = failing.collect();
         let text = serde_json::to_vec_pretty(&records).map_err(instant_acme::Error::from)?;
         account::write(&path(folder), &text)
     }
@@ -152,5 +177,18 @@ mod tests {
         assert!(again.next > now + Duration::from_secs(230));
         again.try_at_once(now);
         assert_eq!(again.next, now);
+    }
+
+    #[test]
+    fn what_another_says_of_failures_is_believed_within_bounds() {
+        let now = SystemTime::now();
+        let mut name = Name::new(None, None, now);
+        let far = Record { failures: 0, next: u64::MAX, error: "x".repeat(9000), limited: Some(9) };
+        name.take(far, now);
+        assert_eq!((name.failures, name.next), (1, now + LONGEST));
+        assert!(name.error.as_ref().is_some_and(|error| error.len() < 1000));
+        assert!(name.record().is_some_and(|record| record.limited == Some(9)));
+        name.forgive(now);
+        assert!(name.next == now && name.failures == 0 && name.record().is_none());
     }
 }

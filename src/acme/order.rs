@@ -8,8 +8,8 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
-use super::{AcmeSettings, Challenge, problem::Problem};
-use crate::tls::{Proof, Proofs};
+use super::{AcmeSettings, Challenge, problem::Problem, record::Shown, showing::Stage};
+use crate::tls::Proof;
 
 /// How long the CA may take for one step.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,7 +38,7 @@ pub(super) async fn order(
     name: &str,
     challenge: Challenge,
     replaced: Option<CertificateIdentifier<'_>>,
-    proofs: &Proofs,
+    stage: &Stage<'_>,
 ) -> Result<String, Problem> {
     let names = [Identifier::Dns(name.to_owned())];
     let mut new = NewOrder::new(&names);
@@ -51,7 +51,7 @@ pub(super) async fn order(
     let mut order = account.new_order(&new).await?;
     let policy = RetryPolicy::new().backoff(1.3).timeout(PATIENCE);
     // Answered until the CA has looked.
-    let _proofs = prove(&mut order, name, challenge, proofs).await?;
+    let _proofs = prove(&mut order, name, challenge, stage).await?;
     if order.poll_ready(&policy).await? != OrderStatus::Ready {
         return Err(refusal(&mut order, challenge).await);
     }
@@ -68,7 +68,7 @@ async fn prove(
     order: &mut Order,
     name: &str,
     challenge: Challenge,
-    proofs: &Proofs,
+    stage: &Stage<'_>,
 ) -> Result<Vec<Proof>, Problem> {
     let mut up = Vec::new();
     let mut authorizations = order.authorizations();
@@ -81,10 +81,11 @@ async fn prove(
             .challenge(challenge.kind())
             .ok_or(Problem::NoChallenge(challenge.as_str()))?;
         let authorized = handle.key_authorization();
-        up.push(match challenge {
-            Challenge::Http01 => proofs.by_request(&handle.token, authorized.as_str()),
-            Challenge::TlsAlpn01 => proofs.by_handshake(name, authorized.digest().as_ref())?,
-        });
+        let shown = match challenge {
+            Challenge::Http01 => Shown::by_request(&handle.token, authorized.as_str()),
+            Challenge::TlsAlpn01 => Shown::by_handshake(authorized.digest().as_ref()),
+        };
+        up.push(stage.put_up(name, &shown).await?);
         handle.set_ready().await?;
     }
     Ok(up)

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::record::Refusal;
+use crate::registry::StoreFault;
+
 /// Why an order, or something before it, failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
@@ -40,6 +43,15 @@ pub(super) enum Problem {
     /// What the CA issued cannot be used.
     #[error("what the CA issued cannot be used: {0}")]
     Unusable(#[from] crate::tls::TlsError),
+    /// What proxies share cannot be read or written.
+    #[error("{0}")]
+    Shared(#[from] StoreFault),
+    /// The account is with another CA.
+    #[error("the account is not of the directory that is configured")]
+    ForeignAccount,
+    /// What the CA wants to see cannot be shown.
+    #[error("what the CA wants to see cannot be shown: {0}")]
+    Unshown(#[from] Refusal),
     /// The key of the external account is not base64url.
     #[error("`external_account.hmac` is not base64url")]
     BadHmac,

@@ -83,15 +83,19 @@ impl AcmeSettings {
     /// out and those for use are never mixed up.
     #[must_use]
     pub fn folder(&self, data_dir: &Path) -> PathBuf {
+        data_dir.join("acme").join(self.place())
+    }
+
+    /// What stands for the directory in the names of files and keys.
+    #[must_use]
+    pub fn place(&self) -> String {
         let directory = self.directory();
         let name = directory.split_once("://").map_or(directory, |(_, rest)| rest);
         let plain = |letter: char| match letter {
             'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' => letter,
             _ => '_',
         };
-        data_dir
-            .join("acme")
-            .join(name.trim_start_matches('.').chars().map(plain).collect::<String>())
+        name.trim_start_matches('.').chars().map(plain).collect()
     }
 }
 

@@ -29,6 +29,15 @@ pub enum News {
         /// Until when it holds.
         not_after: SystemTime,
     },
+    /// Another proxy has obtained one, and it was taken over.
+    TakenOver {
+        /// The name.
+        name: String,
+        /// Until when it holds.
+        not_after: SystemTime,
+        /// What the other is called.
+        by: String,
+    },
     /// There is none, and the one before, if any, stays.
     Failed {
         /// The name.

@@ -142,6 +142,12 @@ impl Control {
                 let until = humantime::format_rfc3339_seconds(not_after);
                 Happening::general("certificate_obtained", format!("{name}, until {until}"))
             }
+            News::TakenOver { name, not_after, by } => {
+                let until = humantime::format_rfc3339_seconds(not_after);
+                tracing::info!("{name}: certificate of {by} taken over, until {until}");
+                let detail = format!("{name}, of {by}, until {until}");
+                Happening::general("certificate_taken_over", detail)
+            }
             News::Failed { name, error } => {
                 known.orders.1 += 1;
                 tracing::warn!("no new certificate for {name}: {error}");

@@ -58,9 +58,17 @@ impl Automatic {
 ///
 /// Says what keeps it from being used.
 pub fn inspect(file: &Path) -> Result<(Facts, CertificateDer<'static>), TlsError> {
-    let files = CertificateFiles { cert: file.to_owned(), key: file.to_owned() };
-    let identity = Identity::load(&files, &rustls::crypto::aws_lc_rs::default_provider())?;
-    let chain = certificate::certificates(file)?;
-    let leaf = chain.into_iter().next().ok_or(TlsError::NoCertificate)?;
-    Ok((identity.facts, leaf))
+    examine(file, &certificate::read(file)?)
+}
+
+/// As [`inspect`], of the `text` that `file` is to have.
+///
+/// # Errors
+///
+/// Says what keeps it from being used.
+pub fn examine(file: &Path, text: &[u8]) -> Result<(Facts, CertificateDer<'static>), TlsError> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let Identity { key, facts } = Identity::parse(file, text, &provider)?;
+    let leaf = key.end_entity_cert()?.clone().into_owned();
+    Ok((facts, leaf))
 }

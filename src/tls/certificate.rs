@@ -70,6 +70,25 @@ impl Identity {
     ) -> Result<Self, TlsError> {
         let chain = certificates(&files.cert)?;
         let key = private_key(&files.key)?;
+        Self::new(files, chain, key, provider)
+    }
+
+    /// Both are in the `text` that `file` has or is to have.
+    pub(super) fn parse(
+        file: &Path,
+        text: &[u8],
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsError> {
+        let files = CertificateFiles { cert: file.to_owned(), key: file.to_owned() };
+        Self::new(&files, certificates_in(file, text)?, private_key_in(file, text)?, provider)
+    }
+
+    fn new(
+        files: &CertificateFiles,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        provider: &CryptoProvider,
+    ) -> Result<Self, TlsError> {
         let facts = facts(&files.cert, chain.first())?;
         let refused = |error| match error {
             rustls::Error::InconsistentKeys(_) => {
@@ -84,8 +103,11 @@ impl Identity {
 
 /// The certificates in the file at `path`; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    certificates_in(path, &read(path)?)
+}
+
+fn certificates_in(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match found {
         Ok(chain) if !chain.is_empty() => Ok(chain),
         _ => Err(TlsError::Lacks { path: path.to_owned(), wanted: "certificate (PEM)" }),
@@ -94,9 +116,12 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// The private key in the file at `path`.
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = read(path)?;
+    private_key_in(path, &read(path)?)
+}
+
+fn private_key_in(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     let lacks = |_: pem::Error| TlsError::Lacks { path: path.to_owned(), wanted: "key (PEM)" };
-    PrivateKeyDer::from_pem_slice(&text).map_err(lacks)
+    PrivateKeyDer::from_pem_slice(text).map_err(lacks)
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

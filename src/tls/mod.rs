@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-pub use automatic::{Automatic, inspect};
+pub use automatic::{Automatic, examine, inspect};
 pub use certificate::{Facts, of_client};
 pub use client::{Connector, is_about_certificate, refuses_protocol, words};
 pub use connectors::Connectors;

@@ -31,15 +31,34 @@ pub struct Proofs(Arc<Mutex<Up>>);
 #[derive(Debug, Default)]
 struct Up {
     /// Texts by token.
-    texts: HashMap<String, Arc<str>>,
+    texts: Stacks<Arc<str>>,
     /// Configurations for handshakes by name.
-    handshakes: HashMap<String, Arc<ServerConfig>>,
+    handshakes: Stacks<Arc<ServerConfig>>,
+    /// The number of the next proof.
+    next: u64,
+}
+
+/// What is up under each name, with its number: the latest is shown.
+type Stacks<T> = HashMap<String, Vec<(u64, T)>>;
+
+fn take_down<T>(stacks: &mut Stacks<T>, name: &str, number: u64) {
+    if let Some(stack) = stacks.get_mut(name) {
+        stack.retain(|(up, _)| *up != number);
+        if stack.is_empty() {
+            stacks.remove(name);
+        }
+    }
+}
+
+fn latest<T: Clone>(stacks: &Stacks<T>, name: &str) -> Option<T> {
+    stacks.get(name)?.last().map(|(_, shown)| shown.clone())
 }
 
 /// A proof is up for as long as this lives.
 #[derive(Debug)]
 pub struct Proof {
     proofs: Proofs,
+    number: u64,
     what: What,
 }
 
@@ -57,8 +76,10 @@ impl Proofs {
     /// Answers a request for `token` with `text`.
     #[must_use]
     pub fn by_request(&self, token: &str, text: &str) -> Proof {
-        self.up().texts.insert(token.to_owned(), text.into());
-        Proof { proofs: self.clone(), what: What::Text(token.to_owned()) }
+        let mut up = self.up();
+        let number = up.number();
+        up.texts.entry(token.to_owned()).or_default().push((number, text.into()));
+        Proof { proofs: self.clone(), number, what: What::Text(token.to_owned()) }
     }
 
     /// Shows a certificate with `digest` in it to those who ask for `name` in a
@@ -68,16 +89,18 @@ impl Proofs {
     ///
     /// When there is no such certificate for the name.
     pub fn by_handshake(&self, name: &str, digest: &[u8]) -> Result<Proof, TlsError> {
-        let config = config(name, digest)?;
-        self.up().handshakes.insert(name.to_owned(), Arc::new(config));
-        Ok(Proof { proofs: self.clone(), what: What::Handshake(name.to_owned()) })
+        let config = Arc::new(config(name, digest)?);
+        let mut up = self.up();
+        let number = up.number();
+        up.handshakes.entry(name.to_owned()).or_default().push((number, config));
+        Ok(Proof { proofs: self.clone(), number, what: What::Handshake(name.to_owned()) })
     }
 
     /// What to answer a request for `path` with, if it is for us.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<Arc<str>> {
         let token = path.strip_prefix(PREFIX)?;
-        self.up().texts.get(token).cloned()
+        latest(&self.up().texts, token)
     }
 
     /// With what to shake hands with somebody who asks for `name` and offers
@@ -89,7 +112,14 @@ impl Proofs {
         mut protocols: impl Iterator<Item = &'a [u8]>,
     ) -> Option<Arc<ServerConfig>> {
         // Whoever wants to see a proof offers nothing else.
-        (protocols.next() == Some(ACME_TLS)).then(|| self.up().handshakes.get(name?).cloned())?
+        (protocols.next() == Some(ACME_TLS)).then(|| latest(&self.up().handshakes, name?))?
+    }
+}
+
+impl Up {
+    const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
     }
 }
 
@@ -97,8 +127,8 @@ impl Drop for Proof {
     fn drop(&mut self) {
         let mut up = self.proofs.up();
         match &self.what {
-            What::Text(token) => drop(up.texts.remove(token)),
-            What::Handshake(name) => drop(up.handshakes.remove(name)),
+            What::Text(token) => take_down(&mut up.texts, token, self.number),
+            What::Handshake(name) => take_down(&mut up.handshakes, name, self.number),
         }
     }
 }
@@ -140,6 +170,22 @@ mod tests {
         assert!(proofs.text("/token").is_none());
         drop(up);
         assert!(proofs.text(path).is_none());
+    }
+
+    #[test]
+    fn taking_one_down_leaves_another_under_the_same_name() {
+        let proofs = Proofs::default();
+        let shown = || proofs.text("/.well-known/acme-challenge/token");
+        let first = proofs.by_request("token", "first");
+        let second = proofs.by_request("token", "second");
+        assert_eq!(shown().as_deref(), Some("second"));
+        drop(first);
+        assert_eq!(shown().as_deref(), Some("second"));
+        let third = proofs.by_request("token", "third");
+        drop(third);
+        assert_eq!(shown().as_deref(), Some("second"));
+        drop(second);
+        assert!(shown().is_none() && proofs.up().texts.is_empty());
     }
 
     #[test]

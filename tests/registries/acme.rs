@@ -1,10 +1,13 @@
 //! Certificates from a real CA that speaks ACME.
 
+mod several;
+
 use std::{
     fs,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -160,6 +163,49 @@ fn a_certificate_is_renewed_in_time_without_a_moment_without_one() {
         seen.len() >= 3
     });
     eventually(|| portolan.metric("portolan_acme_orders_total{result=\"ok\"}") >= 3.0);
+}
+
+/// The CA is told which one is replaced, and takes that once only: who comes
+/// with the same one again is refused, and then does without.
+#[test]
+fn the_ca_is_told_what_is_replaced() {
+    let pebble = Pebble::steady(6);
+    let backend = Backend::answering(OK);
+    let portolan = Portolan::start(&text(&pebble, "'shop.example'", "", &backend));
+    let [_, tls] = pebble.looks_at;
+    let first = shown(tls, "shop.example");
+    let folder = fs::read_dir(portolan.folder().join("data/acme")).expect("a folder");
+    let folder = folder.map(|entry| entry.expect("an entry").path()).next().expect("a directory");
+    let file = folder.join("shop.example.pem");
+    let pem = fs::read(&file).expect("a file");
+    eventually(|| client().connect(tls, "shop.example").certificate != first);
+    let failed = "portolan_acme_orders_total{result=\"failed\"}";
+    assert_eq!(portolan.metric(failed), 0.0);
+    let portolan = portolan.restart_with(|| fs::write(&file, &pem).expect("a file"));
+    eventually(|| portolan.metric(failed) >= 1.0);
+    eventually(|| portolan.metric("portolan_acme_orders_total{result=\"ok\"}") >= 1.0);
+    assert_eq!(portolan.metric(failed), 1.0);
+    assert!(pebble.server.log().contains("replace"), "{}", pebble.server.log());
+}
+
+#[test]
+fn a_certificate_is_renewed_when_the_ca_says_so() {
+    // By its age it would be renewed after 200 seconds, and for one that it
+    // has had for less than 15 no CA is believed.
+    let pebble = Pebble::start(300, false);
+    let backend = Backend::answering(OK);
+    let portolan = Portolan::start(&text(&pebble, "'shop.example'", "", &backend));
+    let [_, tls] = pebble.looks_at;
+    let first = shown(tls, "shop.example");
+    pebble.suggest(&first, "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z");
+    // It is asked at the start, and then as rarely as it wants to be.
+    let begun = Instant::now();
+    let portolan = portolan.restart();
+    eventually(|| client().connect(tls, "shop.example").certificate != first);
+    assert!(begun.elapsed() < Duration::from_secs(100));
+    eventually(|| portolan.metric("portolan_acme_orders_total{result=\"ok\"}") == 1.0);
+    let status = portolan.admin("GET", "/api/v1/status", "").json();
+    assert_eq!(status["acme"][0]["failures"], 0, "{status}");
 }
 
 #[test]

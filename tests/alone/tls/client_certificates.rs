@@ -1,5 +1,7 @@
 //! Who has to show a certificate, and what instances are told of it.
 
+use std::{fs, process::Command};
+
 use super::{GET, OK, started, text};
 use crate::support::{
     Backend, Portolan, eventually,
@@ -102,7 +104,8 @@ fn a_host_with_another_rule_is_not_served_over_the_same_connection() {
     // The connection is good for what it was made for.
     assert_eq!(open.connection.exchange(GET).status(), 200);
     let absolute = "GET https://inner.example/ HTTP/1.1\r\nhost: a.example\r\n\r\n";
-    assert_ne!(open.connection.exchange(absolute).status(), 200);
+    let answer = open.connection.exchange(absolute);
+    assert_eq!((answer.status(), &*answer.reason()), (421, "misdirected"));
     let known = authority.client_as("client");
     let mut session = known.connect(portolan.address(), "inner.example");
     assert_eq!(session.connection.exchange(inner).status(), 200);
@@ -126,4 +129,63 @@ fn without_its_ca_a_listener_does_not_start() {
     // What was there goes on.
     let mut session = authority.client().connect(portolan.address(), "a.example");
     assert_eq!(session.connection.exchange(GET).status(), 200);
+}
+
+#[test]
+fn without_its_ca_the_proxy_does_not_start() {
+    let (authority, backend) = (Authority::new(), Backend::answering(OK));
+    let pair = authority.issue("a", &["a.example"]);
+    let empty = authority.path("empty.pem");
+    fs::write(&empty, "no certificate in here\n").expect("a file");
+    let (empty, folder) = (empty.display().to_string(), tempfile::tempdir().expect("a folder"));
+    for wrong in [
+        "client_ca = '/nowhere/ca.pem'".to_owned(),
+        format!("client_ca = '{empty}'"),
+        "host = [{ name = 'inner.example', client_ca = '/nowhere' }]".to_owned(),
+        format!("host = [{{ name = 'inner.example', client_ca = '{empty}' }}]"),
+    ] {
+        let tls = format!("certificates = [{{ {pair} }}], {wrong}");
+        let config = format!(
+            "{}\n[admin]\naddress = '127.0.0.1:0'\n[registry]\ndata_dir = '{}'\n",
+            text(&tls, "address = '127.0.0.1:0'", &backend),
+            folder.path().join("data").display()
+        );
+        let file = folder.path().join("proxy.toml");
+        fs::write(&file, config).expect("a file");
+        let program = env!("CARGO_BIN_EXE_portolan");
+        let ended = Command::new(program).arg("run").arg("--config").arg(&file).output();
+        let ended = ended.expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success(), "{wrong}: {said}");
+        assert!(said.contains("P0330"), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn a_ca_that_is_deleted_while_it_is_used_lets_nobody_in() {
+    let (authority, backend) = (Authority::new(), Backend::answering(OK));
+    let pair = authority.issue("a", &["a.example"]);
+    authority.issue("client", &["client.example"]);
+    let ca = authority.path("client-ca.pem");
+    fs::copy(authority.path("ca.pem"), &ca).expect("a file");
+    let tls = format!("certificates = [{{ {pair} }}], client_ca = '{}'", ca.display());
+    let portolan = started(&tls, &backend);
+    let is_held = || {
+        if let Ok(mut session) = authority.client().try_connect(portolan.address(), "a.example") {
+            session.connection.send(GET);
+            assert!(session.connection.read().is_err(), "a stranger was served");
+        }
+        let mut known = authority.client_as("client").connect(portolan.address(), "a.example");
+        assert_eq!(known.connection.exchange(GET).status(), 200);
+    };
+    is_held();
+    fs::remove_file(&ca).expect("removed");
+    let failed = "portolan_tls_certificate_reloads_total{result=\"failed\"}";
+    eventually(|| portolan.metric(failed) >= 1.0);
+    is_held();
+    // A file that the proxy is told to take over is refused as a whole.
+    let answer = portolan.reload(&text(&tls, "", &backend));
+    assert!(answer.text().contains("P0330"), "{answer:?}");
+    is_held();
+    assert_eq!(backend.requests().len(), 3);
 }

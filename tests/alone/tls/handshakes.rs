@@ -109,6 +109,22 @@ fn a_session_is_resumed_by_whichever_worker_gets_it() {
     assert!(portolan.metric("portolan_tls_handshakes_total{kind=\"full\"}") >= 2.0);
 }
 
+#[test]
+fn d12_early_data_is_not_offered() {
+    let (authority, backend) = (Authority::new(), Backend::answering(OK));
+    let portolan = plain(&authority, &backend);
+    let client = authority.client_speaking(&TLS13).with(|config| config.enable_early_data = true);
+    for resumed in [false, true] {
+        let mut session = client.connect(portolan.address(), "a.example");
+        assert_eq!(session.resumed, resumed);
+        assert_eq!(session.connection.exchange(GET).status(), 200);
+    }
+    // What a client that would send some knows by its ticket.
+    let name = ServerName::try_from("a.example").expect("a name");
+    let mut next = rustls::ClientConnection::new(Arc::clone(&client.0), name).expect("a client");
+    assert!(next.early_data().is_none());
+}
+
 /// Offers the sessions of one name to any other.
 #[derive(Debug)]
 struct OneName(Arc<dyn ClientSessionStore>);

@@ -108,19 +108,23 @@ fn masked(text: &str) -> Bytes {
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat().into()
 }
 
-/// Asks for a WebSocket, sends a message, and waits for it to come back.
-#[track_caller]
-pub(super) fn echoed(portolan: &Portolan, authority: &Authority, from_instance: &[u8]) {
-    let client = Http2::open(authority.client().http2_to(portolan.address(), "a.example"));
-    eventually(|| client.extends_connect());
-    let request = Request::builder()
+/// Asks for a WebSocket by extended CONNECT.
+fn connect() -> Request<()> {
+    Request::builder()
         .method(Method::CONNECT)
         .uri("https://a.example/")
         .header("sec-websocket-version", "13")
         .extension(Protocol::from_static("websocket"))
         .body(())
-        .expect("a request");
-    let (answer, mut stream) = client.begin(request, false);
+        .expect("a request")
+}
+
+/// Asks for a WebSocket, sends a message, and waits for it to come back.
+#[track_caller]
+pub(super) fn echoed(portolan: &Portolan, authority: &Authority, from_instance: &[u8]) {
+    let client = Http2::open(authority.client().http2_to(portolan.address(), "a.example"));
+    eventually(|| client.extends_connect());
+    let (answer, mut stream) = client.begin(connect(), false);
     let answer = client.wait(answer).expect("an answer");
     assert_eq!(answer.status(), 200, "{answer:?}");
     assert!(!answer.headers().contains_key("sec-websocket-accept"));
@@ -153,6 +157,35 @@ fn a_websocket_by_extended_connect_reaches_an_instance_of_http_1_1() {
     });
     let portolan = plain(&authority, &backend);
     echoed(&portolan, &authority, b"\x81\x02hi");
+}
+
+#[test]
+fn d8_an_instance_that_does_not_agree_is_not_believed() {
+    let authority = Authority::new();
+    let switching = "HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+    // The answer to another key.
+    let wrong = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+    for (answer, status) in [
+        (OK.to_owned(), 502),
+        ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), 502),
+        (format!("{switching}{wrong}\r\n"), 502),
+        (format!("{switching}\r\n"), 502),
+        // No agreement, and none that a client could take for one.
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n".to_owned(), 403),
+    ] {
+        let backend = Backend::answering(answer.clone());
+        let portolan = plain(&authority, &backend);
+        let client = Http2::open(authority.client().http2_to(portolan.address(), "a.example"));
+        eventually(|| client.extends_connect());
+        let (head, _stream) = client.begin(connect(), false);
+        let seen = client.wait(crate::support::http2::read(head)).expect("an answer");
+        assert_eq!(seen.status(), status, "{answer}");
+        if status == 502 {
+            assert!(seen.text().contains("upstream_protocol_error"), "{seen:?}");
+        }
+        eventually(|| portolan.in_flight("app") == 0);
+        assert_eq!(backend.requests().len(), 1);
+    }
 }
 
 #[test]
