@@ -166,6 +166,7 @@ impl Catalog {
         let service = self.service(&name);
         let layers = [&instance.health, &service.settings.health, &defaults_health];
         let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
+        let check = check.declared(instance.declared_probes());
         let Origin { address, scheme } = instance.origin.clone();
         let endpoint = Endpoint::new(instance.key(), generation, address, provenance);
         let endpoint = Arc::new(endpoint.speaking(scheme));

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{HumanDuration, Reported};
+use super::{DeclaredProbe, HumanDuration, Reported};
 
 /// The language of another registry that services register in here.
 #[derive(
@@ -45,6 +45,10 @@ pub struct Foreign {
     /// Default: as `[registry]` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<HumanDuration>,
+    /// Probes that its client asks for, if one `health` does not say it all: the
+    /// first is what that has, with what it sends. All have to pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<DeclaredProbe>,
     /// What that language has and an instance has no place for. Only the front
     /// that wrote it reads it.
     #[schemars(with = "serde_json::Map<String, Value>")]

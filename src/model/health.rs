@@ -1,7 +1,7 @@
 //! Health: what is asked of an instance, what it answered, and the one pure
 //! function that turns both and its lease into a state.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,10 +68,35 @@ pub struct HealthSettings {
     pub expect_body: Option<String>,
 }
 
+/// What a probe by HTTP sends beside its path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ProbeRequest {
+    /// Default: GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Fields by their names, with all values of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// What follows them. Default: nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub body: String,
+}
+
+/// One of several probes that a client has asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeclaredProbe {
+    /// What is asked, and how long it may take.
+    pub health: HealthSettings,
+    /// What is sent.
+    #[serde(default)]
+    pub request: ProbeRequest,
+}
+
 /// What is sent to find out about an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// `GET path` over HTTP/1.1.
+    /// `GET path` over HTTP/1.1, unless it says something else.
     Http {
         /// Origin-form, beginning with `/`.
         path: String,
@@ -81,6 +106,8 @@ pub enum Probe {
         expect_status: StatusSet,
         /// Text the body must contain.
         expect_body: Option<String>,
+        /// What is sent, if not just a GET.
+        request: Option<Box<ProbeRequest>>,
     },
     /// Open a TCP connection and close it.
     Tcp,
@@ -113,9 +140,33 @@ pub struct HealthCheck {
     /// The header before the first byte of a probe, unless it goes to a port
     /// of its own.
     pub proxy_protocol: ProxyProtocol,
+    /// Others that are made together with this one: it passes if all do. They
+    /// have none beside them.
+    pub beside: Vec<Self>,
 }
 
 impl HealthCheck {
+    /// This one as a client has `declared` it, which may be several.
+    #[must_use]
+    pub fn declared(mut self, declared: &[DeclaredProbe]) -> Self {
+        let Some((first, others)) = declared.split_first() else { return self };
+        self = self.sending(&first.request);
+        let other = |declared: &DeclaredProbe| {
+            Self::resolve(&[&declared.health])
+                .sending(&declared.request)
+                .greeting(self.proxy_protocol)
+        };
+        let beside = others.iter().map(other).collect();
+        Self { beside, ..self }
+    }
+
+    fn sending(mut self, sent: &ProbeRequest) -> Self {
+        if let Probe::Http { request, .. } = &mut self.probe {
+            *request = (*sent != ProbeRequest::default()).then(|| Box::new(sent.clone()));
+        }
+        self
+    }
+
     /// This one, of a service with `proxy_protocol`.
     #[must_use]
     pub fn greeting(self, proxy_protocol: ProxyProtocol) -> Self {
@@ -153,6 +204,7 @@ impl HealthCheck {
                 expect_status: first(layers, |layer| layer.expect_status.clone())
                     .unwrap_or_else(|| StatusSet::range(200, 399)),
                 expect_body: first(layers, |layer| layer.expect_body.clone()),
+                request: None,
             },
             ProbeKind::Tcp => Probe::Tcp,
             ProbeKind::Grpc => Probe::Grpc {
@@ -172,6 +224,7 @@ impl HealthCheck {
             healthy_after: first(layers, |layer| layer.healthy_after).map_or(1, Into::into),
             unhealthy_after: first(layers, |layer| layer.unhealthy_after).map_or(3, Into::into),
             proxy_protocol: ProxyProtocol::Off,
+            beside: Vec::new(),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Foreign, HealthSettings, HumanDuration, InstanceId, Origin, ServiceName};
+use super::{
+    DeclaredProbe, Foreign, HealthSettings, HumanDuration, InstanceId, Origin, ServiceName,
+};
 
 /// A weight that is not between 1 and 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +99,13 @@ impl Instance {
     #[must_use]
     pub fn key(&self) -> InstanceKey {
         InstanceKey { service: self.service.clone(), id: self.id.clone() }
+    }
+
+    /// The probes that its client asks for, if its health settings do not say
+    /// it all.
+    #[must_use]
+    pub fn declared_probes(&self) -> &[DeclaredProbe] {
+        self.foreign.as_ref().map_or(&[], |foreign| &foreign.probes)
     }
 }
 

@@ -28,7 +28,8 @@ pub use address_guard::{AddressDenied, AddressGuard, SharedGuard};
 pub use endpoint::{Ended, Endpoint, EndpointId, InFlight};
 pub use foreign::{Foreign, FrontApi};
 pub use health::{
-    HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind, Verdict,
+    DeclaredProbe, HealthCheck, HealthSettings, InstanceState, LeaseStatus, Probe, ProbeKind,
+    ProbeRequest, Verdict,
 };
 pub use instance::{Instance, InstanceKey, ParseWeightError, Weight};
 pub use name::{InstanceId, ParseNameError, ServiceName};

@@ -4,7 +4,12 @@
 //! An instance that is removed by name is gone. While a source is lost it says
 //! nothing about instances, and what it said last stands.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -115,6 +120,7 @@ pub struct Feed {
     source: SourceName,
     news: mpsc::UnboundedSender<(SourceName, News)>,
     wanted: Arc<Notify>,
+    had: Arc<Mutex<Vec<Arc<Found>>>>,
 }
 
 impl Feed {
@@ -126,7 +132,20 @@ impl Feed {
         news: mpsc::UnboundedSender<(SourceName, News)>,
         wanted: Arc<Notify>,
     ) -> Self {
-        Self { source, news, wanted }
+        Self { source, news, wanted, had: Arc::default() }
+    }
+
+    /// The same, of a source that had `had` when it was last heard: before a
+    /// restart, or by other settings.
+    #[must_use]
+    pub fn after(self, had: Vec<Arc<Found>>) -> Self {
+        Self { had: Arc::new(Mutex::new(had)), ..self }
+    }
+
+    /// What the source had before this driver began. Says so once: a driver
+    /// that is started again later knows nothing that is still true.
+    pub(super) fn take_had(&self) -> Vec<Arc<Found>> {
+        std::mem::take(&mut self.had.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The name of the source.

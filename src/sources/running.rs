@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Backoff, Feed, News, SourceKind, SourceName, SourceSettings};
+use super::{Backoff, Feed, Found, News, SourceKind, SourceName, SourceSettings};
 
 /// Where the news of all sources go.
 pub type NewsSender = mpsc::UnboundedSender<(SourceName, News)>;
@@ -42,15 +42,24 @@ impl Running {
     }
 
     /// Runs `sources` and no others. Who is at work by the same settings
-    /// already is not disturbed.
-    pub fn configure(&mut self, sources: &[SourceSettings]) {
+    /// already is not disturbed. `had` says what a source had when it was last
+    /// heard; a driver that begins is told where that counts.
+    pub fn configure(
+        &mut self,
+        sources: &[SourceSettings],
+        had: impl Fn(&SourceName) -> Vec<Arc<Found>>,
+    ) {
         let mut before = std::mem::take(&mut self.tasks);
         for settings in sources {
             let name = settings.name();
+            let had = || match settings.kind.may_forget() {
+                true => had(&name),
+                false => Vec::new(),
+            };
             let task = before
                 .remove(&name)
                 .filter(|task| task.kind == settings.kind)
-                .unwrap_or_else(|| self.start(name.clone(), settings.kind.clone()));
+                .unwrap_or_else(|| self.start(name.clone(), settings.kind.clone(), had()));
             self.tasks.insert(name, task);
         }
     }
@@ -62,9 +71,9 @@ impl Running {
         }
     }
 
-    fn start(&self, name: SourceName, kind: SourceKind) -> Task {
+    fn start(&self, name: SourceName, kind: SourceKind, had: Vec<Arc<Found>>) -> Task {
         let wanted = Arc::new(Notify::new());
-        let feed = Feed::new(name, self.news.clone(), Arc::clone(&wanted));
+        let feed = Feed::new(name, self.news.clone(), Arc::clone(&wanted)).after(had);
         let handle = tokio::spawn(keep(kind.clone(), feed));
         Task { kind, wanted, handle }
     }

@@ -63,6 +63,12 @@ macro_rules! kinds {
                 match self { $(Self::$variant(_) => $word,)* }
             }
 
+            /// Whether a registry of the kind may have forgotten what it had: it
+            /// keeps that in memory, or in a state that is set back.
+            pub(super) const fn may_forget(&self) -> bool {
+                matches!(self, Self::Consul(_) | Self::Eureka(_))
+            }
+
             /// The driver of the kind, at work.
             pub(super) fn run(self, feed: Feed) -> BoxFuture<'static, ()> {
                 match self { $(Self::$variant(settings) => Box::pin($module::run(settings, feed)),)* }

@@ -7,6 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use super::{Feed, Found, News};
 use crate::model::InstanceKey;
 
 /// So many that are gone at once may be a fault of the registry.
-const MANY: usize = 10;
+pub(super) const MANY: usize = 10;
 
 /// What a source has told so far.
 #[derive(Debug, Default)]
@@ -28,6 +29,14 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Goes on from what the source had before this driver began, as far as it
+    /// is `meant` by the settings of today.
+    pub(super) fn after(feed: &Feed, meant: impl Fn(&Found) -> bool) -> Self {
+        let had = feed.take_had().into_iter().filter(|found| meant(found));
+        let known = had.map(|found| (found.instance.key(), Arc::unwrap_or_clone(found)));
+        Self { known: known.collect(), kept: HashMap::new() }
+    }
+
     /// Tells `found`, which is all there is. With `keep`, what it lacks is
     /// told as well for that time: the registry may have lost it.
     pub(super) fn list(&mut self, found: Vec<Found>, keep: Option<Duration>, feed: &Feed) {
@@ -109,8 +118,6 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::{Notify, mpsc};
 
     use super::*;
@@ -161,6 +168,24 @@ mod tests {
         assert_eq!(said(&mut heard), "L30 +i30 -i2 = +i1");
         told.change([], (0..13).map(|id| found(id).instance.key()), &feed);
         assert_eq!(said(&mut heard), "L18");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_had_before_is_kept_where_it_is_still_meant() {
+        let (feed, mut heard) = feed();
+        let feed = feed.after(many(4).into_iter().map(Arc::new).collect());
+        let mut told = Told::after(&feed, |found| found.instance.id.as_str() != "i3");
+        let keep = Duration::from_secs(60);
+        told.list(vec![found(0)], Some(keep), &feed);
+        tokio::time::advance(keep).await;
+        told.let_go(&feed);
+        let mut all: Vec<_> = said(&mut heard).split(' ').map(str::to_owned).collect();
+        all.sort_unstable();
+        assert_eq!(all, ["-i1", "-i2", "L3"]);
+        // A driver that begins again does not begin from what was then.
+        let mut told = Told::after(&feed, |_| true);
+        told.list(Vec::new(), Some(keep), &feed);
+        assert_eq!(said(&mut heard), "L0");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use crate::{
     followed::{Followed, address, show},
+    routed::{AROUND, connected, named, routed, unrouted},
     servers::{Server, consul::Consul},
-    support::{Backend, eventually, tls::Authority},
-    trial::{Registry, put_through},
+    support::{Backend, Portolan, eventually, tls::Authority},
+    trial::Registry,
 };
 
 impl Registry for Consul {
@@ -39,11 +40,6 @@ impl Registry for Consul {
     fn restart(&mut self) {
         self.restart();
     }
-}
-
-#[test]
-fn requests_follow_it_whatever_happens_to_it() {
-    put_through(Consul::start());
 }
 
 fn ttl() -> Value {
@@ -86,6 +82,19 @@ fn what_is_registered_is_told_with_all_its_changes() {
     assert_eq!((heard.lists, heard.lost.len()), (1, 0), "{heard:?}");
     // Consul itself is a service there that nobody means.
     assert_eq!(heard.instances.len(), 1, "{heard:?}");
+}
+
+#[test]
+fn an_instance_that_does_not_report_is_taken_out_with_its_ttl() {
+    let (consul, one) = (Consul::start(), named("one"));
+    let portolan = Portolan::start(&format!("{}\n{AROUND}", consul.section(consul.address)));
+    connected(&portolan, "consul", true);
+    consul.register("orders", "a", one.address, &json!({ "Check": { "TTL": "2s" } }));
+    consul.report("a", "pass");
+    routed(&portolan, "consul: passing", "one");
+    unrouted(&portolan, "consul: TTL of 2 s");
+    consul.report("a", "pass");
+    routed(&portolan, "consul: passing again", "one");
 }
 
 #[test]
@@ -346,6 +355,67 @@ fn what_is_no_answer_is_no_empty_catalog() {
         followed.until(|heard| heard.lists > lists);
         let heard = followed.heard();
         assert_eq!((heard.instances.len(), heard.removed.len()), (1, 0), "{expected}: {heard:?}");
+    }
+}
+
+/// The end of a head in which Consul, since 1.11, says that it left something out.
+const FILTERED: &str = "\r\nx-consul-results-filtered-by-acls: true\r\n\r\n";
+
+#[test]
+fn what_a_token_may_not_see_any_more_is_not_gone() {
+    let nothing = |body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nx-consul-index: 8\r\ncontent-length: {length}{FILTERED}{body}")
+    };
+    for (hidden, body) in [("/v1/catalog/services", "{}"), ("/v1/health/service/web", "[]")] {
+        let is_hidden = Arc::new(AtomicBool::new(false));
+        let (when, answer_then) = (Arc::clone(&is_hidden), nothing(body));
+        let fake = fake(move |path, _, answer| {
+            let is_hidden = when.load(Ordering::SeqCst) && path == hidden;
+            if is_hidden { answer_then.clone() } else { answer }
+        });
+        let followed = Followed::consul(&url(&fake), json!({}));
+        followed.until_is("web/a@n", Some("http://10.0.0.1:80 1"));
+        is_hidden.store(true, Ordering::SeqCst);
+        followed.want();
+        followed.until(|heard| heard.lost.iter().any(|why| why.contains("token may not see")));
+        is_hidden.store(false, Ordering::SeqCst);
+        let lists = followed.heard().lists;
+        followed.until(|heard| heard.lists > lists);
+        let heard = followed.heard();
+        assert_eq!((heard.instances.len(), heard.removed.len()), (1, 0), "{heard:?}");
+    }
+}
+
+/// A token may have been given a part alone, or something comes that it was not
+/// given; what it sees counts.
+#[test]
+fn what_a_token_never_saw_is_said_and_the_rest_followed() {
+    for from_the_start in [true, false] {
+        let [is_partial, is_gone] = [from_the_start, false].map(AtomicBool::new).map(Arc::new);
+        let (partial, gone) = (Arc::clone(&is_partial), Arc::clone(&is_gone));
+        let fake = fake(move |path, _, mut answer| {
+            if gone.load(Ordering::SeqCst) && path == "/v1/catalog/services" {
+                answer = answer.replace("content-length: 11", "content-length: 2");
+                answer = answer.replace(r#"{"web": []}"#, "{}");
+            }
+            match partial.load(Ordering::SeqCst) {
+                true => answer.replacen("\r\n\r\n", FILTERED, 1),
+                false => answer,
+            }
+        });
+        let followed = Followed::consul(&url(&fake), json!({}));
+        followed.until_is("web/a@n", Some("http://10.0.0.1:80 1"));
+        is_partial.store(true, Ordering::SeqCst);
+        followed.want();
+        for what in ["/v1/catalog/services", "web"] {
+            let of = |(named, why): &(String, String)| named == what && why.contains("token");
+            followed.until(|heard| heard.rejected.iter().any(of));
+        }
+        is_gone.store(true, Ordering::SeqCst);
+        followed.want();
+        followed.until_is("web/a@n", None);
+        assert!(followed.heard().lost.is_empty(), "{:?}", followed.heard().lost);
     }
 }
 

@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::{
     followed::{Followed, address, show},
+    routed::{AROUND, connected, named, routed, source, unrouted},
     servers::{Server, eureka::Eureka},
-    support::Backend,
-    trial::{Registry, put_through},
+    support::{Backend, Portolan, eventually, tls::Authority},
+    trial::Registry,
 };
 
 impl Registry for Eureka {
@@ -38,11 +39,6 @@ impl Registry for Eureka {
     fn restart(&mut self) {
         self.restart();
     }
-}
-
-#[test]
-fn requests_follow_it_whatever_happens_to_it() {
-    put_through(Eureka::start());
 }
 
 #[test]
@@ -97,6 +93,17 @@ fn what_a_server_forgot_when_it_restarted_is_kept_until_it_had_time_to_return() 
 }
 
 #[test]
+fn an_instance_that_sends_no_heartbeat_is_taken_out_with_its_lease() {
+    let (eureka, one) = (Eureka::shared(), named("one"));
+    let section = eureka.section(eureka.address);
+    let portolan = Portolan::start(&format!("{section}\nservices = ['orders']\n{AROUND}"));
+    let lease = json!({ "leaseInfo": { "renewalIntervalInSecs": 1, "durationInSecs": 2 } });
+    eureka.register("orders", "a", one.address, &lease);
+    routed(&portolan, "eureka: registered", "one");
+    unrouted(&portolan, "eureka: lease of 2 s, which the server doubles");
+}
+
+#[test]
 fn a_server_without_deltas_is_read_in_full() {
     let eureka = Eureka::with(&["--eureka.server.disable-delta=true"]);
     eureka.register("web", "a", address(1), &json!({}));
@@ -105,6 +112,103 @@ fn a_server_without_deltas_is_read_in_full() {
     eureka.register("web", "b", address(2), &json!({}));
     followed.until(|heard| heard.instances.len() == 2 && heard.lists > 2);
     assert!(followed.heard().lost.is_empty(), "{:?}", followed.heard().lost);
+}
+
+#[test]
+fn tls_is_spoken_to_servers_whose_certificate_is_good() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("server", &["127.0.0.1"]);
+    let eureka = Eureka::secured(&authority.path("server.pem"), &authority.path("server.key"));
+    eureka.register_by_tls("web", "a", address(1));
+    let url = format!("https://{}/eureka", eureka.address);
+    let with =
+        |ca: String| Followed::eureka(std::slice::from_ref(&url), json!({ "tls": { "ca": ca } }));
+    let wrong = with(other.ca());
+    wrong.until(|heard| heard.lost.len() > 1);
+    assert_eq!(wrong.heard().lists, 0);
+    with(authority.ca()).until_is("web/a", Some("http://10.0.0.1:8080 100"));
+}
+
+/// The password has what has to be encoded in a URL.
+#[test]
+fn user_and_password_are_said_and_never_shown() {
+    const PASSWORD: &str = "k/9:x@ %";
+    const WRONG: &str = "not-that-one-either";
+    let eureka = Eureka::guarded("reader", PASSWORD);
+    let (one, two) = (named("one"), named("two"));
+    let user = format!("reader:{PASSWORD}");
+    eureka.register_as(&user, "orders", "a", one.address);
+    let config = |password: &str| {
+        let at = eureka.address;
+        format!(
+            "[[source]]\nkind = 'eureka'\nurls = ['http://reader:{password}@{at}/eureka']\n\
+             interval = '200ms'\nallow_loopback = true\n{AROUND}"
+        )
+    };
+    let (right, wrong) = (config("k%2F9%3Ax%40%20%25"), config(WRONG));
+    let mut portolan = Portolan::spawned(&right, |command, _| {
+        command.env("RUST_LOG", "debug");
+    });
+    routed(&portolan, "eureka: registered, behind a password", "one");
+    // What is new is heard too: it is not the first answer alone that is let through.
+    eureka.register_as(&user, "steady", "a", two.address);
+    eventually(|| portolan.get("/steady").text() == "two");
+
+    let refused = |portolan: &Portolan| {
+        let mut shown = source(portolan, "eureka");
+        eventually(|| {
+            shown = source(portolan, "eureka");
+            shown["connected"] == false && shown["last_error"].is_string()
+        });
+        let error = shown["last_error"].as_str().expect("an error").to_owned();
+        assert!(error.contains("status 401 (user and password"), "{error}");
+        // What was known stays.
+        assert_eq!(portolan.get("/orders").text(), "one");
+        assert_eq!(portolan.get("/steady").text(), "two");
+    };
+    let nobody = right.replace("reader:k%2F9%3Ax%40%20%25@", "");
+    for bad in [&wrong, &nobody] {
+        assert_eq!(portolan.reload(bad).status(), 200);
+        refused(&portolan);
+        assert_eq!(portolan.reload(&right).status(), 200);
+        connected(&portolan, "eureka", true);
+    }
+    // Also by a process that begins with it.
+    let kept = portolan.folder().join("data/sources/eureka.jsonl");
+    eventually(|| {
+        std::fs::read_to_string(&kept).is_ok_and(|it| it.contains(&two.address.to_string()))
+    });
+    portolan.write(&wrong);
+    portolan = portolan.kill_and_start("RUST_LOG=debug exec \"$0\" \"$@\"");
+    refused(&portolan);
+
+    let shown = ["/api/v1/sources", "/api/v1/status", "/metrics"]
+        .map(|path| portolan.admin("GET", path, "").text());
+    for secret in [PASSWORD, WRONG, "k%2F9", "cmVhZGVy"] {
+        assert!(!portolan.has_logged(secret), "{secret} is logged");
+        for page in &shown {
+            assert!(!page.contains(secret), "{secret}: {page}");
+        }
+    }
+    assert_eq!(portolan.reload(&right).status(), 200);
+    connected(&portolan, "eureka", true);
+    eureka.register_as(&user, "orders", "a", two.address);
+    routed(&portolan, "eureka: the password is right again", "two");
+}
+
+#[test]
+fn of_two_that_replicate_each_other_one_may_die() {
+    let [mut first, second] = Eureka::pair();
+    first.register("web", "a", address(1), &json!({}));
+    eventually(|| second.call("GET", "/WEB", "").body.contains("10.0.0.1"));
+    let followed = Followed::eureka(&[first.url(), second.url()], json!({}));
+    followed.until_is("web/a", Some("http://10.0.0.1:8080 100"));
+    first.server.kill();
+    second.register("web", "b", address(2), &json!({}));
+    show("eureka: the other asked", followed.until_is("web/b", Some("http://10.0.0.2:8080 100")));
+    let heard = followed.heard();
+    assert_eq!((heard.instances.len(), heard.removed.len()), (2, 0), "{heard:?}");
+    assert!(!heard.lost.is_empty(), "{heard:?}");
 }
 
 /// A fake of Eureka that answers with what `full` and `delta` are at the time;

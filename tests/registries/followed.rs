@@ -145,9 +145,8 @@ impl Followed {
 }
 
 /// Shows a figure that a test has seen.
-#[allow(clippy::print_stdout, reason = "what a person who runs the test wants to see")]
 pub(crate) fn show(what: &str, figure: Duration) {
-    println!("{what}: {} ms", figure.as_millis());
+    say!("{what}: {} ms", figure.as_millis());
 }
 
 /// An address for an instance that nobody connects to.

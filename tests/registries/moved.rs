@@ -5,7 +5,10 @@ use serde_json::json;
 
 use crate::{
     routed::{AROUND, Steady, named, source},
-    servers::eureka::Eureka,
+    servers::{
+        eureka::{Eureka, register_at},
+        http,
+    },
     support::{Portolan, eventually},
 };
 
@@ -58,5 +61,58 @@ fn a_service_moves_over_from_eureka_one_by_one_without_a_failed_request() {
         });
     }
     [0, 1, 4, 5].into_iter().for_each(is_asked);
+    requests.end();
+}
+
+#[test]
+fn services_move_over_from_eureka_by_another_url_and_nothing_else() {
+    let eureka = Eureka::start();
+    let backends: Vec<_> = (0..6).map(|_| named("steady")).collect();
+    let id = |number: usize| format!("host:steady:{number}");
+    // Half of it speaks to Eureka, the other half to the front.
+    for (number, backend) in backends.iter().enumerate().take(3) {
+        eureka.register("steady", &id(number), backend.address, &json!({}));
+    }
+    let portolan = Portolan::start(&format!(
+        "[[front]]\neureka = true\nread = true\nread_all = true\n\
+         [[source]]\nkind = 'eureka'\nurls = ['{}']\ninterval = '200ms'\n\
+         allow_loopback = true\n{AROUND}",
+        eureka.url()
+    ));
+    let front = portolan.fronts[0];
+    let registers = |number: usize| {
+        let address = backends[number].address;
+        let answer = register_at(front, "steady", &id(number), address, &json!({}));
+        assert_eq!(answer.status, 204, "{answer:?}");
+    };
+    (3..6).for_each(registers);
+    // Who looks services up at the front sees all of them, wherever they are.
+    let all_are_found = || {
+        let all = http::call(front, "GET", "/eureka/apps", "").expect("an answer").json();
+        let apps = all["applications"]["application"].as_array().expect("a list").clone();
+        let instances = apps.iter().flat_map(|app| app["instance"].as_array().expect("a list"));
+        let up = instances.filter(|one| one["status"] == "UP");
+        let mut ids: Vec<_> = up.map(|one| one["instanceId"].as_str().map(str::to_owned)).collect();
+        ids.sort();
+        ids == (0..6).map(|number| Some(id(number))).collect::<Vec<_>>()
+    };
+    eventually(all_are_found);
+    let requests = Steady::begin(&portolan);
+    let is_asked = |number: usize| {
+        let before = backends[number].requests().len();
+        eventually(|| backends[number].requests().len() > before);
+    };
+    (0..6).for_each(is_asked);
+    let known = || source(&portolan, "eureka")["instances"].as_u64();
+    for number in 0..3 {
+        registers(number);
+        assert!(all_are_found(), "an instance that both have is one");
+        is_asked(number);
+        eureka.deregister("steady", &id(number));
+        eventually(|| known() == Some(2 - number as u64));
+        assert!(all_are_found());
+        is_asked(number);
+    }
+    (0..6).for_each(is_asked);
     requests.end();
 }

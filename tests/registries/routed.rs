@@ -31,7 +31,7 @@ pub(crate) fn named(name: &str) -> Backend {
 pub(crate) fn routed(portolan: &Portolan, what: &str, name: &str) {
     let begun = Instant::now();
     eventually(|| portolan.get("/orders").text() == name);
-    println!("{what}: routed after {:?}", begun.elapsed());
+    say!("{what}: routed after {:?}", begun.elapsed());
 }
 
 /// Waits until nobody answers `/orders`.
@@ -39,7 +39,7 @@ pub(crate) fn routed(portolan: &Portolan, what: &str, name: &str) {
 pub(crate) fn unrouted(portolan: &Portolan, what: &str) {
     let begun = Instant::now();
     eventually(|| portolan.get("/orders").reason() == "no_healthy_instance");
-    println!("{what}: gone after {:?}", begun.elapsed());
+    say!("{what}: gone after {:?}", begun.elapsed());
 }
 
 /// What is shown of the source `name`.
@@ -58,7 +58,17 @@ pub(crate) fn connected(portolan: &Portolan, name: &str, is: bool) {
         assert!(begun.elapsed() < 3 * PATIENCE, "{name}: {}", source(portolan, name));
         thread::sleep(Duration::from_millis(10));
     }
-    println!("{name}: connected is {is} after {:?}", begun.elapsed());
+    say!("{name}: connected is {is} after {:?}", begun.elapsed());
+}
+
+/// Waits until `count` instances of the source `name` are gone and stay all the
+/// same, and then until that is believed.
+#[track_caller]
+pub(crate) fn held_and_believed(portolan: &Portolan, name: &str, count: u64) {
+    let before = source(portolan, name)["instances"].as_u64().expect("a number");
+    eventually(|| source(portolan, name)["held"]["missing"] == count);
+    assert_eq!(source(portolan, name)["instances"], before);
+    eventually(|| source(portolan, name)["instances"] == before - count);
 }
 
 /// How many ask `/steady` at once.
@@ -106,7 +116,7 @@ impl Steady {
         for asking in self.asking {
             asking.join().expect("every request was answered");
         }
-        println!("{} requests meanwhile, none failed", self.answered.load(Ordering::Relaxed));
+        say!("{} requests meanwhile, none failed", self.answered.load(Ordering::Relaxed));
     }
 }
 
@@ -118,9 +128,12 @@ fn ask(address: SocketAddr) {
     assert_eq!(answer.status(), 200, "{answer:?}");
 }
 
+/// How long an outage has to be that clients notice, whatever they wait for.
+pub(crate) const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
 /// How long it goes on that a server is away: a moment, or the half minute of
 /// a full run (`PORTOLAN_FULL=1`).
 pub(crate) fn outage() {
     let full = std::env::var_os("PORTOLAN_FULL").is_some();
-    thread::sleep(Duration::from_secs(if full { 30 } else { 1 }));
+    thread::sleep(if full { HALF_A_MINUTE } else { Duration::from_secs(1) });
 }

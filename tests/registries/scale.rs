@@ -1,11 +1,15 @@
-//! What many instances cost: `PORTOLAN_SCALE=10000 cargo test --test registries
-//! --features outside scale -- --nocapture` prints a report. In a usual run
-//! there are fewer, and nothing is measured, only that all arrive.
+//! What many instances cost, probed as they are unless `proxy.toml` says
+//! otherwise: `scripts/bench-sources` prints a report of a build with
+//! optimization. In a usual run there are fewer, and nothing is measured, only
+//! that all arrive.
 
 use std::{
     fs,
-    net::IpAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -33,13 +37,29 @@ fn instances() -> usize {
     std::env::var("PORTOLAN_SCALE").map_or(500, |text| text.parse().expect("a number"))
 }
 
+/// How long it may take until all get requests.
+const LONGEST: Duration = Duration::from_secs(180);
+
 /// Changes each second, and how many seconds, when that is measured.
 const CHANGES: usize = 100;
 const SECONDS: usize = 10;
 
+/// Every address of the machine's own has somebody to connect to at `PORT`.
+static PORT: LazyLock<u16> = LazyLock::new(|| {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    port
+});
+
 fn address(number: usize) -> String {
-    format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255)
+    format!("127.{}.{}.{}", 1 + (number >> 16 & 127), number >> 8 & 255, number & 255)
 }
+
+/// How long nothing changes before it is called rest: servers of Eureka repeat
+/// each change for three minutes.
+const SETTLES: Duration = Duration::from_secs(20);
+const EUREKA_SETTLES: Duration = Duration::from_secs(220);
 
 /// Resident bytes, and seconds of processor time so far.
 fn used(process: u32) -> (u64, f64) {
@@ -54,7 +74,9 @@ fn used(process: u32) -> (u64, f64) {
 /// Runs the proxy on what is there, then while `change` makes changes.
 fn report(kind: &str, section: &str, change: impl Fn(usize)) {
     let count = instances();
-    let config = format!("{section}\n[[route]]\nservice = 's0'\n");
+    let config = format!(
+        "{section}\nallow_loopback = true\n[defaults]\nhealth.kind = 'tcp'\n[[route]]\nservice = 's0'\n"
+    );
     let empty = {
         let portolan = Portolan::apart("[[route]]\nservice = 's0'\n", 4096);
         used(portolan.process()).0
@@ -63,13 +85,25 @@ fn report(kind: &str, section: &str, change: impl Fn(usize)) {
     let portolan = Portolan::apart(&config, 4096);
     eventually(|| source(&portolan, kind)["instances"] == count);
     let listed = begun.elapsed();
-    let (memory, before) = used(portolan.process());
-    println!("{kind}: {count} instances in the table {listed:?} after the start of the process");
-    println!("{kind}: {} KiB resident, {} KiB without a source", memory >> 10, empty >> 10);
+    say!("{kind}: {count} instances known {listed:?} after the start of the process");
+    let healthy = || {
+        let status = portolan.admin("GET", "/api/v1/status", "").json();
+        status["instances"]["healthy"].as_u64().unwrap_or_default()
+    };
+    while healthy() < count as u64 {
+        assert!(begun.elapsed() < LONGEST, "{kind}: {} of {count} get requests", healthy());
+        thread::sleep(Duration::from_millis(50));
+    }
+    say!("{kind}: all probed and in the table {:?} after the start", begun.elapsed());
+    let memory = used(portolan.process()).0;
+    say!("{kind}: {} KiB resident, {} KiB without a source", memory >> 10, empty >> 10);
     if std::env::var_os("PORTOLAN_SCALE").is_some() {
-        thread::sleep(Duration::from_secs(20));
+        thread::sleep(if kind == "eureka" { EUREKA_SETTLES } else { SETTLES });
+        let (before, begun) = (used(portolan.process()).1, Instant::now());
+        thread::sleep(SETTLES);
         let (_, rest) = used(portolan.process());
-        println!("{kind}: {:.2} % of a core at rest", (rest - before) * 5.0);
+        let share = (rest - before) / begun.elapsed().as_secs_f64();
+        say!("{kind}: {:.2} % of a core at rest", share * 100.0);
         let begun = Instant::now();
         for number in 0..CHANGES * SECONDS {
             change(1 + number % (count - 1));
@@ -77,9 +111,10 @@ fn report(kind: &str, section: &str, change: impl Fn(usize)) {
             thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         let (memory, after) = used(portolan.process());
-        let share = (after - rest) / begun.elapsed().as_secs_f64();
-        println!("{kind}: {:.1} % of a core at {CHANGES} changes a second", share * 100.0);
-        println!("{kind}: {} KiB resident then", memory >> 10);
+        let seconds = begun.elapsed().as_secs_f64();
+        let (share, rate) = ((after - rest) / seconds, (CHANGES * SECONDS) as f64 / seconds);
+        say!("{kind}: {:.1} % of a core at {rate:.0} changes a second", share * 100.0);
+        say!("{kind}: {} KiB resident then", memory >> 10);
     }
     let begun = Instant::now();
     change(0);
@@ -87,7 +122,7 @@ fn report(kind: &str, section: &str, change: impl Fn(usize)) {
         let all = portolan.admin("GET", "/api/v1/services/s0", "").text();
         all.contains("\"weight\":7")
     });
-    println!("{kind}: a change is in the table after {:?}", begun.elapsed());
+    say!("{kind}: a change is in the table after {:?}", begun.elapsed());
 }
 
 #[test]
@@ -102,8 +137,12 @@ fn etcd_with_many_instances() {
     });
     let put = |number: usize, weight: u16| PutRequest {
         key: format!("/apps/s{}/i{number}", number / 10).into(),
-        value: format!("{{\"host\":\"{}\",\"port\":80,\"weight\":{weight}}}", address(number))
-            .into(),
+        value: format!(
+            "{{\"host\":\"{}\",\"port\":{},\"weight\":{weight}}}",
+            address(number),
+            *PORT
+        )
+        .into(),
         ..PutRequest::default()
     };
     runtime.block_on(async {
@@ -131,7 +170,7 @@ fn zookeeper_with_many_instances() {
         runtime.block_on(zookeeper_client::Client::connect(&zookeeper.address.to_string()));
     let client = connected.expect("a session");
     let data = |number: usize, weight: u16| {
-        format!("{{\"host\":\"{}\",\"port\":80,\"weight\":{weight}}}", address(number))
+        format!("{{\"host\":\"{}\",\"port\":{},\"weight\":{weight}}}", address(number), *PORT)
     };
     let path = |number: usize| format!("/apps/s{}/i{number}", number / 10);
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
@@ -182,7 +221,7 @@ fn consul_with_many_instances() {
             "Node": "far", "Address": "10.1.0.1", "SkipNodeUpdate": number > 0,
             "Service": {
                 "ID": format!("i{number}"), "Service": format!("s{}", number / 10),
-                "Address": address(number), "Port": 80,
+                "Address": address(number), "Port": *PORT,
                 "Weights": { "Passing": weight, "Warning": 1 },
             },
         });
@@ -198,7 +237,7 @@ fn consul_with_many_instances() {
 fn eureka_with_many_instances() {
     let eureka = Eureka::start();
     let put = |number: usize, weight: usize| {
-        let address = (address(number).parse::<IpAddr>().expect("an address"), 80).into();
+        let address = (address(number).parse::<IpAddr>().expect("an address"), *PORT).into();
         let more = json!({ "metadata": { "weight": weight.to_string() } });
         eureka.register(&format!("s{}", number / 10), &format!("i{number}"), address, &more);
     };

@@ -90,7 +90,7 @@ fn measure(proxies: &[(&str, SocketAddr)], register: &dyn Fn(SocketAddr), remove
         for (what, times) in ["registered", "removed"].into_iter().zip(took) {
             times.sort_unstable();
             let (least, most) = (times[0], times[times.len() - 1]);
-            println!("{name}: {what} in {least:.0?} to {most:.0?}, mean {:.0?}", mean(times));
+            say!("{name}: {what} in {least:.0?} to {most:.0?}, mean {:.0?}", mean(times));
         }
     }
 }

@@ -3,13 +3,21 @@
 //! killed, stalled and cut off. What is registered gets requests and what has
 //! left gets none; instances that nothing happens to lose none.
 //!
-//! `PORTOLAN_FULL=1` has each outage last half a minute more.
+//! The stall lasts half a minute, so all are tried at once; with
+//! `PORTOLAN_FULL=1` the other outages last as long.
 
 use std::{net::SocketAddr, thread, time::Duration};
 
 use crate::{
-    routed::{AROUND, Steady, connected, named, outage, routed, unrouted},
-    servers::{Server, relay::Relay},
+    routed::{AROUND, HALF_A_MINUTE, Steady, connected, named, outage, routed, unrouted},
+    servers::{
+        Server,
+        consul::Consul,
+        etcd::{Etcd, Version},
+        eureka::Eureka,
+        relay::Relay,
+        zookeeper::Zookeeper,
+    },
     support::{Backend, Portolan},
 };
 
@@ -35,9 +43,26 @@ pub(crate) trait Registry {
     fn meanwhile(&self) {}
 }
 
+#[test]
+fn requests_follow_every_registry_whatever_happens_to_it() {
+    let trials: [(&str, fn()); 5] = [
+        ("consul", || put_through(Consul::start())),
+        ("etcd", || put_through(Etcd::start(Version::Newer))),
+        ("etcd, packaged", || put_through(Etcd::start(Version::Packaged))),
+        ("eureka", || put_through(Eureka::start())),
+        ("zookeeper", || put_through(Zookeeper::start())),
+    ];
+    thread::scope(|scope| {
+        for (name, trial) in trials {
+            let trial = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, trial);
+            trial.expect("a thread");
+        }
+    });
+}
+
 /// The trial of `registry`.
 #[track_caller]
-pub(crate) fn put_through<R: Registry>(mut registry: R) {
+fn put_through<R: Registry>(mut registry: R) {
     let trial = Trial::begin(&registry);
     let requests = Steady::begin(&trial.portolan);
     trial.round(&registry, "at rest");
@@ -58,7 +83,7 @@ pub(crate) fn put_through<R: Registry>(mut registry: R) {
 
     registry.server().stall();
     connected(&trial.portolan, R::NAME, false);
-    outage();
+    thread::sleep(HALF_A_MINUTE);
     requests.flow();
     registry.server().resume();
     connected(&trial.portolan, R::NAME, true);
@@ -73,7 +98,7 @@ pub(crate) fn put_through<R: Registry>(mut registry: R) {
     requests.flow();
     trial.relay.mend();
     connected(&trial.portolan, R::NAME, true);
-    unrouted(&trial.portolan, &format!("{}: removed while cut off", R::NAME));
+    unrouted(&trial.portolan, "removed while cut off");
     trial.round(&registry, "after a cut");
     requests.flow();
     requests.end();
@@ -110,13 +135,13 @@ impl Trial {
     #[track_caller]
     fn arrives<R: Registry>(&self, registry: &R) {
         registry.put("orders", "a", self.first.address);
-        routed(&self.portolan, &format!("{}: registered", R::NAME), "first");
+        routed(&self.portolan, "registered", "first");
     }
 
     /// One comes, changes and goes.
     #[track_caller]
     fn round<R: Registry>(&self, registry: &R, when: &str) {
-        let told = |what: &str| format!("{}: {what} {when}", R::NAME);
+        let told = |what: &str| format!("{what} {when}");
         registry.put("orders", "a", self.first.address);
         routed(&self.portolan, &told("registered"), "first");
         registry.put("orders", "a", self.second.address);

@@ -139,6 +139,7 @@ impl Catalog {
         for entry in service.entries.values_mut() {
             let layers = [&entry.instance.health, &service.settings.health, &self.defaults.health];
             let check = HealthCheck::resolve(&layers).greeting(service.policy.proxy_protocol);
+            let check = check.declared(entry.instance.declared_probes());
             if check == entry.check {
                 continue;
             }

@@ -17,6 +17,7 @@ use super::{Catalog, shadows};
 use crate::{
     control::{
         entry::{EntryId, Lease, Source},
+        fronts::ELSEWHERE,
         happening::Happening,
     },
     model::{Instance, InstanceKey, Provenance, Reported, ServiceName},
@@ -343,6 +344,10 @@ impl Catalog {
 fn fits(found: &Found) -> Result<(), String> {
     if found.instance.service.of_source().is_some() {
         return Err("the name of its service has an '@'".to_owned());
+    }
+    if let Some(source) = found.instance.metadata.get(ELSEWHERE) {
+        // Two that read each other would keep it alive between them.
+        return Err(format!("a Portolan has it from {source}: read it from there"));
     }
     registry::check(&found.instance).map_err(|unfit| format!("{}: {}", unfit.at, unfit.fault))
 }

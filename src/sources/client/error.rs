@@ -37,7 +37,7 @@ pub(in crate::sources) enum CallError {
     #[error("the answer is encoded as {0:?}, which was not asked for")]
     Encoded(String),
     /// A status that is no success here.
-    #[error("status {}{beginning}", .status.as_u16())]
+    #[error("status {}{}{beginning}", .status.as_u16(), meaning(*.status))]
     Status {
         /// It.
         status: StatusCode,
@@ -52,6 +52,14 @@ pub(in crate::sources) enum CallError {
         /// How the body begins, with what sets it off.
         beginning: String,
     },
+}
+
+/// What `status` means where its number alone says little.
+fn meaning(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => " (user and password, or a token, are missing or wrong)",
+        _ => "",
+    }
 }
 
 /// How `body` begins, on one line, after a colon; empty if it is empty.

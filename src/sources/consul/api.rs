@@ -29,6 +29,9 @@ const TRIES: u32 = 5;
 const NOTHING_OF_SERVICE: &str = "filter=Service.ID%20%3D%3D%20%22%22";
 const NOTHING_OF_CHECKS: &str = "filter=CheckID%20%3D%3D%20%22%22";
 
+/// Where the names are.
+pub(super) const NAMES: &str = "/v1/catalog/services";
+
 /// The names of all services, with the tags that their instances have.
 pub(super) type Names = BTreeMap<String, List<Loose>>;
 
@@ -46,6 +49,16 @@ pub(super) enum ConsulError {
         /// Why not.
         error: CallError,
     },
+    /// Of what was seen in full before something is missing now that the token
+    /// may not see all of it, which says nothing of what there is.
+    #[error(
+        "{path}: the token may not see any more what it saw; that stays until it may again, \
+         or until the source is edited"
+    )]
+    Hidden {
+        /// What was asked for.
+        path: String,
+    },
     /// What is asked knows no leader, so that what it has may be of any age.
     #[error("the servers have no leader")]
     NoLeader,
@@ -58,6 +71,9 @@ pub(super) enum ConsulError {
 #[derive(Debug)]
 pub(super) struct Indexed<T> {
     pub(super) index: Option<NonZeroU64>,
+    /// Whether Consul left out what the token may not see; it says so since
+    /// 1.11.
+    pub(super) is_filtered: bool,
     pub(super) value: T,
 }
 
@@ -119,7 +135,7 @@ impl Api {
         &self,
         after: Option<NonZeroU64>,
     ) -> Result<Indexed<Names>, ConsulError> {
-        self.read("/v1/catalog/services", "", after).await
+        self.read(NAMES, "", after).await
     }
 
     /// The index of all checks, at once or when it is later than `after`.
@@ -129,7 +145,7 @@ impl Api {
     ) -> Result<Indexed<()>, ConsulError> {
         let path = "/v1/health/state/any";
         let read = self.read::<List<Loose>>(path, NOTHING_OF_CHECKS, after).await?;
-        Ok(Indexed { index: read.index, value: () })
+        Ok(Indexed { index: read.index, is_filtered: read.is_filtered, value: () })
     }
 
     /// The instances of the service `name`.
@@ -178,7 +194,8 @@ impl Api {
             return Err(ConsulError::NoLeader);
         }
         let index = header("x-consul-index").and_then(|index| index.parse().ok());
-        Ok(Indexed { index, value: answer.json().await.map_err(failed)? })
+        let is_filtered = header("x-consul-results-filtered-by-acls") == Some("true");
+        Ok(Indexed { index, is_filtered, value: answer.json().await.map_err(failed)? })
     }
 
     /// Asks again, later, where the agent has too many connections.

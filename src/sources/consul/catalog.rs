@@ -7,13 +7,17 @@
 //! for its index, by a request whose answer has nothing else in it. Instances
 //! are read of those alone whose index is another.
 
-use std::{collections::BTreeMap, num::NonZeroU64};
+use std::{
+    collections::{BTreeMap, HashSet},
+    num::NonZeroU64,
+};
 
 use futures_util::{TryStreamExt, stream::FuturesUnordered};
 
 use super::{
     ConsulSettings,
-    api::{Api, ConsulError, Entries, Indexed, Names},
+    api::{self, Api, ConsulError, Entries, Indexed, Names},
+    entry::has,
 };
 use crate::{
     model::{InstanceKey, Reported},
@@ -27,40 +31,66 @@ const MOST_SERVICES: usize = 50_000;
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     services: BTreeMap<String, Known>,
+    /// Whether the names of all services were seen.
+    is_complete: bool,
     told: Told,
+    /// Whether all of it was read by this driver.
+    is_read: bool,
 }
 
 /// What is known of one.
 #[derive(Debug)]
 struct Known {
     index: Option<NonZeroU64>,
+    /// Whether all its instances were seen.
+    is_complete: bool,
     instances: Vec<InstanceKey>,
 }
 
 impl Catalog {
+    /// Goes on from what the source had before, as far as the settings of today
+    /// mean that. What Consul alone can choose is not known before it is read.
+    pub(super) fn after(settings: &ConsulSettings, feed: &Feed) -> Self {
+        let can_tell = settings.filter.is_none() && !settings.passing_only;
+        let meant = |found: &Found| {
+            let Found { instance, .. } = found;
+            let service = instance.service.as_str();
+            can_tell
+                && is_meant(&settings.services, &settings.exclude, service)
+                && settings.tags.iter().all(|tag| instance.tags.contains(tag))
+                && has(&settings.metadata, |key| instance.metadata.get(key).map(String::as_str))
+        };
+        Self { told: Told::after(feed, meant), ..Self::default() }
+    }
+
     /// The instances that were told so far, as they are kept and let go.
     pub(super) fn told(&mut self) -> &mut Told {
         &mut self.told
     }
 
     /// Reads all services of `names`, and tells the list. With
-    /// `may_have_forgotten`, what it lacks is kept for a time.
+    /// `may_have_forgotten`, and the first time, what it lacks is kept for a
+    /// time: of which state what is known from before is, nobody can tell.
     pub(super) async fn read_all(
         &mut self,
         api: &Api,
         settings: &ConsulSettings,
-        names: &Names,
+        names: &Indexed<Names>,
         may_have_forgotten: bool,
         feed: &Feed,
     ) -> Result<(), ConsulError> {
+        let names = self.seen(settings, names, feed)?;
         let wanted = meant(settings, names).map(|name| (name, None)).collect();
         let read = read_each(api, wanted, settings).await?;
+        self.are_seen(&read)?;
         self.services.clear();
         let mut all = Vec::new();
         for (name, read) in read {
             all.extend(self.note(settings, name, &read, feed));
         }
-        self.told.list(all, may_have_forgotten.then_some(super::KEEP), feed);
+        let is_first = !std::mem::replace(&mut self.is_read, true);
+        let keep = (may_have_forgotten || is_first).then_some(super::KEEP);
+        self.told.list(all, keep, feed);
         Ok(())
     }
 
@@ -70,14 +100,17 @@ impl Catalog {
         &mut self,
         api: &Api,
         settings: &ConsulSettings,
-        names: &Names,
+        names: &Indexed<Names>,
         feed: &Feed,
     ) -> Result<(), ConsulError> {
+        let names = self.seen(settings, names, feed)?;
         let names: Vec<_> = meant(settings, names).collect();
         let known = |name: &str| self.services.get(name).and_then(|known| known.index);
         let wanted = names.iter().map(|name| (*name, known(name))).collect();
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
-        for (name, read) in read_each(api, wanted, settings).await? {
+        let read = read_each(api, wanted, settings).await?;
+        self.are_seen(&read)?;
+        for (name, read) in read {
             let before = self.services.remove(name).map(|known| known.instances);
             changed.extend(self.note(settings, name, &read, feed));
             let now = self.services.get(name).map_or(&[][..], |known| &known.instances);
@@ -95,6 +128,42 @@ impl Catalog {
         });
         self.told.change(changed, gone, feed);
         Ok(())
+    }
+
+    /// The names, if none is missing only because the token may not see it any
+    /// more.
+    fn seen<'n>(
+        &mut self,
+        settings: &ConsulSettings,
+        names: &'n Indexed<Names>,
+        feed: &Feed,
+    ) -> Result<&'n Names, ConsulError> {
+        let lacks = |name: &String| !names.value.contains_key(name);
+        if names.is_filtered && self.is_complete && self.services.keys().any(lacks) {
+            return Err(ConsulError::Hidden { path: api::NAMES.to_owned() });
+        }
+        self.is_complete = !names.is_filtered;
+        if names.is_filtered && settings.services.is_empty() {
+            let why = "Consul leaves out services that the token may not see".to_owned();
+            feed.tell(News::Rejected { what: api::NAMES.to_owned(), why });
+        }
+        Ok(&names.value)
+    }
+
+    /// Fails if instances are missing only because the token may not see them
+    /// any more.
+    fn are_seen(&self, read: &[Read<'_>]) -> Result<(), ConsulError> {
+        let is_hidden = |(name, read): &&Read<'_>| {
+            let known = self.services.get(*name).filter(|known| known.is_complete);
+            let Some(known) = known.filter(|_| read.is_filtered) else { return false };
+            let there = read.value.0.iter().filter_map(|entry| entry.wanted()?.found().ok());
+            let there: HashSet<_> = there.map(|found| found.instance.key()).collect();
+            known.instances.iter().any(|key| !there.contains(key))
+        };
+        match read.iter().find(is_hidden) {
+            Some((name, _)) => Err(ConsulError::Hidden { path: (*name).to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// Notes what was read of the service `name`, and answers with its
@@ -120,8 +189,16 @@ impl Catalog {
                 Err(why) => feed.tell(News::Rejected { what: entry.name(), why }),
             }
         }
-        let instances = all.iter().map(|found| found.instance.key()).collect();
-        self.services.insert(name.to_owned(), Known { index: read.index, instances });
+        if read.is_filtered {
+            let why = "Consul leaves out instances that the token may not see".to_owned();
+            feed.tell(News::Rejected { what: name.to_owned(), why });
+        }
+        let known = Known {
+            index: read.index,
+            is_complete: !read.is_filtered,
+            instances: all.iter().map(|found| found.instance.key()).collect(),
+        };
+        self.services.insert(name.to_owned(), known);
         all
     }
 }

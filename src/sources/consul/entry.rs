@@ -80,6 +80,14 @@ impl Check {
     }
 }
 
+/// Whether metadata in which `text` stands under a key has all of `wanted`.
+pub(super) fn has<'a>(wanted: &[String], text: impl Fn(&str) -> Option<&'a str>) -> bool {
+    wanted.iter().all(|wanted| match wanted.split_once('=') {
+        Some((key, value)) => text(key) == Some(value),
+        None => text(wanted).is_some(),
+    })
+}
+
 impl Entry {
     /// How it is called there: the id of a service is its own on its node only.
     pub(super) fn name(&self) -> String {
@@ -89,11 +97,7 @@ impl Entry {
 
     /// Whether its metadata has all of `wanted`: `key=value`, or `key`.
     pub(super) fn has(&self, wanted: &[String]) -> bool {
-        let meta = &self.service.meta;
-        wanted.iter().all(|wanted| match wanted.split_once('=') {
-            Some((key, value)) => meta.text(key) == Some(value),
-            None => meta.text(wanted).is_some(),
-        })
+        has(wanted, |key| self.service.meta.text(key))
     }
 
     fn health(&self) -> Health {

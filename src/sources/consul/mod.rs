@@ -24,7 +24,8 @@ use super::{
 type Tags = List<Loose>;
 
 /// How long instances are kept that Consul has lost: its index went back, so
-/// that it has the state of another time, or none.
+/// that it has the state of another time, or none. So are those that are known
+/// from before a restart of this process, when indexes are not.
 const KEEP: Duration = Duration::from_secs(90);
 
 /// How long after changes were read the next ones are read at the earliest.
@@ -47,7 +48,7 @@ const WITHOUT_INDEX: Duration = Duration::from_secs(5);
 /// Tells what Consul has, and what changes.
 pub async fn run(settings: ConsulSettings, feed: Feed) {
     let mut backoff = Backoff::default();
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog::after(&settings, &feed);
     let mut seen = Seen::default();
     loop {
         let Err(error) = follow(&settings, &mut catalog, &mut seen, &feed).await;
@@ -92,11 +93,10 @@ async fn follow(
     loop {
         // Indexes before what they are of, so that no change falls in between.
         let checks = api.checks(None).await?.index;
-        let names = api.names(None).await?;
+        let mut names = api.names(None).await?;
         let next = Seen { names: names.index, checks };
         // Other servers than the leader may be behind it, and have forgotten nothing.
         let may_have_forgotten = seen.is_after(next) && !settings.stale;
-        let mut names = names.value;
         catalog.read_all(&api, settings, &names, may_have_forgotten, feed).await?;
         *seen = next;
 
@@ -167,14 +167,13 @@ impl Waits {
         &mut self,
         api: &Arc<Api>,
         seen: &mut Seen,
-        names: &mut Names,
+        names: &mut Indexed<Names>,
     ) -> Result<Due, ConsulError> {
         sleep_until(self.paused_until).await;
         let next = tokio::select! {
             read = &mut self.names => {
-                let read = read?;
-                *names = read.value;
-                let next = Seen { names: read.index, ..*seen };
+                *names = read?;
+                let next = Seen { names: names.index, ..*seen };
                 self.names = wait_names(api, next);
                 next
             }

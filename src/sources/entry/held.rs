@@ -35,9 +35,24 @@ impl Held {
             });
             self.insert(entry, held);
         }
-        let all = self.claims.keys().filter_map(|key| self.current(key).cloned());
-        news.push(News::List(all.collect()));
+        news.push(News::List(self.all()));
         news
+    }
+
+    /// All instances.
+    pub(in crate::sources) fn all(&self) -> Vec<Found> {
+        self.claims.keys().filter_map(|key| self.current(key).cloned()).collect()
+    }
+
+    /// The entry `path`, and those that stand below it.
+    pub(in crate::sources) fn below(&self, path: &str) -> impl Iterator<Item = &str> {
+        let from = self.by_entry.range(path.to_owned()..).map(|(entry, _)| entry.as_str());
+        let below = move |entry: &&str| {
+            let rest = entry.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        // Others with the same beginning stand in between: `a-b` before `a/b`.
+        from.take_while(move |entry| entry.starts_with(path)).filter(below)
     }
 
     /// One entry is new or has changed. Answers with what is to be told.

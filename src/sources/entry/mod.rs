@@ -3,18 +3,20 @@
 //!
 //! Where an entry stands says of which service it is ([`Template`]), what it
 //! holds says where the instance listens ([`Fields`] for those whose form is
-//! their own), and [`Held`] tells which instances a change of one entry
-//! changes. All of it is pure; reading is the business of the drivers.
+//! their own), [`Held`] knows which instances a change of one entry changes,
+//! and [`Telling`] tells it. Reading is the business of the drivers.
 
 mod fields;
 mod held;
+mod telling;
 mod template;
 
+use self::held::Held;
 pub use self::{
     fields::{Fields, Pointer},
     template::{ParseTemplateError, Template},
 };
-pub(super) use self::{held::Held, template::Place};
+pub(super) use self::{telling::Telling, template::Place};
 
 /// Bytes of one entry that are read.
 pub(super) const LARGEST: usize = 64 << 10;

@@ -10,7 +10,7 @@ use crate::{
         Client, Error, Heard,
         messages::{Event, EventType, KeyValue},
     },
-    sources::{Feed, Found, News, entry::Held},
+    sources::{Feed, Found, News, entry::Telling},
 };
 
 /// All keys are read again after 4 to 6 minutes, each time another.
@@ -20,21 +20,19 @@ const RELIST: Duration = Duration::from_secs(240);
 pub(super) struct Follower {
     settings: EtcdSettings,
     client: Client,
-    feed: Feed,
-    held: Held,
+    telling: Telling,
 }
 
 impl Follower {
     pub(super) fn new(settings: EtcdSettings, client: Client, feed: Feed) -> Self {
-        Self { settings, client, feed, held: Held::default() }
+        Self { settings, client, telling: Telling::new(feed) }
     }
 
     /// Lists and watches until something is in the way.
     pub(super) async fn follow(&mut self) -> Error {
-        match self.try_follow().await {
-            Ok(never) => match never {},
-            Err(error) => error,
-        }
+        let Err(error) = self.try_follow().await;
+        self.telling.tell_departures();
+        error
     }
 
     async fn try_follow(&mut self) -> Result<std::convert::Infallible, Error> {
@@ -50,15 +48,19 @@ impl Follower {
                     relist = next_list();
                     continue;
                 }
-                () = self.feed.list_wanted() => {
+                () = self.telling.feed().list_wanted() => {
                     listed = self.list().await?;
                     relist = next_list();
+                    continue;
+                }
+                () = self.telling.departed() => {
+                    self.telling.tell_departures();
                     continue;
                 }
             };
             match heard {
                 // Not told at each: only that it was heard.
-                Ok(Heard::Progress(_)) => self.feed.tell(News::Unchanged),
+                Ok(Heard::Progress(_)) => self.telling.feed().tell(News::Unchanged),
                 Ok(Heard::Events(events)) => {
                     for event in &events {
                         self.happened(event, listed);
@@ -83,9 +85,7 @@ impl Follower {
             let held = read(settings, entry);
             (key, held)
         });
-        for news in self.held.replace(entries) {
-            self.feed.tell(news);
-        }
+        self.telling.list(entries);
         Ok(listing.revision)
     }
 
@@ -95,12 +95,9 @@ impl Follower {
             return;
         };
         let key = String::from_utf8_lossy(&entry.key);
-        let news = match event.r#type == i32::from(EventType::Delete) {
-            true => self.held.remove(&key),
-            false => self.held.put(&key, read(&self.settings, entry)),
-        };
-        for news in news {
-            self.feed.tell(news);
+        match event.r#type == i32::from(EventType::Delete) {
+            true => self.telling.remove(&key),
+            false => self.telling.put(&key, read(&self.settings, entry)),
         }
     }
 }

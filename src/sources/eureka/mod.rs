@@ -61,22 +61,18 @@ enum EurekaError {
 /// Tells what the servers have, and what changes.
 pub async fn run(settings: EurekaSettings, feed: Feed) {
     let mut backoff = Backoff::default();
-    let mut registry = Registry::default();
-    let mut is_first = true;
+    let mut registry = Registry::after(&settings, &feed);
     loop {
         if settings.urls.is_empty() {
             feed.tell(News::Lost("it has no urls".to_owned()));
         }
         for url in &settings.urls {
             let client = Client::new(url.clone(), &settings.tls);
-            // Whoever is asked now may know less than whoever was asked before.
-            let keep = (!is_first).then_some(settings.keep.0);
             let followed = async {
                 let server = Server { client: client?, settings: &settings, feed: &feed };
-                server.follow(&mut registry, keep).await
+                server.follow(&mut registry).await
             };
             let Err(error) = followed.await;
-            is_first = false;
             feed.tell(News::Lost(format!("{url}: {error}")));
         }
         feed.pause(backoff.failed()).await;
@@ -92,12 +88,10 @@ struct Server<'a> {
 
 impl Server<'_> {
     /// Follows what it has until that fails. What its first answer lacks is
-    /// kept for `keep`.
-    async fn follow(
-        &self,
-        registry: &mut Registry,
-        mut keep: Option<Duration>,
-    ) -> Result<Infallible, EurekaError> {
+    /// kept for a time: whoever is asked now may know less than whoever was
+    /// asked before, be that by this process or by the one before it.
+    async fn follow(&self, registry: &mut Registry) -> Result<Infallible, EurekaError> {
+        let mut keep = Some(self.settings.keep.0);
         let mut has_deltas = true;
         loop {
             let all = self.everything().await?;

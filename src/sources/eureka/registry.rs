@@ -25,13 +25,22 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// Goes on from what the source had before.
+    pub(super) fn after(settings: &EurekaSettings, feed: &Feed) -> Self {
+        let meant = |found: &Found| {
+            let service = found.instance.service.as_str();
+            is_meant(&settings.services, &settings.exclude, service)
+        };
+        Self { statuses: HashMap::new(), told: Told::after(feed, meant) }
+    }
+
     /// The instances that were told so far, as they are kept and let go.
     pub(super) const fn told(&mut self) -> &mut Told {
         &mut self.told
     }
 
     /// Takes over a list of everything, and tells it. What it lacks is kept
-    /// for `keep`.
+    /// for `keep`, if that is to be.
     pub(super) fn replace(
         &mut self,
         all: &Applications,

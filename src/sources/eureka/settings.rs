@@ -29,8 +29,9 @@ pub struct EurekaSettings {
     #[serde(default = "interval")]
     pub interval: HumanDuration,
     /// How long instances are kept that a server does not have after it could
-    /// not be reached: one that restarts begins with nothing, and clients come
-    /// back with their next heartbeat.
+    /// not be reached, or Portolan was restarted or the source edited: a server
+    /// that restarts begins with nothing, and clients come back with their next
+    /// heartbeat.
     #[serde(default = "keep")]
     pub keep: HumanDuration,
     /// Reach instances by the names of their hosts, not by their addresses.

@@ -9,8 +9,11 @@ use zookeeper_client::{
     WatchedEvent,
 };
 
-use super::{ZookeeperSettings, layout, walk};
-use crate::sources::{Feed, News, entry::Held};
+use super::{
+    ZookeeperSettings, layout,
+    walk::{self, Walked},
+};
+use crate::sources::{Feed, News, entry::Telling};
 
 /// For a connection to one server.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -62,21 +65,19 @@ pub(super) enum SessionError {
 /// Reads the nodes of one source and keeps what they hold.
 pub(super) struct Session {
     settings: ZookeeperSettings,
-    feed: Feed,
-    held: Held,
+    telling: Telling,
 }
 
 impl Session {
     pub(super) fn new(settings: ZookeeperSettings, feed: Feed) -> Self {
-        Self { settings, feed, held: Held::default() }
+        Self { settings, telling: Telling::new(feed) }
     }
 
     /// Connects, reads and watches until something is in the way.
     pub(super) async fn follow(&mut self) -> SessionError {
-        match self.try_follow().await {
-            Ok(never) => match never {},
-            Err(error) => error,
-        }
+        let Err(error) = self.try_follow().await;
+        self.telling.tell_departures();
+        error
     }
 
     async fn try_follow(&mut self) -> Result<Infallible, SessionError> {
@@ -110,15 +111,16 @@ impl Session {
                     self.list(&client).await?;
                     relist = next();
                 }
-                () = self.feed.list_wanted() => {
+                () = self.telling.feed().list_wanted() => {
                     self.list(&client).await?;
                     relist = next();
                 }
+                () = self.telling.departed() => self.telling.tell_departures(),
                 _ = alive.tick() => {
                     let path = self.settings.path.as_str();
                     let answer = within(ANSWER, client.check_stat(path)).await?;
                     answer.map_err(|error| SessionError::Read { path: path.to_owned(), error })?;
-                    self.feed.tell(News::Unchanged);
+                    self.telling.feed().tell(News::Unchanged);
                 }
             }
         }
@@ -151,15 +153,19 @@ impl Session {
     /// Reads all nodes and tells what they hold.
     async fn list(&mut self, client: &Client) -> Result<(), SessionError> {
         let walk = timeout(WALK, walk::nodes(client, &self.settings)).await;
-        let nodes = walk.map_err(|_| SessionError::TimedOut(WALK))??;
+        let Walked { nodes, closed } = walk.map_err(|_| SessionError::TimedOut(WALK))??;
         let settings = &self.settings;
-        let entries = nodes.into_iter().map(|(path, data)| {
-            let held = layout::read(settings, &path, &data);
+        let read = nodes.into_iter().map(|(path, data)| {
+            let held = data.and_then(|data| layout::read(settings, &path, &data));
             (path, held)
         });
-        for news in self.held.replace(entries) {
-            self.feed.tell(news);
+        let mut entries: Vec<_> = read.collect();
+        for (parent, why) in closed {
+            let below = self.telling.below(&parent).into_iter();
+            entries.extend(below.map(|path| (path, Err(why.clone()))));
+            self.telling.feed().tell(News::Rejected { what: parent, why });
         }
+        self.telling.list(entries);
         Ok(())
     }
 
@@ -179,13 +185,14 @@ impl Session {
         });
         let read = stream::iter(reads).buffer_unordered(AT_ONCE).collect::<Vec<_>>();
         for (path, data) in within(ANSWER, read).await? {
-            let news = match data {
-                Ok((data, _)) => self.held.put(&path, layout::read(&self.settings, &path, &data)),
-                Err(Error::NoNode) => self.held.remove(&path),
+            match data {
+                Ok((data, _)) => {
+                    let held = layout::read(&self.settings, &path, &data);
+                    self.telling.put(&path, held);
+                }
+                Err(Error::NoNode) => self.telling.remove(&path),
+                Err(error @ Error::NoAuth) => self.telling.put(&path, Err(error.to_string())),
                 Err(error) => return Err(SessionError::Read { path: base.join(&path), error }),
-            };
-            for news in news {
-                self.feed.tell(news);
             }
         }
         Ok(())

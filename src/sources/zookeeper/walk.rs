@@ -11,20 +11,32 @@ use super::{
 /// Nodes of a level that are taken.
 const MOST: usize = 200_000;
 
-/// The nodes of instances: the path of each below that of the source, and what
-/// it holds. A node that goes while this reads is not there.
+/// What was read. Paths are below that of the source.
+pub(super) struct Walked {
+    /// The nodes of instances, and what each holds or why that is not known.
+    pub(super) nodes: Vec<(String, Result<Vec<u8>, String>)>,
+    /// Nodes whose children may not be read, and why.
+    pub(super) closed: Vec<(String, String)>,
+}
+
+/// All nodes of instances. One that goes while this reads is not there; one
+/// that may not be read takes nothing from the others.
 pub(super) async fn nodes(
     client: &Client,
     settings: &ZookeeperSettings,
-) -> Result<Vec<(String, Vec<u8>)>, SessionError> {
+) -> Result<Walked, SessionError> {
     let base = &settings.path;
     let mut level = vec![String::new()];
+    let mut closed = Vec::new();
     for depth in 0..settings.key.depth() {
         let lists = level.into_iter().map(|parent| async move {
             let path = base.join(&parent);
             let names = match client.list_children(&path).await {
                 Ok(names) => names,
                 Err(Error::NoNode) => Vec::new(),
+                Err(error @ Error::NoAuth) if !parent.is_empty() => {
+                    return Ok(Err((parent, error.to_string())));
+                }
                 Err(error) => return Err(SessionError::Read { path, error }),
             };
             let names = names.into_iter().filter(|name| settings.key.leads_through(depth, name));
@@ -32,12 +44,15 @@ pub(super) async fn nodes(
                 true => name,
                 false => format!("{parent}/{name}"),
             };
-            Ok(names.map(child).collect::<Vec<_>>())
+            Ok(Ok(names.map(child).collect::<Vec<_>>()))
         });
         let mut lists = stream::iter(lists).buffer_unordered(AT_ONCE);
         level = Vec::new();
         while let Some(children) = lists.try_next().await? {
-            level.extend(children);
+            match children {
+                Ok(children) => level.extend(children),
+                Err(parent) => closed.push(parent),
+            }
             if level.len() > MOST {
                 return Err(SessionError::TooMany(MOST));
             }
@@ -45,11 +60,13 @@ pub(super) async fn nodes(
     }
     let reads = level.into_iter().map(|path| async move {
         match client.get_data(&base.join(&path)).await {
-            Ok((data, _)) => Ok(Some((path, data))),
+            Ok((data, _)) => Ok(Some((path, Ok(data)))),
             Err(Error::NoNode) => Ok(None),
+            Err(error @ Error::NoAuth) => Ok(Some((path, Err(error.to_string())))),
             Err(error) => Err(SessionError::Read { path: base.join(&path), error }),
         }
     });
     let read = stream::iter(reads).buffer_unordered(AT_ONCE);
-    read.try_filter_map(|node| async move { Ok(node) }).try_collect().await
+    let nodes = read.try_filter_map(|node| async move { Ok(node) }).try_collect().await?;
+    Ok(Walked { nodes, closed })
 }

@@ -34,8 +34,14 @@ fn a_list_that_lacks_most_is_believed_when_it_says_so_twice() {
     eventually(|| instances(&portolan) == 3);
     let view = source(&portolan, "list");
     assert_eq!((&view["held"], &view["instances"]), (&Value::Null, &3.into()));
-    let events = portolan.admin("GET", "/api/v1/status", "").json();
-    assert!(!events["attention"].to_string().contains("list"), "{events}");
+    assert!(!attention(&portolan).contains("list"), "{}", attention(&portolan));
+    let held = "list: its list lacks 17 of 20 instances; they stay until it says so again";
+    let accepted = "list: 17 instances are gone: its list said so again";
+    assert_eq!(
+        told(&portolan),
+        [("source_held", held), ("source_accepted", accepted)]
+            .map(|(kind, detail)| (kind.to_owned(), detail.to_owned()))
+    );
 }
 
 #[test]
@@ -52,6 +58,9 @@ fn what_comes_back_was_never_gone() {
         (instances(&portolan), portolan.instance("app/i7")["generation"].clone()),
         (20, generation)
     );
+    let told = told(&portolan);
+    assert_eq!(kinds(&told), ["source_held", "source_accepted"], "{told:?}");
+    assert_eq!(told[1].1, "list: all instances are back");
 }
 
 fn answers_always(portolan: &Portolan) -> bool {
@@ -69,6 +78,9 @@ fn a_person_can_believe_it_at_once() {
     assert_eq!((answer.status(), &answer.json()["instances"]), (200, &1.into()));
     assert_eq!(instances(&portolan), 1);
     assert!(answers(&portolan, "one"));
+    let last = told(&portolan).pop().expect("events");
+    let accepted = "list: 19 instances are gone: somebody accepted that";
+    assert_eq!(last, ("source_accepted".to_owned(), accepted.to_owned()));
     let none = portolan.admin("POST", "/api/v1/sources/other/accept", "");
     assert_eq!(none.status(), 404);
     assert_eq!(portolan.admin("POST", "/api/v1/sources/list/resync", "").status(), 200);

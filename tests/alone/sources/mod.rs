@@ -11,12 +11,13 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Backend, Portolan, eventually};
+use crate::support::{Backend, Connection, Portolan, eventually};
 
 const ROUTE: &str = "[[route]]\nservice = 'app'\n";
 
@@ -84,6 +85,28 @@ fn source(portolan: &Portolan, name: &str) -> Value {
 
 fn attention(portolan: &Portolan) -> String {
     portolan.admin("GET", "/api/v1/status", "").json()["attention"].to_string()
+}
+
+/// What was told of sources so far, in order: the kind and the sentence.
+fn told(portolan: &Portolan) -> Vec<(String, String)> {
+    let mut stream = Connection::open(portolan.admin);
+    stream.send(format!(
+        "GET /api/v1/events HTTP/1.1\r\nhost: {}\r\nlast-event-id: 0-0\r\n\r\n",
+        portolan.admin
+    ));
+    let mut text = String::new();
+    while !stream.is_silent_for(Duration::from_millis(300)) {
+        text += &String::from_utf8_lossy(&stream.read().expect("events"));
+    }
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = events.map(|data| serde_json::from_str::<Value>(data).expect("an event"));
+    let word = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let told = events.map(|event| (word(&event, "kind"), word(&event, "detail")));
+    told.filter(|(kind, _)| kind.starts_with("source_")).collect()
+}
+
+fn kinds(told: &[(String, String)]) -> Vec<&str> {
+    told.iter().map(|(kind, _)| kind.as_str()).collect()
 }
 
 #[test]

@@ -27,8 +27,13 @@ fn what_was_known_stays_while_a_source_is_lost() {
     lists.write("list", &[app("a", backend.address)]);
     eventually(|| source(&portolan, "list")["connected"] == true);
     assert!(answers(&portolan, "one") && !attention(&portolan).contains("reached"));
-    let events = portolan.instance("app/a");
-    assert_eq!(events["generation"], 1);
+    assert_eq!(portolan.instance("app/a")["generation"], 1);
+    // Once each, however often it was tried.
+    let told = told(&portolan);
+    assert_eq!(kinds(&told), ["source_lost", "source_back"], "{told:?}");
+    assert!(told[0].1.starts_with("list: "), "{told:?}");
+    assert!(told[0].1.ends_with("; its 1 instances stay as they were"), "{told:?}");
+    assert!(told[1].1.starts_with("list: it is heard again after"), "{told:?}");
 }
 
 fn kept(portolan: &Portolan) -> PathBuf {

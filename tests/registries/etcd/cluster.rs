@@ -10,11 +10,11 @@ fn the_leader_may_die() {
     let portolan = Portolan::start(&format!("{}{AROUND}", section(&urls, "")));
     let requests = Steady::begin(&portolan);
     for round in 0..2 {
-        crate::support::eventually(|| members.iter().any(Etcd::leads));
+        eventually(|| members.iter().any(Etcd::leads));
         let leader = members.iter().position(Etcd::leads).expect("there is one");
         members[leader].server.kill();
         let other = &members[(leader + 1) % 3];
-        crate::support::eventually(|| members.iter().any(Etcd::leads));
+        eventually(|| members.iter().any(Etcd::leads));
         other.put("/apps/orders/a", &entry(one.address));
         routed(&portolan, &format!("put after the leader died, round {round}"), "one");
         other.delete("/apps/orders/a");

@@ -1,18 +1,22 @@
 //! The source that reads etcd, against real servers of two versions.
 
 mod cluster;
+mod naming;
 mod secured;
 
 use std::net::SocketAddr;
 
+use serde_json::json;
+
 use crate::{
-    routed::{AROUND, Steady, connected, named, routed, source, unrouted},
+    followed::address,
+    routed::{AROUND, Steady, connected, held_and_believed, named, routed, source, unrouted},
     servers::{
         Server,
         etcd::{Etcd, Version},
     },
-    support::Portolan,
-    trial::{Registry, put_through},
+    support::{Portolan, eventually},
+    trial::Registry,
 };
 
 /// The section of a source that reads entries of gRPC's form.
@@ -43,9 +47,7 @@ fn what_is_put_changed_and_deleted_is_routed() {
         // What cannot be read does not take out what could be.
         etcd.put("/apps/orders/a", "{");
         etcd.put("/apps/orders/b", "nonsense");
-        crate::support::eventually(|| {
-            source(&portolan, "etcd")["rejected"].to_string().contains("orders/b")
-        });
+        eventually(|| source(&portolan, "etcd")["rejected"].to_string().contains("orders/b"));
         assert_eq!(portolan.get("/orders").text(), "two");
         etcd.put("/appsorders/c", &entry(one.address));
         etcd.delete("/apps/orders/a");
@@ -61,6 +63,24 @@ fn a_lease_that_is_over_takes_the_instance_out() {
     etcd.put_with("/apps/orders/a", &entry(one.address), &lease);
     routed(&portolan, "put", "one");
     unrouted(&portolan, "lease of 2 s");
+}
+
+/// A lease takes all its keys with it at once, as those of everybody would go
+/// if the cluster took them for dead.
+#[test]
+fn many_that_go_with_a_lease_are_not_believed_at_once() {
+    for version in Version::BOTH {
+        let (etcd, steady) = (Etcd::start(version), named("steady"));
+        etcd.put("/apps/steady/a", &entry(steady.address));
+        let lease = etcd.grant(600);
+        for id in 0..20 {
+            etcd.put_with(&format!("/apps/orders/i{id}"), &entry(address(id)), &lease);
+        }
+        let portolan = before(&etcd);
+        eventually(|| source(&portolan, "etcd")["instances"] == 21);
+        etcd.call("/v3/lease/revoke", &json!({ "ID": lease }));
+        held_and_believed(&portolan, "etcd", 20);
+    }
 }
 
 impl Registry for Etcd {
@@ -88,14 +108,4 @@ impl Registry for Etcd {
         self.put("/apps/other/a", "{}");
         self.compact();
     }
-}
-
-#[test]
-fn requests_follow_it_whatever_happens_to_it() {
-    put_through(Etcd::start(Version::Newer));
-}
-
-#[test]
-fn requests_follow_the_packaged_version_whatever_happens_to_it() {
-    put_through(Etcd::start(Version::Packaged));
 }

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use portolan::etcd::{Client, ClientSettings};
-use serde_json::json;
-
 use super::*;
 use crate::{
     servers::etcd::{etcdctl, try_etcdctl},
-    support::{eventually, tls::Authority},
+    support::tls::Authority,
 };
+use portolan::etcd::{Client, ClientSettings};
 
 fn with_a_user(etcd: &Etcd) {
     etcd.call("/v3/auth/user/add", &json!({ "name": "root", "password": "secret" }));

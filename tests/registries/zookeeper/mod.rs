@@ -2,6 +2,7 @@
 
 mod ensemble;
 mod secured;
+mod spring;
 
 use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 
@@ -10,10 +11,11 @@ use tokio::runtime::Runtime;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::{
-    routed::{AROUND, Steady, connected, named, routed, source, unrouted},
+    followed::address,
+    routed::{AROUND, Steady, connected, held_and_believed, named, routed, source, unrouted},
     servers::{Server, zookeeper::Zookeeper},
     support::{Portolan, eventually},
-    trial::{Registry, put_through},
+    trial::Registry,
 };
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
@@ -153,6 +155,24 @@ fn a_session_that_ends_takes_its_nodes_with_it() {
     unrouted(&portolan, "session of 2 s");
 }
 
+/// A session takes all its nodes with it at once, as would those of everybody
+/// if the ensemble took them for dead.
+#[test]
+fn many_that_go_with_a_session_are_not_believed_at_once() {
+    let (zookeeper, steady) = (Zookeeper::start(), named("steady"));
+    Registrar::of(&[zookeeper.address]).put("steady", "a", steady.address);
+    let connector = Client::connector().with_session_timeout(Duration::from_secs(2));
+    let registrar = Registrar::with(&[zookeeper.address], connector.with_detached());
+    let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+    for id in 0..20 {
+        registrar.create("orders", &format!("i{id}"), address(id), &ephemeral);
+    }
+    let portolan = before(&zookeeper);
+    eventually(|| source(&portolan, "zookeeper")["instances"] == 21);
+    drop(registrar);
+    held_and_believed(&portolan, "zookeeper", 20);
+}
+
 impl Registry for Zookeeper {
     const NAME: &'static str = "zookeeper";
     fn address(&self) -> SocketAddr {
@@ -177,9 +197,4 @@ impl Registry for Zookeeper {
     fn meanwhile(&self) {
         std::thread::sleep(Duration::from_secs(6));
     }
-}
-
-#[test]
-fn requests_follow_it_whatever_happens_to_it() {
-    put_through(Zookeeper::start());
 }

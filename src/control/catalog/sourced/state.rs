@@ -173,6 +173,12 @@ impl Sources {
         }
     }
 
+    /// The instances of one, as far as that is believed.
+    pub(in crate::control) fn of(&self, name: &SourceName) -> Vec<Arc<Found>> {
+        let state = self.all.get(name).into_iter();
+        state.flat_map(|state| state.instances.values().map(Arc::clone)).collect()
+    }
+
     /// What each had when it was last heard.
     pub(in crate::control) fn known(&self) -> Vec<LastKnown> {
         let known = self.all.iter().filter(|(_, state)| state.is_known());
