@@ -6,7 +6,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stdout,
     reason = "a test says what it needs by failing without it"
 )]
 
@@ -14,12 +13,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[macro_use]
+mod figures;
+
 mod acme;
 mod consul;
 mod dns;
 mod etcd;
 mod eureka;
 mod followed;
+mod kept;
 mod moved;
 mod routed;
 mod scale;

@@ -12,6 +12,7 @@ pub(crate) mod dnsmasq;
 pub(crate) mod etcd;
 pub(crate) mod eureka;
 pub(crate) mod http;
+pub(crate) mod network;
 pub(crate) mod pebble;
 mod port;
 pub(crate) mod relay;
