@@ -172,7 +172,8 @@ impl Fronts {
         let view = |open: &Open| {
             let settings = open.settings.borrow();
             let (address, speaks) = (open.address.to_string(), settings.speaks().collect());
-            FrontView { address, tls: settings.tls.is_some(), speaks, read: settings.read }
+            let (read, read_all) = (settings.read, settings.read && settings.read_all);
+            FrontView { address, tls: settings.tls.is_some(), speaks, read, read_all }
         };
         self.open.iter().map(view).collect()
     }

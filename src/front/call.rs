@@ -16,7 +16,7 @@ use crate::{
         AuditEntry, Connection, Identity, Kind, Problem, Scope, Unknown, bearer, identify,
         same_origin,
     },
-    control::{Control, RegisterRequest, Resident},
+    control::{Control, Extent, RegisterRequest, Resident},
     model::{FrontApi, Instance, InstanceKey, Origin, ServiceName},
     registry::Caller,
 };
@@ -116,6 +116,11 @@ impl Call {
     /// What is registered under `key`, in this language or another.
     pub(super) fn registered(&self, key: &InstanceKey) -> Option<Resident> {
         self.control().registered(key)
+    }
+
+    /// Which instances are shown.
+    pub(super) fn extent(&self) -> Extent {
+        if self.settings.read_all { Extent::All } else { Extent::Registered }
     }
 
     /// On whose behalf instances of `service` are changed.

@@ -25,6 +25,9 @@ pub struct FrontSettings {
     /// Answer what is registered, too: whoever can register here then learns
     /// of all instances that registered.
     pub read: bool,
+    /// With `read`: answer the instances of sources and of the config file too,
+    /// not only those that registered.
+    pub read_all: bool,
     /// With `eureka`: reach instances by the names of their hosts, not by
     /// their addresses.
     pub use_hostname: bool,
@@ -60,6 +63,7 @@ impl Default for FrontSettings {
             eureka: false,
             consul: false,
             read: false,
+            read_all: false,
             use_hostname: false,
             prefer_secure: false,
             datacenter: "dc1".to_owned(),

@@ -32,10 +32,10 @@ pub(super) enum Failure {
     #[error("connect: no answer within {}", HumanDuration(*.within))]
     ConnectTimeout { within: Duration },
     /// A connection, but no good answer.
-    #[error("GET {path} -> {why}")]
+    #[error("{request} -> {why}")]
     Http {
-        /// As shown: see [`shown_path`].
-        path: String,
+        /// Its method and path, this as shown: see [`shown_path`].
+        request: String,
         why: HttpFailure,
     },
     /// A connection, but no good answer by gRPC.
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(slow.to_string(), "connect: no answer within 500ms");
         let body = b"db pool exhausted\n".to_vec();
         let why = HttpFailure::Status { status: 503, body };
-        let failure = Failure::Http { path: "/healthz".to_owned(), why };
+        let failure = Failure::Http { request: "GET /healthz".to_owned(), why };
         assert_eq!(failure.to_string(), "GET /healthz -> 503 \"db pool exhausted\"");
     }
 

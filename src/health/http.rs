@@ -1,5 +1,5 @@
-//! The HTTP probe: `GET path` on a connection of its own, an expected status,
-//! and a text in the body if one is asked for.
+//! The HTTP probe: `GET path`, or what a client has declared, on a connection of
+//! its own, an expected status, and a text in the body if one is asked for.
 //!
 //! Redirects are answers like any other: following one would let an instance
 //! send the proxy anywhere. Nothing an instance sends is kept beyond
@@ -7,9 +7,9 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use ::http::{Request, Response, StatusCode, header, uri::PathAndQuery};
+use ::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, uri::PathAndQuery};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -25,7 +25,7 @@ use super::{
     failure::{Failure, HttpFailure, shown_path},
 };
 use crate::{
-    model::{AddressGuard, StatusSet},
+    model::{AddressGuard, ProbeRequest, StatusSet},
     tls::{Connector, words},
 };
 
@@ -52,6 +52,7 @@ pub(super) struct HttpProbe<'a> {
     pub(super) host: Option<&'a str>,
     pub(super) expect_status: &'a StatusSet,
     pub(super) expect_body: Option<&'a str>,
+    pub(super) request: Option<&'a ProbeRequest>,
 }
 
 impl HttpProbe<'_> {
@@ -63,7 +64,9 @@ impl HttpProbe<'_> {
         guard: &AddressGuard,
         deadline: Deadline,
     ) -> Result<String, Failure> {
-        let failed = |why| Failure::Http { path: shown_path(self.path), why };
+        let method = self.request.and_then(|sent| sent.method.as_deref()).unwrap_or("GET");
+        let shown = || format!("{method} {}", shown_path(self.path));
+        let failed = |why| Failure::Http { request: shown(), why };
         let request = self.request(target).map_err(|e| failed(HttpFailure::Unsendable(e)))?;
         let stream = dialer.dial(target, guard, deadline).await?;
         let exchange = async {
@@ -79,10 +82,10 @@ impl HttpProbe<'_> {
             .await
             .unwrap_or(Err(HttpFailure::Timeout { within: deadline.within }))
             .map_err(failed)?;
-        Ok(format!("GET {} -> {}", shown_path(self.path), status.as_u16()))
+        Ok(format!("{} -> {}", shown(), status.as_u16()))
     }
 
-    fn request(self, target: &Target) -> Result<Request<Empty<Bytes>>, ::http::Error> {
+    fn request(self, target: &Target) -> Result<Request<Full<Bytes>>, ::http::Error> {
         let host = match (self.host, target.port()) {
             (Some(host), _) => host.to_owned(),
             (None, 80) if target.tls.is_none() => target.address.host.to_string(),
@@ -91,18 +94,30 @@ impl HttpProbe<'_> {
         };
         // Parsed as a path, so that no spelling of it names another host.
         let path: PathAndQuery = self.path.parse()?;
-        Request::get(path)
+        let plain = ProbeRequest::default();
+        let sent = self.request.unwrap_or(&plain);
+        let mut request = Request::builder()
+            .method(sent.method.as_deref().unwrap_or("GET"))
+            .uri(path)
             .header(header::HOST, host)
-            .header(header::USER_AGENT, USER_AGENT)
-            .header(header::ACCEPT, "*/*")
             .header(header::CONNECTION, "close")
-            .body(Empty::new())
+            .body(Full::from(sent.body.clone()))?;
+        let fields = request.headers_mut();
+        for (name, values) in &sent.headers {
+            for value in values {
+                fields.append(name.parse::<HeaderName>()?, value.parse()?);
+            }
+        }
+        for (name, value) in [(header::USER_AGENT, USER_AGENT), (header::ACCEPT, "*/*")] {
+            fields.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        Ok(request)
     }
 
     async fn exchange(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         deadline: Deadline,
     ) -> Result<StatusCode, HttpFailure> {
         let mut builder = http1::Builder::new();

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -46,6 +47,11 @@ impl Target {
         self.check.port.unwrap_or(self.address.port)
     }
 
+    /// This one, asked as `check` says.
+    fn asked(&self, check: &HealthCheck) -> Self {
+        Self { check: check.clone(), ..self.clone() }
+    }
+
     pub(super) fn interval(&self) -> Duration {
         self.check.interval.clamp(INTERVAL.0, INTERVAL.1)
     }
@@ -74,15 +80,28 @@ pub(super) enum Conclusion {
     Ours(Failure),
 }
 
-/// Probes `target` once, within its timeout.
+/// Probes `target` once, within its timeout; where several probes are made,
+/// all have to pass, and the first that does not says why.
 pub(super) async fn run(dialer: &Dialer, target: &Target, guard: &AddressGuard) -> Conclusion {
+    let others: Vec<Target> = target.check.beside.iter().map(|other| target.asked(other)).collect();
+    let others = join_all(others.iter().map(|other| run_one(dialer, other, guard)));
+    let (first, others) = join(run_one(dialer, target, guard), others).await;
+    let passed = |one: &Conclusion| matches!(one, Conclusion::Known(outcome) if outcome.passed);
+    if !passed(&first) {
+        return first;
+    }
+    others.into_iter().find(|other| !passed(other)).unwrap_or(first)
+}
+
+async fn run_one(dialer: &Dialer, target: &Target, guard: &AddressGuard) -> Conclusion {
     let started = Instant::now();
     let within = target.check.timeout.min(INTERVAL.1);
     let deadline = Deadline { at: started + within, within };
     let result = match &target.check.probe {
-        Probe::Http { path, host, expect_status, expect_body } => {
+        Probe::Http { path, host, expect_status, expect_body, request } => {
             let (host, expect_body) = (host.as_deref(), expect_body.as_deref());
-            let probe = HttpProbe { path, host, expect_status, expect_body };
+            let request = request.as_deref();
+            let probe = HttpProbe { path, host, expect_status, expect_body, request };
             probe.probe(dialer, target, guard, deadline).await
         }
         Probe::Tcp => tcp::probe(dialer, target, guard, deadline).await,

@@ -1,5 +1,5 @@
-"""python-consul, or py-consul, at a front: registers with a TTL check, passes it, and leaves at the
-end of its input."""
+"""python-consul, or py-consul, at a front: registers with a TTL check, passes it, is taken
+out for a while when it is told to, and leaves at the end of its input."""
 
 import sys
 import threading
@@ -33,4 +33,8 @@ for line in sys.stdin:
         index, nodes = client.health.service(name, passing=True)
         index, nodes = client.health.service(name, passing=True, index=index, wait="1s")
         print(nodes[0]["Service"]["Service"], flush=True)
+    elif line == "out\n":
+        client.agent.service.maintenance(f"{name}-1", "true", "for a while")
+    elif line == "in\n":
+        client.agent.service.maintenance(f"{name}-1", "false")
 client.agent.service.deregister(f"{name}-1")

@@ -1,5 +1,6 @@
 """Unmodified clients of Eureka and Consul at the fronts of a proxy: each registers, is routed to,
-finds itself, survives a restart of the proxy, and leaves.
+finds itself, survives a restart of the proxy, and leaves. Those that can are taken out and put
+back by a call of their own, and some are killed.
 
     run.py PROGRAM CACHE [CLIENT...]
 """
@@ -148,13 +149,33 @@ class Client:
         return proxy.get(self.name) == (200, self.says)
 
     def finds_itself(self):
-        if self.name in ("go", "spring-eureka", "spring-consul"):
-            return
         def found():
-            self.process.stdin.write("find\n")
-            self.process.stdin.flush()
+            if self.is_java:
+                return fetch(f"http://127.0.0.1:{self.port}/find/{self.name}") == (200, "1")
+            self.tell("find")
             return self.process.stdout.readline().strip() == self.name
         eventually(f"{self.name} finding itself", found)
+
+    def tell(self, word):
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+
+    def goes_out_and_in(self, proxy):
+        """By its own word, while it runs on."""
+        self.tell("out")
+        eventually(f"{self.name} out", lambda: proxy.get(self.name)[0] == 503)
+        self.tell("in")
+        eventually(f"{self.name} in again", lambda: self.is_routed_to(proxy))
+
+    def dies(self, proxy):
+        """By kill -9: its lease runs out."""
+        self.process.kill()
+        def is_over():
+            of = proxy.instances(self.name)
+            return [(one["state"], one["lease_left_ms"]) for one in of] == [("unhealthy", 0)]
+        eventually(f"the lease of {self.name} over", is_over)
+        if proxy.get(self.name)[0] != 503:
+            raise SystemExit(f"fronts: {self.name} was killed, and is routed to")
 
     def renews(self, proxy):
         """Whether its lease becomes longer, if it has one: it has found the proxy again."""
@@ -177,6 +198,10 @@ class Client:
             raise SystemExit(f"fronts: {self.name} left with {code}:\n{self.log.read_text()[-4000:]}")
 
 
+# Those with a call for it.
+TAKEN_OUT = ["py-eureka", "python-consul", "py-consul", "go"]
+# One that renews a lease, and one that passes a check.
+KILLED = ["py-eureka", "go"]
 ALL = [
     "py-eureka",
     "js-eureka",
@@ -205,6 +230,9 @@ def main():
                 eventually(f"{client.name} routed to", lambda: client.is_routed_to(proxy))
                 client.finds_itself()
             print("fronts: all are routed to, and find themselves", flush=True)
+            for client in (client for client in clients if client.name in TAKEN_OUT):
+                client.goes_out_and_in(proxy)
+                print(f"fronts: {client.name} was out for a while", flush=True)
             proxy.stop()
             proxy.start()
             for client in clients:
@@ -221,6 +249,12 @@ def main():
                 if proxy.get(client.name)[0] != 503:
                     raise SystemExit(f"fronts: {client.name} has left, and is routed to")
                 print(f"fronts: {client.name} passed", flush=True)
+            for name in (name for name in names if name in KILLED):
+                client = Client(name, proxy, cache, folder)
+                clients.append(client)
+                eventually(f"{name} routed to", lambda: client.is_routed_to(proxy))
+                client.dies(proxy)
+                print(f"fronts: {name} was killed, and is out", flush=True)
         except BaseException:
             print((folder / "proxy.log").read_text()[-6000:], file=sys.stderr)
             for client in clients:

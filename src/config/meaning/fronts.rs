@@ -68,13 +68,14 @@ fn shared(config: &Config, index: usize, top: Place<'_>, found: &mut Vec<Diagnos
 
 fn effects(front: &FrontSettings, place: Place<'_>, found: &mut Vec<Diagnostic>) {
     let needs = [
+        ("read_all", "read", front.read),
         ("use_hostname", "eureka", front.eureka),
         ("prefer_secure", "eureka", front.eureka),
         ("datacenter", "consul", front.consul),
     ];
-    for (key, language, spoken) in needs {
-        if place.key(key).is_there() && !spoken {
-            let message = format!("`{key}` has no effect without `{language} = true`");
+    for (key, other, said) in needs {
+        if place.key(key).is_there() && !said {
+            let message = format!("`{key}` has no effect without `{other} = true`");
             let none = Diagnostic::new(Code::NoEffect, place.key(key).key_span(), message);
             found.push(none.label("nothing asks for it"));
         }

@@ -17,4 +17,7 @@ pub struct FrontView {
     pub speaks: Vec<FrontApi>,
     /// Whether it answers what is registered.
     pub read: bool,
+    /// Whether that is all that is known, of sources too.
+    #[serde(default)]
+    pub read_all: bool,
 }

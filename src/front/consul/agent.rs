@@ -6,9 +6,12 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{check::Status, index::record, shown::Shown};
-use crate::front::{
-    call::Call,
-    refusal::{Answer, Refusal},
+use crate::{
+    control::Extent,
+    front::{
+        call::Call,
+        refusal::{Answer, Refusal},
+    },
 };
 
 /// The port that servers of a cluster talk by; nobody connects to it.
@@ -101,7 +104,7 @@ pub(super) fn answer(asked: Asked, call: &Call) -> Answer {
 /// change it.
 fn own(call: &Call) -> Vec<Shown> {
     let node = call.node();
-    let all = call.control().residents(|instance| instance.foreign.is_some());
+    let all = call.control().residents(Extent::Registered);
     let own = all.into_iter().filter(|resident| {
         record(resident).is_some_and(|record| record.node == node)
             && call.caller(&resident.instance.service).is_ok()

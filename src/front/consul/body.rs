@@ -135,6 +135,24 @@ impl Body {
         }
     }
 
+    /// Pairs of a text and a list of texts, or one; their keys as they are.
+    pub(super) fn lists(&self, key: &str) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
+        let not = || refused(format!("{key} is not an object of lists of texts"));
+        let texts = |value: &Value| match value {
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Array(list) => list.iter().map(|item| Some(item.as_str()?.to_owned())).collect(),
+            _ => None,
+        };
+        match self.value(key) {
+            None => Ok(BTreeMap::new()),
+            Some(Value::Object(map)) => {
+                let pair = |(key, value)| Some((String::clone(key), texts(value)?));
+                map.iter().map(|item| pair(item).ok_or_else(not)).collect()
+            }
+            Some(_) => Err(not()),
+        }
+    }
+
     /// An object.
     pub(super) fn object(&self, key: &str) -> Result<Option<Self>, Refusal> {
         match self.value(key) {

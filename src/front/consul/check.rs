@@ -4,10 +4,14 @@
 
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 
 use super::body::Body;
-use crate::{front::refusal::Refusal, model::HumanDuration};
+use crate::{
+    front::refusal::Refusal,
+    model::{HumanDuration, ProbeRequest},
+};
 
 /// How an instance is found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,7 +53,7 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "by")]
 pub(super) enum Means {
-    /// By `GET`.
+    /// By a request.
     Http { url: String },
     /// By the protocol `grpc.health.v1`.
     Grpc { target: String, tls: bool },
@@ -79,6 +83,9 @@ pub(super) struct Check {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) notes: String,
     pub(super) means: Means,
+    /// What a request carries.
+    #[serde(default, skip_serializing_if = "is_plain")]
+    pub(super) request: ProbeRequest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) interval: Option<HumanDuration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,8 +131,6 @@ impl Check {
             ("h2ping", "H2PING checks"),
             ("udp", "UDP checks"),
             ("osservice", "checks of the operating system"),
-            ("header", "checks with headers of their own"),
-            ("body", "checks with a body"),
         ] {
             if body.says(key) {
                 let text =
@@ -133,12 +138,12 @@ impl Check {
                 return Err(Refusal::bad(text));
             }
         }
-        let method = body.text("method")?;
-        if !method.is_empty() && !method.eq_ignore_ascii_case("GET") {
-            return Err(Refusal::bad(format!("Invalid check: {method} is not sent here; use GET")));
-        }
         let (ttl, interval) = (body.duration("ttl")?, body.duration("interval")?);
         let means = Self::means(body, ttl, interval)?;
+        let request = match means {
+            Means::Http { .. } => request(body)?,
+            _ => ProbeRequest::default(),
+        };
         let said = body.text("checkid")?;
         let said = if said.is_empty() { body.text("id")? } else { said };
         let name = body.text("name")?;
@@ -154,6 +159,7 @@ impl Check {
             name: named(name, format!("Service '{service}' check")),
             notes: kept(body.text("notes")?),
             means,
+            request,
             interval: interval.map(HumanDuration),
             timeout: body.duration("timeout")?.map(HumanDuration),
             healthy_after: times("successbeforepassing")?,
@@ -189,6 +195,47 @@ impl Check {
             _ => refused("a check is one of HTTP, TCP and GRPC"),
         }
     }
+}
+
+fn is_plain(request: &ProbeRequest) -> bool {
+    *request == ProbeRequest::default()
+}
+
+/// Fields that say where a message ends and what becomes of its connection,
+/// which is for who sends it to say.
+const OURS: [&str; 8] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What a check by HTTP sends beside its path.
+fn request(body: &Body) -> Result<ProbeRequest, Refusal> {
+    let refused = |text: String| Refusal::bad(format!("Invalid check: {text}"));
+    let method = body.text("method")?.to_ascii_uppercase();
+    let method = Some(method).filter(|method| !matches!(method.as_str(), "" | "GET"));
+    if let Some(method) = &method
+        && (Method::from_bytes(method.as_bytes()).is_err() || method == "CONNECT")
+    {
+        return Err(refused(format!("{method:?} is no method that can be sent")));
+    }
+    let mut headers = std::collections::BTreeMap::new();
+    for (name, values) in body.lists("header")? {
+        let is_name = name.parse::<HeaderName>().is_ok();
+        if !is_name || OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            return Err(refused(format!("{name:?} is no header that can be sent")));
+        }
+        if values.iter().any(|value| value.parse::<HeaderValue>().is_err()) {
+            return Err(refused(format!("{name:?} has a value that cannot be sent")));
+        }
+        headers.insert(name, values);
+    }
+    Ok(ProbeRequest { method, headers, body: body.text("body")?.to_owned() })
 }
 
 #[cfg(test)]
@@ -231,7 +278,11 @@ mod tests {
             (r#"{"Args": ["/bin/true"], "Interval": "1s"}"#, "scripts"),
             (r#"{"DockerContainerID": "x", "Interval": "1s"}"#, "containers"),
             (r#"{"AliasService": "x"}"#, "alias"),
-            (r#"{"HTTP": "http://a", "Interval": "1s", "Method": "POST"}"#, "POST"),
+            (r#"{"HTTP": "http://a", "Interval": "1s", "Method": "A B"}"#, "A B"),
+            (r#"{"HTTP": "http://a", "Interval": "1s", "Header": {"a b": ["c"]}}"#, "a b"),
+            (r#"{"HTTP": "http://a", "Interval": "1s", "Header": {"X": ["a\nb"]}}"#, "value"),
+            (r#"{"HTTP": "http://a", "Interval": "1s", "Header": {"Te": ["x"]}}"#, "Te"),
+            (r#"{"HTTP": "http://a", "Interval": "1s", "Header": ["x"]}"#, "header"),
             (r#"{"HTTP": "http://a", "TCP": "a:1", "Interval": "1s"}"#, "one of"),
         ] {
             assert!(read(text).expect_err(text).contains(word), "{text}");

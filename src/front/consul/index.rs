@@ -5,20 +5,27 @@
 //! believed, and it is made anew when something has happened since and an id
 //! is not found.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
 
 use super::record::Record;
 use crate::{
-    control::Resident,
+    control::{Extent, Resident},
     front::call::Call,
-    model::{FrontApi, InstanceKey},
+    model::InstanceKey,
 };
+
+/// For how long an index is good enough for who asks after an id that is new.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Which instances have which id.
 #[derive(Debug, Default)]
 pub(in crate::front) struct Index {
     /// The number of the last event when it was made.
     made_at: Option<u64>,
+    /// And when that was.
+    made: Option<Instant>,
     services: HashMap<String, Vec<InstanceKey>>,
     checks: HashMap<String, Vec<InstanceKey>>,
 }
@@ -68,16 +75,26 @@ pub(super) fn record(resident: &Resident) -> Option<Record> {
     Record::of(resident.instance.foreign.as_ref())
 }
 
+/// Every instance that has the id of one that registers now. What has
+/// registered elsewhere within a moment may be missed: most ids are of nobody,
+/// and to look through all for each would make many that come at once wait.
+pub(super) fn before(call: &Call, of: Of<'_>) -> Vec<(Resident, Record)> {
+    if call.front.index().made.is_some_and(|made| made.elapsed() < FRESH) {
+        return believed(call, call.front.index().keys(of), of);
+    }
+    all(call, of)
+}
+
 /// Every instance that has the id, with what is kept of it.
-pub(super) fn all(call: &Call, of: Of<'_>) -> Vec<(Resident, Record)> {
+fn all(call: &Call, of: Of<'_>) -> Vec<(Resident, Record)> {
     let found = believed(call, call.front.index().keys(of), of);
     let last = call.control().last_event();
     if !found.is_empty() || call.front.index().made_at == Some(last) {
         return found;
     }
-    let mut index = Index { made_at: Some(last), ..Index::default() };
-    let is_ours = |foreign: &crate::model::Foreign| foreign.api == FrontApi::Consul;
-    for resident in call.control().residents(|it| it.foreign.as_ref().is_some_and(is_ours)) {
+    let made = Some(Instant::now());
+    let mut index = Index { made_at: Some(last), made, ..Index::default() };
+    for resident in call.control().residents(Extent::Registered) {
         if let Some(record) = record(&resident) {
             index.add(&resident.instance.key(), &record);
         }

@@ -11,6 +11,7 @@ mod blocking;
 mod body;
 mod check;
 mod duration;
+mod filter;
 mod index;
 mod probe;
 mod reading;

@@ -1,5 +1,5 @@
-//! How an instance is probed whose client declares checks: the check that says
-//! most, by the probes there are, at the address of the instance. Pure.
+//! How an instance is probed whose client declares checks: by the probes there
+//! are, at the address of the instance, all of them together. Pure.
 //!
 //! The host in a check is never connected to: an agent would ask it from its
 //! own machine, and here it could be anything that Portolan can reach.
@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     front::refusal::Refusal,
-    model::{Address, HealthSettings, Host, HumanDuration, ProbeKind, Scheme},
+    model::{
+        Address, DeclaredProbe, HealthSettings, Host, HumanDuration, ProbeKind, ProbeRequest,
+        Scheme,
+    },
 };
 
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
@@ -24,12 +27,47 @@ const LEAST_TIMEOUT: Duration = Duration::from_millis(10);
 const MOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Record {
-    /// How it is probed.
+    /// How it is probed: of several checks as the first, as often as the one
+    /// that is made most often.
     pub(super) fn health(&self) -> Result<HealthSettings, Refusal> {
-        let Some(check) = self.probed() else {
+        let probed = self.probed();
+        let Some((first, others)) = probed.split_first() else {
             let kind = self.ttl().map(|_| ProbeKind::Ttl);
             return Ok(HealthSettings { kind, ..HealthSettings::default() });
         };
+        let mut health = self.asked(first)?;
+        for other in others {
+            let other = self.asked(other)?;
+            health.interval = health.interval.min(other.interval);
+            health.healthy_after = health.healthy_after.max(other.healthy_after);
+            let both = health.unhealthy_after.zip(other.unhealthy_after);
+            health.unhealthy_after = both
+                .map(|(one, other)| one.min(other))
+                .or(health.unhealthy_after)
+                .or(other.unhealthy_after);
+        }
+        Ok(health)
+    }
+
+    /// All that it is probed by, where one [`Record::health`] does not say it.
+    pub(super) fn probes(&self) -> Result<Vec<DeclaredProbe>, Refusal> {
+        let all = self.probed().into_iter().map(|check| {
+            let health = self.asked(check)?;
+            let mut request = check.request.clone();
+            // Probes of another kind send nothing.
+            if health.kind != Some(ProbeKind::Http) {
+                request = ProbeRequest::default();
+            }
+            request.headers.retain(|name, _| !name.eq_ignore_ascii_case("host"));
+            Ok(DeclaredProbe { health, request })
+        });
+        let all = all.collect::<Result<Vec<_>, Refusal>>()?;
+        let says_more = |probe: &DeclaredProbe| probe.request != ProbeRequest::default();
+        Ok(if all.len() > 1 || all.iter().any(says_more) { all } else { Vec::new() })
+    }
+
+    /// How `check` is made.
+    fn asked(&self, check: &Check) -> Result<HealthSettings, Refusal> {
         let within = |given: HumanDuration, least: Duration, most: Duration| {
             HumanDuration(Duration::from(given).clamp(least, most))
         };
@@ -65,10 +103,13 @@ impl Record {
                 let name = format!("{}:{given}", uri.host().unwrap_or_default());
                 let name = name.parse::<Address>().ok().map(|address| address.host);
                 let name = name.filter(|host| matches!(host, Host::Name(_)));
+                let said = check.request.headers.iter();
+                let mut said = said.filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+                let said = said.find_map(|(_, values)| values.first());
                 HealthSettings {
                     kind: Some(ProbeKind::Http),
                     path: Some(path.to_owned()),
-                    host: name.map(|host| host.to_string()),
+                    host: said.cloned().or(name.map(|host| host.to_string())),
                     port: port(given),
                     // What an agent takes for passing and for a warning.
                     expect_status: "200-299, 429".parse().ok(),

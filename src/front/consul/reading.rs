@@ -8,13 +8,17 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    blocking,
+    blocking::{self, Answer, Question, sum},
     check::Status,
+    filter::Filter,
     shown::{Shown, machine},
 };
-use crate::front::{
-    call::Call,
-    refusal::{Answer, Refusal},
+use crate::{
+    front::{
+        call::Call,
+        refusal::{self, Refusal},
+    },
+    sources::draft::service_name,
 };
 
 /// What is asked for.
@@ -48,20 +52,30 @@ impl Asked {
             _ => return None,
         })
     }
+
+    /// The service that it is about, if it is about one.
+    fn service(&self) -> Option<&str> {
+        match self {
+            Self::Service { name } | Self::HealthOfService { name } | Self::Checks { name } => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Answers a call.
-pub(super) async fn answer(asked: Asked, call: &Call) -> Answer {
+pub(super) async fn answer(asked: Asked, call: &Call) -> refusal::Answer {
     call.may_read()?;
     let datacenter = call.settings.datacenter.as_str();
     if call.param("dc").is_some_and(|asked| !asked.is_empty() && asked != datacenter) {
         let text = "No path to datacenter";
         return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text));
     }
-    if call.param("filter").is_some_and(|filter| !filter.is_empty()) {
-        return Err(Refusal::bad(
-            "filter: expressions are not understood here; use tag and passing",
-        ));
+    let filter = call.param("filter").unwrap_or_default();
+    let kept = Filter::read(filter)?;
+    if !filter.is_empty() && matches!(asked, Asked::Services | Asked::Node { .. }) {
+        return Err(Refusal::bad("filter: only lists are filtered here"));
     }
     if asked == Asked::Datacenters {
         return Ok(Json(json!([datacenter])).into_response());
@@ -69,29 +83,38 @@ pub(super) async fn answer(asked: Asked, call: &Call) -> Answer {
     let tags: Vec<String> =
         call.params().filter(|(key, _)| *key == "tag").map(|(_, tag)| tag.to_owned()).collect();
     let passing = call.param("passing").is_some_and(|value| !matches!(value, "false" | "0"));
-    let question = format!("{asked:?} {tags:?} {passing}");
+    let question = Question {
+        about: format!("{asked:?} {tags:?} {passing}"),
+        filter: filter.to_owned(),
+        service: asked.service().map(str::to_ascii_lowercase),
+    };
     let wanted = |shown: &Shown| {
         let has = |tag: &String| shown.tags().iter().any(|known| known.eq_ignore_ascii_case(tag));
         tags.iter().all(has) && (!passing || shown.status() == Status::Passing)
     };
-    Ok(blocking::answer(call, &question, || found(&asked, call, datacenter, wanted)).await)
+    let answer = || {
+        let Answer { sum, value } = found(&asked, call, datacenter, wanted);
+        Answer { sum, value: kept.of(value) }
+    };
+    Ok(blocking::answer(call, question, answer).await)
 }
 
 /// What there is of what is asked for.
-fn found(asked: &Asked, call: &Call, datacenter: &str, wanted: impl Fn(&Shown) -> bool) -> Value {
+fn found(asked: &Asked, call: &Call, datacenter: &str, wanted: impl Fn(&Shown) -> bool) -> Answer {
     let of = |name: &str| -> Vec<Shown> {
-        let residents = call
-            .control()
-            .residents(|instance| instance.service.as_str().eq_ignore_ascii_case(name));
-        residents.into_iter().map(Shown::of).filter(|shown| wanted(shown)).collect()
+        let service = service_name(name).ok();
+        let residents = service.map(|name| call.control().residents_of(call.extent(), &name));
+        residents
+            .unwrap_or_default()
+            .into_iter()
+            .map(Shown::of)
+            .filter(|shown| wanted(shown))
+            .collect()
     };
-    let all = || call.control().residents(|_| true).into_iter().map(Shown::of);
-    match asked {
+    let all = || call.control().residents(call.extent()).into_iter().map(Shown::of);
+    let value = match asked {
+        Asked::Services | Asked::Nodes => return names(asked, call, datacenter),
         Asked::Datacenters => json!([datacenter]),
-        Asked::Nodes => {
-            let nodes: BTreeSet<String> = all().map(|shown| shown.node()).collect();
-            nodes.iter().map(|node| machine(node, datacenter)).collect()
-        }
         Asked::Node { node } => {
             let services: serde_json::Map<String, Value> = all()
                 .filter(|shown| shown.node() == *node)
@@ -101,13 +124,6 @@ fn found(asked: &Asked, call: &Call, datacenter: &str, wanted: impl Fn(&Shown) -
                 true => Value::Null,
                 false => json!({ "Node": machine(node, datacenter), "Services": services }),
             }
-        }
-        Asked::Services => {
-            let mut services = BTreeMap::<String, BTreeSet<String>>::new();
-            for shown in all() {
-                services.entry(shown.name()).or_default().extend(shown.tags().iter().cloned());
-            }
-            json!(services)
         }
         Asked::Service { name } => of(name).iter().map(|shown| shown.entry(datacenter)).collect(),
         Asked::HealthOfService { name } => of(name)
@@ -128,5 +144,25 @@ fn found(asked: &Asked, call: &Call, datacenter: &str, wanted: impl Fn(&Shown) -
             .flat_map(|shown| shown.checks())
             .filter(|check| state == "any" || check["Status"] == **state)
             .collect(),
+    };
+    Answer { sum: sum(&value.to_string()), value }
+}
+
+/// The names of all services with their tags, or of all nodes. Who follows them
+/// is told by the index that a registration has changed, though all are called
+/// what they were.
+fn names(asked: &Asked, call: &Call, datacenter: &str) -> Answer {
+    let mut services = BTreeMap::<String, BTreeSet<String>>::new();
+    let mut nodes = BTreeSet::new();
+    let mut all = 0;
+    for shown in call.control().residents(call.extent()).into_iter().map(Shown::of) {
+        all = sum(&(all, shown.service(datacenter).to_string()));
+        services.entry(shown.name()).or_default().extend(shown.tags().iter().cloned());
+        nodes.insert(shown.node());
     }
+    let value = match asked {
+        Asked::Nodes => nodes.iter().map(|node| machine(node, datacenter)).collect(),
+        _ => json!(services),
+    };
+    Answer { sum: all, value }
 }

@@ -28,6 +28,9 @@ const MOST_KEPT: Duration = Duration::from_secs(365 * 86_400);
 const LEAST_TTL: Duration = Duration::from_secs(1);
 const MOST_TTL: Duration = Duration::from_secs(24 * 3600);
 
+/// Checks of one instance that are made from here: they are made together.
+const MOST_PROBED: usize = 8;
+
 /// What is kept of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -147,7 +150,12 @@ impl Record {
         if ttls.count() > 1 {
             return refused("a service has one TTL check here".to_owned());
         }
+        if self.probed().len() > MOST_PROBED {
+            let text = format!("at most {MOST_PROBED} of HTTP, TCP and GRPC are made of a service");
+            return refused(text);
+        }
         self.health()?;
+        self.probes()?;
         Ok(())
     }
 
@@ -178,15 +186,17 @@ impl Record {
         })
     }
 
-    /// The check that is made from here: of several that which says most.
-    pub(super) fn probed(&self) -> Option<&Check> {
+    /// The checks that are made from here, the one that says most first.
+    pub(super) fn probed(&self) -> Vec<&Check> {
         let rank = |check: &&Check| match check.means {
             Means::Http { .. } => 0,
             Means::Grpc { .. } => 1,
             Means::Tcp { .. } => 2,
             Means::Ttl { .. } => 3,
         };
-        self.checks.iter().min_by_key(rank).filter(|check| rank(check) < 3)
+        let mut all: Vec<_> = self.checks.iter().filter(|check| rank(check) < 3).collect();
+        all.sort_by_key(rank);
+        all
     }
 
     /// What its client says of it.
@@ -235,10 +245,11 @@ impl Record {
         let found = found.map_err(|why| Refusal::bad(format!("Invalid service address: {why}")))?;
         let record = serde_json::to_value(self).unwrap_or_default();
         let (reported, keep) = (self.reported(), self.keep().map(HumanDuration));
+        let probes = self.probes()?;
         Ok(Instance {
             ttl: self.ttl().map(|(_, ttl)| HumanDuration(ttl)),
             health: self.health()?,
-            foreign: Some(Foreign { api: FrontApi::Consul, reported, keep, record }),
+            foreign: Some(Foreign { api: FrontApi::Consul, reported, keep, probes, record }),
             ..found.instance
         })
     }
@@ -310,18 +321,43 @@ mod tests {
     }
 
     #[test]
-    fn of_several_checks_the_one_that_says_most_is_made() {
-        let both = instance(
+    fn of_several_checks_all_are_made() {
+        let all = instance(
             r#"{"Name": "web", "Port": 80, "Checks": [{"TTL": "5s", "Status": "warning"},
-                {"TCP": "a.b:80", "Interval": "1s"}, {"HTTP": "http://a.b:80/", "Interval": "1s"}],
+                {"TCP": "a.b:81", "Interval": "1s"},
+                {"HTTP": "http://a.b:80/", "Interval": "2s", "FailuresBeforeCritical": 2}],
                 "Weights": {"Passing": 7, "Warning": 2}}"#,
         );
-        assert_eq!(both.health.kind, Some(ProbeKind::Http));
-        assert_eq!(both.ttl, Some(HumanDuration::from_secs(5)));
-        assert_eq!(both.weight.value(), 2);
-        assert_eq!(both.foreign.expect("a record").reported, Reported::Up);
+        assert_eq!(all.health.kind, Some(ProbeKind::Http));
+        assert_eq!(all.health.interval, Some(HumanDuration::from_secs(1)));
+        assert_eq!(all.health.unhealthy_after.map(Into::into), Some(2_u32));
+        assert_eq!(all.ttl, Some(HumanDuration::from_secs(5)));
+        assert_eq!(all.weight.value(), 2);
+        let foreign = all.foreign.expect("a record");
+        assert_eq!(foreign.reported, Reported::Up);
+        let kinds: Vec<_> = foreign.probes.iter().map(|probe| probe.health.kind).collect();
+        assert_eq!(kinds, [Some(ProbeKind::Http), Some(ProbeKind::Tcp)]);
         let two = r#"{"Name": "web", "Port": 80, "Checks": [{"TTL": "5s"}, {"TTL": "6s"}]}"#;
         assert!(read(two).expect_err("two").contains("one TTL check"));
+        let many = [r#"{"TCP": "a:1", "Interval": "1s"}"#; MOST_PROBED + 1].join(",");
+        let many = format!(r#"{{"Name": "web", "Port": 80, "Checks": [{many}]}}"#);
+        assert!(read(&many).expect_err("many").contains("at most 8"));
+    }
+
+    #[test]
+    fn what_a_check_sends_is_sent() {
+        let one = instance(
+            r#"{"Name": "web", "Port": 80, "Check": {"HTTP": "http://a.b:80/up", "Interval": "1s",
+                "Method": "post", "Body": "{}", "Header": {"Host": ["c.d"], "X-Key": ["1", "2"]}}}"#,
+        );
+        assert_eq!(one.health.host.as_deref(), Some("c.d"));
+        let probes = one.foreign.expect("a record").probes;
+        let sent = &probes[0].request;
+        assert_eq!((sent.method.as_deref(), sent.body.as_str()), (Some("POST"), "{}"));
+        assert_eq!(sent.headers.get("X-Key"), Some(&vec!["1".to_owned(), "2".to_owned()]));
+        assert_eq!(sent.headers.len(), 1);
+        let plain = r#"{"Name": "web", "Port": 80, "Check": {"TCP": "a:80", "Interval": "1s"}}"#;
+        assert!(instance(plain).foreign.expect("a record").probes.is_empty());
     }
 
     #[test]

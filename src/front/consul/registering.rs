@@ -7,7 +7,7 @@ use super::{
     Report,
     body::Body,
     check::{Check, Means, Status, kept},
-    index::{Of, all, one, record},
+    index::{self, Of, one, record},
     record::Record,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(super) async fn register(call: &Call, body: &[u8]) -> Answer {
         new.sound()?;
     }
     // A service that is called otherwise now takes the place of the old one.
-    let others = all(call, Of::Service(&new.id));
+    let others = index::before(call, Of::Service(&new.id));
     enter(call, &key, &new).await?;
     for (other, record) in others {
         let other = other.instance.key();

@@ -7,7 +7,10 @@ use super::{
     index,
     record::Record,
 };
-use crate::{control::Resident, model::InstanceState};
+use crate::{
+    control::Resident,
+    model::{InstanceState, Weight},
+};
 
 /// Indexes of single entries, which nobody follows.
 const INDEX: u64 = 1;
@@ -59,7 +62,12 @@ impl Shown {
     }
 
     fn weights(&self) -> Value {
-        let given = self.record.as_ref().and_then(|record| record.weights);
+        let weight = self.resident.instance.weight;
+        let own = if weight == Weight::default() { 1 } else { i64::from(weight.value()) };
+        let given = match &self.record {
+            Some(record) => record.weights,
+            None => Some((own, own)),
+        };
         let (passing, warning) = given.unwrap_or((1, 1));
         json!({ "Passing": passing, "Warning": warning })
     }
@@ -129,13 +137,12 @@ impl Shown {
             let shown = (id.as_str(), "Service Maintenance Mode", Status::Critical);
             all.push(self.check(shown, reason, "", "maintenance"));
         }
-        let probed = record.and_then(Record::probed);
         for check in record.iter().flat_map(|record| &record.checks) {
-            let (status, output) = self.standing(check, probed);
+            let (status, output) = self.standing(check);
             let shown = (check.id.as_str(), check.name.as_str(), status);
             all.push(self.check(shown, &output, &check.notes, check.means.as_str()));
         }
-        if probed.is_none() {
+        if record.is_none_or(|record| record.probed().is_empty()) {
             let id = format!("portolan:{}", self.id());
             let shown = (id.as_str(), "What Portolan finds", self.found());
             all.push(self.check(shown, &self.resident.why, "", ""));
@@ -143,7 +150,7 @@ impl Shown {
         all
     }
 
-    fn standing(&self, check: &Check, probed: Option<&Check>) -> (Status, String) {
+    fn standing(&self, check: &Check) -> (Status, String) {
         match &check.means {
             Means::Ttl { .. } => {
                 if self.resident.lease_left.is_some_and(|left| left.is_zero()) {
@@ -151,13 +158,8 @@ impl Shown {
                 }
                 (check.status, check.output.clone())
             }
-            _ if probed.is_some_and(|probed| probed.id == check.id) => {
-                (self.found(), self.resident.why.clone())
-            }
-            _ => {
-                let made = probed.map_or("", |probed| &probed.id);
-                (self.found(), format!("not made by itself: see {made}"))
-            }
+            // They are made together, so what is found of one is of all.
+            _ => (self.found(), self.resident.why.clone()),
         }
     }
 

@@ -6,14 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Bytes,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
     Asked,
-    delta::Action,
+    delta::{Action, Kind},
     record::{Record, Status},
     registering::record,
     xml,
@@ -40,23 +43,15 @@ pub(super) struct Shown {
 /// Answers a call that changes nothing.
 pub(super) fn answer(asked: Asked, call: &Call) -> Answer {
     call.may_read()?;
-    let all = || -> Vec<Shown> { call.control().residents(|_| true).iter().map(shown).collect() };
+    let all =
+        || -> Vec<Shown> { call.control().residents(call.extent()).iter().map(shown).collect() };
     let missing = || Refusal::missing("it is not registered");
     let added = |all: Vec<Shown>| -> Vec<(Shown, Action)> {
         all.into_iter().map(|shown| (shown, Action::Added)).collect()
     };
     let (name, value) = match asked {
-        Asked::Apps => {
-            let all = all();
-            let code = hash_code(&all);
-            ("applications", applications(added(all), &code))
-        }
-        Asked::Delta => {
-            let all = all();
-            let code = hash_code(&all);
-            let changed = call.front.changes().at(all, Instant::now());
-            ("applications", applications(changed, &code))
-        }
+        Asked::Apps => return Ok(list(call, false)),
+        Asked::Delta => return Ok(list(call, true)),
         Asked::App { app } => {
             let of = all().into_iter().filter(|shown| shown.app.eq_ignore_ascii_case(&app));
             let of = added(of.collect());
@@ -64,8 +59,9 @@ pub(super) fn answer(asked: Asked, call: &Call) -> Answer {
             ("application", application(&name, &of))
         }
         Asked::Instance(key) => {
-            let resident = call.registered(&key).ok_or_else(missing)?;
-            ("instance", instance(&shown(&resident), Action::Added))
+            let of = call.control().residents_of(call.extent(), &key.service);
+            let resident = of.iter().find(|resident| resident.instance.id == key.id);
+            ("instance", instance(&shown(resident.ok_or_else(missing)?), Action::Added))
         }
         Asked::AnyInstance { id } => {
             let found = all().into_iter().find(|shown| shown.id == id).ok_or_else(missing)?;
@@ -82,24 +78,58 @@ pub(super) fn answer(asked: Asked, call: &Call) -> Answer {
                 return Err(missing());
             }
             let code = hash_code(&of);
-            ("applications", applications(added(of), &code))
+            ("applications", applications(added(of), 1, &code))
         }
         _ => return Err(Refusal::elsewhere("this is not a call that reads")),
     };
-    Ok(written(name, value, call.accepts("json")))
+    let as_json = call.accepts("json");
+    Ok(sent(as_json, written(name, value, as_json)))
+}
+
+/// Answers with all instances, or with those that have changed.
+fn list(call: &Call, changes: bool) -> Response {
+    let kind = Kind { changes, json: call.accepts("json") };
+    // One at a time: no older list is taken for a newer one, and who comes
+    // meanwhile may get the same.
+    let mut known = call.front.changes();
+    let (event, now) = (call.control().last_event(), Instant::now());
+    if let Some(body) = known.list(kind, event, now) {
+        return sent(kind.json, body);
+    }
+    let all: Vec<Shown> = call.control().residents(call.extent()).iter().map(shown).collect();
+    let version = known.look(&all, now);
+    let mut code = hash_code(&all);
+    let listed = if changes {
+        if !known.are_all(now) {
+            code.push_str(UNKNOWN_PAST);
+        }
+        known.told()
+    } else {
+        all.into_iter().map(|shown| (shown, Action::Added)).collect()
+    };
+    let body = written("applications", applications(listed, version, &code), kind.json);
+    known.keep(kind, event, now, &body);
+    sent(kind.json, body)
 }
 
 /// An element called `name`, as JSON or XML.
-fn written(name: &str, value: Value, as_json: bool) -> Response {
-    let (kind, text) = if as_json {
-        ("application/json", json!({ name: value }).to_string())
-    } else {
-        let mut text = String::new();
-        xml::element(&mut text, name, &value);
-        ("application/xml", text)
-    };
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+fn written(name: &str, value: Value, as_json: bool) -> Bytes {
+    if as_json {
+        return json!({ name: value }).to_string().into();
+    }
+    let mut text = String::new();
+    xml::element(&mut text, name, &value);
+    text.into()
 }
+
+fn sent(as_json: bool, body: Bytes) -> Response {
+    let kind = if as_json { "application/json" } else { "application/xml" };
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
+}
+
+/// Behind the hash code of a list of changes that may lack some: there is no
+/// such status, so no client has what it says, and each reads all.
+const UNKNOWN_PAST: &str = "UNKNOWN_PAST_1_";
 
 /// What clients hold what they have against: each status with how many
 /// instances have it (`Applications.getReconcileHashCode`).
@@ -111,14 +141,18 @@ fn hash_code(all: &[Shown]) -> String {
     counts.iter().map(|(status, count)| format!("{status}_{count}_")).collect()
 }
 
-fn applications(all: Vec<(Shown, Action)>, hash_code: &str) -> Value {
+fn applications(all: Vec<(Shown, Action)>, version: u64, hash_code: &str) -> Value {
     let mut by_app = BTreeMap::<String, Vec<(Shown, Action)>>::new();
     for one in all {
         by_app.entry(one.0.app.clone()).or_default().push(one);
     }
     let all: Vec<Value> = by_app.iter().map(|(app, of)| application(app, of)).collect();
     // The list is there even if it is empty: clients in Java fail without it.
-    json!({ "versions__delta": "1", "apps__hashcode": hash_code, "application": all })
+    json!({
+        "versions__delta": version.to_string(),
+        "apps__hashcode": hash_code,
+        "application": all,
+    })
 }
 
 fn application(app: &str, of: &[(Shown, Action)]) -> Value {
@@ -250,12 +284,11 @@ fn own_data_center() -> Value {
 
 /// The status that requests are sent by.
 fn status(resident: &Resident, record: Option<&Record>) -> Status {
-    let foreign = resident.instance.foreign.as_ref();
-    let said = match (record, foreign.map(|foreign| foreign.reported)) {
+    let said = match (record, resident.reported) {
         (Some(record), _) => record.effective(),
-        (None, Some(Reported::Down)) => Status::Down,
-        (None, Some(Reported::OutOfService)) => Status::OutOfService,
-        (None, Some(Reported::Up) | None) => Status::Up,
+        (None, Reported::Down) => Status::Down,
+        (None, Reported::OutOfService) => Status::OutOfService,
+        (None, Reported::Up) => Status::Up,
     };
     match (said, resident.state) {
         (Status::Up, InstanceState::Healthy | InstanceState::Suspect) => Status::Up,

@@ -124,7 +124,13 @@ impl Record {
         let reported = self.effective().reported();
         Ok(Instance {
             ttl: Some(HumanDuration::from_secs(info.lease)),
-            foreign: Some(Foreign { api: FrontApi::Eureka, reported, keep: None, record }),
+            foreign: Some(Foreign {
+                api: FrontApi::Eureka,
+                reported,
+                keep: None,
+                probes: Vec::new(),
+                record,
+            }),
             ..found.instance
         })
     }

@@ -3,8 +3,11 @@
 
 mod access;
 mod consul;
+mod consul_checks;
+mod consul_waits;
 mod eureka;
 mod eureka_reads;
+mod reads_all;
 mod upgrade;
 
 use std::net::SocketAddr;

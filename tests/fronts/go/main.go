@@ -1,10 +1,11 @@
 // The Go client of Consul at a front: registers with a TTL check, passes it,
-// and leaves when its standard input ends.
+// is found and taken out for a while when it is told to, and leaves when its
+// standard input ends.
 package main
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -46,7 +47,21 @@ func main() {
 		log.Fatalf("not among %v", services)
 	}
 	go watch(client)
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		switch lines.Text() {
+		case "find":
+			entries, _, err := client.Health().Service("go", "", true, nil)
+			must(err)
+			for _, entry := range entries {
+				fmt.Println(entry.Service.Service)
+			}
+		case "out":
+			must(agent.EnableServiceMaintenance("go-1", "for a while"))
+		case "in":
+			must(agent.DisableServiceMaintenance("go-1"))
+		}
+	}
 	must(agent.ServiceDeregister("go-1"))
 }
 
@@ -56,16 +71,13 @@ func watch(client *api.Client) {
 	index, answers := uint64(0), 0
 	for {
 		options := &api.QueryOptions{WaitIndex: index, WaitTime: 5 * time.Second}
-		entries, meta, err := client.Health().Service("go", "", true, options)
+		_, meta, err := client.Health().Service("go", "", true, options)
 		if err != nil {
 			index = 0
 			time.Sleep(200 * time.Millisecond)
 			continue
 		}
 		index, answers = meta.LastIndex, answers+1
-		if len(entries) == 1 {
-			fmt.Println("found")
-		}
 		if answers > 200 {
 			log.Fatal("the queries do not block")
 		}
