@@ -16,7 +16,7 @@ pub mod tls;
 pub use accept::accept;
 pub use farewell::Farewell;
 pub use handshakes::Handshakes;
-pub use protocol::{Protocol, recognise};
+pub use protocol::{Protocol, Recognised, recognise};
 pub use settings::{
     ForwardedStyle, Http2Settings, ListenerSettings, ProxyProtocolSettings, ProxyStatus,
 };

@@ -36,17 +36,36 @@ impl Protocol {
     }
 }
 
+/// What a connection is served as, and what is known of it by then.
+#[derive(Debug)]
+pub struct Recognised {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What was read of it.
+    pub ahead: Bytes,
+    /// Whether the time for the head that `ahead` begins is over.
+    pub late: bool,
+}
+
+impl Recognised {
+    /// What speaks `protocol`, with `ahead` in time.
+    #[must_use]
+    pub const fn in_time(protocol: Protocol, ahead: Bytes) -> Self {
+        Self { protocol, ahead, late: false }
+    }
+}
+
 /// Finds out what `stream` speaks, of which `ahead` was read already. Answers
-/// with what has been read by then; with nothing if no byte came in
-/// `patience`. On `shutdown` it is what it was taken for so far.
+/// with nothing if no byte came in `patience`; what has only begun by then is
+/// late. On `shutdown` it is what it was taken for so far.
 pub async fn recognise(
     stream: &TcpStream,
     ahead: Bytes,
     patience: Duration,
     shutdown: impl Future<Output = Farewell>,
-) -> Option<(Protocol, Bytes)> {
+) -> Option<Recognised> {
     if let Some(protocol) = of(&ahead) {
-        return Some((protocol, ahead));
+        return Some(Recognised::in_time(protocol, ahead));
     }
     let deadline = Deadline::new();
     deadline.set(patience);
@@ -70,9 +89,13 @@ pub async fn recognise(
                 }
             }
         };
-        deadline.limit(looking).await.ok()?
+        deadline.limit(looking).await
     };
-    Some((protocol, read.freeze()))
+    if protocol.is_err() && read.is_empty() {
+        return None;
+    }
+    let late = protocol.is_err();
+    Some(Recognised { protocol: protocol.unwrap_or(Protocol::Http1), ahead: read.freeze(), late })
 }
 
 /// Reads what is there; whether more may come.

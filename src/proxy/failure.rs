@@ -13,18 +13,26 @@ pub(super) struct Failure {
     pub(super) detail: Cow<'static, str>,
     /// In how many seconds it may go better, if that is known.
     pub(super) retry_after: Option<u32>,
+    /// Whether the instance has said that it did not look at the request.
+    pub(super) untouched: bool,
 }
 
 impl Failure {
     /// A failure for `reason`.
     #[must_use]
     pub(super) const fn new(reason: Reason, detail: &'static str) -> Self {
-        Self { reason, detail: Cow::Borrowed(detail), retry_after: None }
+        Self { reason, detail: Cow::Borrowed(detail), retry_after: None, untouched: false }
     }
 
     /// The same, with the time after which it may go better.
     pub(super) fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The same, for a request that the instance did not look at.
+    pub(super) const fn untouched(mut self) -> Self {
+        self.untouched = true;
+        self
     }
 
     pub(super) const fn invalid(detail: &'static str) -> Self {

@@ -117,7 +117,10 @@ impl Form {
                 format!("{code} {title}: {detail}\nreason: {reason}\nrequest id: {id}\n"),
             ),
             Self::Grpc(content_type) => {
-                headers.insert(GRPC_STATUS, HeaderValue::from(call_status(*reason)));
+                headers.insert(
+                    GRPC_STATUS,
+                    HeaderValue::from(call_status(*reason, failure.untouched)),
+                );
                 // Of printable ASCII without `%`: nothing is to be encoded.
                 if let Ok(message) = HeaderValue::try_from(format!("{reason}: {detail}")) {
                     headers.insert(GRPC_MESSAGE, message);
@@ -130,9 +133,10 @@ impl Form {
     }
 }
 
-/// The status of a gRPC call that ended for `reason`: what another try could
-/// help is `UNAVAILABLE`, and what may have been done is not.
-const fn call_status(reason: Reason) -> u16 {
+/// The status of a gRPC call that ended for `reason`. `UNAVAILABLE` is for what
+/// surely was not processed, since clients send such a call again by
+/// themselves; `untouched` says it where the reason does not.
+const fn call_status(reason: Reason, untouched: bool) -> u16 {
     const DEADLINE_EXCEEDED: u16 = 4;
     const RESOURCE_EXHAUSTED: u16 = 8;
     const UNIMPLEMENTED: u16 = 12;
@@ -145,10 +149,20 @@ const fn call_status(reason: Reason) -> u16 {
         | Reason::RequestBodyTimeout => DEADLINE_EXCEEDED,
         Reason::RequestTooLarge => RESOURCE_EXHAUSTED,
         Reason::NoRoute => UNIMPLEMENTED,
-        _ => match reason.status() {
-            Some(502..=504) => UNAVAILABLE,
-            _ => INTERNAL,
-        },
+        Reason::ConnectRefused
+        | Reason::ConnectFailed
+        | Reason::ConnectTimeout
+        | Reason::TlsCertificateError
+        | Reason::TlsProtocolError
+        | Reason::DnsError
+        | Reason::AddressDenied
+        | Reason::NoHealthyInstance
+        | Reason::CircuitOpen
+        | Reason::Overload
+        | Reason::QueueTimeout
+        | Reason::ProxyExhausted => UNAVAILABLE,
+        Reason::UpstreamReset if untouched => UNAVAILABLE,
+        _ => INTERNAL,
     }
 }
 
@@ -193,14 +207,19 @@ mod tests {
         for (reason, status) in [
             (Reason::NoHealthyInstance, 14),
             (Reason::ConnectTimeout, 14),
-            (Reason::UpstreamReset, 14),
+            (Reason::Overload, 14),
+            (Reason::UpstreamReset, 13),
+            (Reason::UpstreamProtocolError, 13),
+            (Reason::DrainTimeout, 13),
+            (Reason::ResponseTimeout, 4),
             (Reason::RequestTimeout, 4),
             (Reason::NoRoute, 12),
             (Reason::RequestInvalid, 13),
             (Reason::InternalError, 13),
             (Reason::RequestTooLarge, 8),
         ] {
-            assert_eq!(call_status(reason), status, "{reason}");
+            assert_eq!(call_status(reason, false), status, "{reason}");
         }
+        assert_eq!(call_status(Reason::UpstreamReset, true), 14);
     }
 }

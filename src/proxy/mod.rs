@@ -5,8 +5,10 @@
 
 mod admission;
 mod answer;
+mod attempt;
 mod body;
 mod client;
+mod errand;
 mod failure;
 mod form;
 mod forward;
@@ -62,6 +64,12 @@ pub fn passed_on(request: Request<()>, client: &Client) -> Result<HeaderMap, Rea
     let (via, id) = (HeaderValue::from_static("1.1 portolan"), HeaderValue::from_static("id"));
     headers::to_instance(&mut headers, via, admitted.fields, client, &id);
     Ok(headers)
+}
+
+/// Takes out of `trailers`, of either side, what does not reach the other: for
+/// whoever wants to try that out.
+pub fn pass_trailers_on(trailers: &mut HeaderMap) {
+    headers::clean_trailers(trailers);
 }
 
 /// The proxy of one worker.
@@ -123,8 +131,7 @@ impl ClientService {
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<ResponseBody>> + use<> {
-        let (proxy, client) = (Rc::clone(&self.proxy), Rc::clone(&self.client));
-        async move { forward::handle(proxy, client, request).await }
+        forward::handle(Rc::clone(&self.proxy), Rc::clone(&self.client), request)
     }
 
     /// See [`Proxy::refused_unread`].

@@ -9,7 +9,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version,
-    header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{CONNECTION, COOKIE, EXPECT, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
     uri::PathAndQuery,
 };
 use hyper::ext::Protocol;
@@ -26,7 +26,13 @@ pub(super) fn flatten<B>(request: &mut Request<B>, client: &Client) -> Result<()
     if request.version() != Version::HTTP_2 {
         return Ok(());
     }
-    check_fields(request.headers(), client)?;
+    check_fields(request, client)?;
+    // No 100 goes out by HTTP/2, so nobody waits for one, and the body is not
+    // held for it.
+    let expected = request.headers().get(EXPECT);
+    if expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        request.headers_mut().remove(EXPECT);
+    }
     if *request.method() == Method::CONNECT {
         match request.extensions().get::<Protocol>() {
             // Refused as in HTTP/1.1.
@@ -48,21 +54,44 @@ pub(super) fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(if version == Version::HTTP_2 { "2 portolan" } else { "1.1 portolan" })
 }
 
+/// What a field counts beside its name and value (RFC 9113 section 6.5.2).
+const FIELD: usize = 32;
+
 /// HPACK makes a field of one byte on the line into one of any size here, so
 /// their number is bounded as well as their size. What is left of whitespace
 /// at the ends of a value makes a message malformed (RFC 9113 section 8.2.1).
-fn check_fields(headers: &HeaderMap, client: &Client) -> Result<(), Failure> {
+fn check_fields<B>(request: &Request<B>, client: &Client) -> Result<(), Failure> {
+    let headers = request.headers();
     if headers.len() > client.settings.http2.max_fields.get() as usize {
         return Err(Failure::new(Reason::HeadTooLarge, "the request has too many fields"));
     }
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    for value in headers.values() {
+    let mut size = pseudo_size(request);
+    for (name, value) in headers {
         let bytes = value.as_bytes();
+        size += name.as_str().len() + bytes.len() + FIELD;
         if is_blank(bytes.first()) || is_blank(bytes.last()) {
             return Err(Failure::invalid("the value of a field begins or ends with whitespace"));
         }
     }
+    if size > client.settings.http2.max_header_list.bytes() {
+        return Err(Failure::new(Reason::HeadTooLarge, "the head of the request is too large"));
+    }
     Ok(())
+}
+
+/// What the pseudo fields add to the size of a head.
+fn pseudo_size<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    let fields = [
+        (":method", Some(request.method().as_str())),
+        (":scheme", uri.scheme_str()),
+        (":authority", uri.authority().map(|authority| authority.as_str())),
+        (":path", uri.path_and_query().map(|path| path.as_str())),
+    ];
+    let sizes =
+        fields.iter().filter_map(|(name, value)| Some(name.len() + (*value)?.len() + FIELD));
+    sizes.sum()
 }
 
 /// RFC 8441 section 5: the key is of no use in HTTP/2, and HTTP/1.1 cannot do
@@ -125,7 +154,10 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::{listener::ListenerSettings, model::Peer};
+    use crate::{
+        listener::ListenerSettings,
+        model::{ByteSize, Peer},
+    };
 
     fn flattened(target: &str, fields: &[(&'static str, &str)]) -> Result<Request<()>, Reason> {
         let address = "10.0.0.9:1".parse().expect("an address");
@@ -169,6 +201,24 @@ mod tests {
         let crumbs = vec![("cookie", "a"); 101];
         assert_eq!(flattened("http://a/", &crumbs).err(), Some(Reason::HeadTooLarge));
         assert!(flattened("http://a/", &crumbs[1..]).is_ok());
+    }
+
+    #[test]
+    fn a_head_is_measured_to_the_byte() {
+        let mut settings = ListenerSettings::default();
+        // Method, scheme, authority and path, and one field.
+        let size = [(7, 3), (7, 4), (10, 1), (5, 1), (1, 100)];
+        let size: usize = size.iter().map(|(name, value)| name + value + FIELD).sum();
+        settings.http2.max_header_list = ByteSize(size as u64);
+        let address = "10.0.0.9:1".parse().expect("an address");
+        let client = Client::new(Peer::plain(address, address), Arc::new(settings));
+        let seen = |length: usize| {
+            let request = Request::get("http://a/").version(Version::HTTP_2);
+            let request = request.header("x", "v".repeat(length)).body(()).expect("a request");
+            check_fields(&request, &client).map_err(|failure| failure.reason)
+        };
+        assert_eq!(seen(100), Ok(()));
+        assert_eq!(seen(101), Err(Reason::HeadTooLarge));
     }
 
     #[test]

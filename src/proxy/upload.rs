@@ -138,6 +138,12 @@ impl RequestBody {
     }
 }
 
+impl Default for RequestBody {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Uploading {
     fn poll_hold(&mut self, context: &Context<'_>) -> Poll<()> {
         if let Some(patience) = &self.patience {

@@ -1,11 +1,13 @@
 //! One connection to an endpoint, and what is known of its life.
 
 use std::{
+    future::Future,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::{TryFutureExt, future::Either};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 
@@ -71,20 +73,24 @@ impl Connection {
     ///
     /// When there is none. The error holds the body if no byte of the request
     /// was written.
-    pub async fn send<B>(
+    pub fn send<B>(
         self,
         head: &Request<()>,
         body: Outgoing<B>,
         interim: impl FnMut(StatusCode, &HeaderMap),
-    ) -> Result<Response<Incoming>, SendError<B>>
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError<B>>>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
     {
         match self.kind {
-            Kind::Http1(http1) => Ok(http1.send(head, body, interim).await?.map(Incoming::Http1)),
+            Kind::Http1(http1) => {
+                let sent = http1.send(head, body, interim);
+                Either::Left(sent.map_ok(|answer| answer.map(Incoming::Http1)))
+            }
+            // Apart: it needs more room.
             Kind::Http2(place) => {
-                let sent = http2::send(place, head, body, interim);
-                Ok(sent.await?.map(Incoming::Http2))
+                let sent = Box::pin(http2::send(place, head, body, interim));
+                Either::Right(sent.map_ok(|answer| answer.map(Incoming::Http2)))
             }
         }
     }

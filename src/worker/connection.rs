@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     listener::{
-        self, ClientStream, Handshakes, ListenerSettings, Protocol,
+        self, ClientStream, Handshakes, ListenerSettings, Protocol, Recognised,
         http1::{self, Moved},
         http2,
         proxy_protocol::{HeaderError, introduction},
@@ -85,7 +85,7 @@ pub(super) async fn serve(
         let patience = settings.head_timeout.into();
         listener::recognise(&stream, ahead, patience, stop.told()).await
     } else {
-        Some((Protocol::Http1, ahead))
+        Some(Recognised::in_time(Protocol::Http1, ahead))
     };
     let Some(recognised) = recognised else { return };
     let moved = speak(&work, stream, recognised, peer, settings, stop).await;
@@ -111,7 +111,7 @@ async fn serve_encrypted(
     let shaken = Box::pin(encrypt(work, shared, stream, &mut peer, &settings, &stop)).await;
     let Some(stream) = shaken else { return };
     let agreed = peer.tls.as_ref().and_then(|session| session.alpn.as_deref());
-    let spoken = (Protocol::agreed(agreed), Bytes::new());
+    let spoken = Recognised::in_time(Protocol::agreed(agreed), Bytes::new());
     // And so is this: many never get here.
     Box::pin(speak(work, stream, spoken, peer, settings, stop)).await;
 }
@@ -155,7 +155,7 @@ fn not_encrypted(error: &HandshakeError, peer: &Peer) {
 async fn speak(
     work: &Work,
     stream: impl ClientStream,
-    (protocol, ahead): (Protocol, Bytes),
+    Recognised { protocol, ahead, late }: Recognised,
     peer: Peer,
     settings: Arc<ListenerSettings>,
     stop: Stop,
@@ -171,7 +171,7 @@ async fn speak(
         return None;
     }
     let service = Serving(service);
-    match http1::serve(stream, ahead, &settings, &service, stop.told()).await {
+    match http1::serve(stream, (ahead, late), &settings, &service, stop.told()).await {
         http1::End::Broken(error) => service.note_breach(&error),
         http1::End::Moved(connection) => return Some(connection),
         http1::End::Closed | http1::End::TimedOut => {}

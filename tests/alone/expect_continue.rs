@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use crate::support::{Backend, Portolan};
+use crate::support::{
+    Backend, Portolan,
+    http2::{self, Http2},
+};
 
 const HEAD: &str =
     "POST / HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
@@ -43,6 +46,25 @@ fn an_instance_that_refuses_gets_no_body() {
         let line = &portolan.logged(1)[0];
         assert_eq!((&line["reason"], &line["bytes_in"]), (&"ok".into(), &0.into()));
     }
+}
+
+#[test]
+fn b9_nothing_is_held_for_a_client_of_http_2() {
+    let backend = Backend::start(|mut accepted| {
+        let mut request = accepted.head().expect("a head");
+        assert_eq!(request.field("expect"), None);
+        accepted.connection.read_body(&mut request, false);
+        accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+    });
+    let portolan = Portolan::before(backend.address);
+    let client = Http2::open(portolan.address());
+    let mut request = http2::post("/");
+    request.headers_mut().insert("expect", http::HeaderValue::from_static("100-Continue"));
+    let answer = client.exchange(request.clone(), b"hello").expect("an answer");
+    assert_eq!((answer.status(), answer.text()), (200, "hi".to_owned()));
+    // Another expectation is refused as in HTTP/1.1.
+    request.headers_mut().insert("expect", http::HeaderValue::from_static("tea"));
+    assert_eq!(client.exchange(request, b"hello").expect("an answer").status(), 417);
 }
 
 #[test]

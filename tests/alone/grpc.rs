@@ -9,10 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use h2::Reason;
 use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::support::{
     Backend, Portolan, eventually,
+    frames::{self, END_STREAM, Frames, HEADERS, WINDOW_UPDATE},
     http2::{self, Asked, Http2, Http2Backend, Reply, read_body},
 };
 
@@ -90,9 +92,69 @@ fn the_patience_of_the_caller_bounds_the_call() {
     let client = Http2::open(portolan.address());
     let (answer, _stream) = client.begin(call(Some("200m")), true);
     let answer = client.wait(http2::read(answer)).expect("an answer");
-    assert!(matches!(answer.status(), 200 | 504), "{answer:?}");
+    assert_eq!((answer.status(), answer.field("grpc-status")), (200, Some("4")), "{answer:?}");
     portolan.logged_reason("request_timeout");
     eventually(|| cancelled.load(Ordering::SeqCst) == 1);
+}
+
+/// The head that answers a call by HTTP/2 through `portolan`: its
+/// `grpc-status`, if that is all there is.
+#[track_caller]
+fn trailers_only(portolan: &Portolan) -> Option<String> {
+    let mut frames = Frames::open(portolan.address());
+    let mut head = frames::GET.to_vec();
+    head[0] = (":method", "POST");
+    head.extend([("content-type", "application/grpc"), ("te", "trailers")]);
+    frames.request(1, &head);
+    let answer = frames.until(|frame| frame.stream == 1 && frame.kind != WINDOW_UPDATE);
+    assert_eq!((answer.kind, answer.flags & END_STREAM), (HEADERS, END_STREAM), "{answer:?}");
+    // And once more by a library, which can read it.
+    let client = Http2::open(portolan.address());
+    let answer = client.exchange(call(None), b"").expect("an answer");
+    assert_eq!((answer.status(), answer.body.len()), (200, 0), "{answer:?}");
+    answer.field("grpc-status").map(str::to_owned)
+}
+
+#[test]
+fn an_error_of_the_proxy_is_trailers_alone_by_http_2() {
+    let portolan = Portolan::with(H2, Backend::refusing());
+    assert_eq!(trailers_only(&portolan).as_deref(), Some("14"));
+    assert_eq!(trailers_only(&Portolan::start("")).as_deref(), Some("12"));
+}
+
+#[test]
+fn only_what_surely_was_not_processed_is_unavailable() {
+    for (reset, status) in [(Reason::INTERNAL_ERROR, "13"), (Reason::REFUSED_STREAM, "14")] {
+        let backend = Http2Backend::start(move |_request, mut reply: Reply| async move {
+            reply.send_reset(reset);
+        });
+        let portolan = Portolan::with(H2, backend.address);
+        assert_eq!(trailers_only(&portolan).as_deref(), Some(status), "{reset:?}");
+    }
+}
+
+#[test]
+fn a_call_that_breaks_off_after_its_head_is_reset_and_has_no_status() {
+    let seen = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&seen);
+    let backend = Http2Backend::start(move |_request, mut reply: Reply| {
+        let told = Arc::clone(&told);
+        async move {
+            let Ok(mut stream) = reply.send_response(grpc_head(), false) else { return };
+            let _ = stream.send_data(Bytes::from_static(b"\0\0\0\0\x02hi"), false);
+            told.notified().await;
+            stream.send_reset(Reason::INTERNAL_ERROR);
+        }
+    });
+    let portolan = Portolan::with(H2, backend.address);
+    let client = Http2::open(portolan.address());
+    let (answer, _stream) = client.begin(call(None), true);
+    let answer = client.wait(answer).expect("a head");
+    assert!(!answer.headers().contains_key("grpc-status"), "{answer:?}");
+    seen.notify_one();
+    let error = client.wait(read_body(answer.into_body())).expect_err("a reset");
+    assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+    portolan.logged_reason("response_truncated");
 }
 
 #[test]

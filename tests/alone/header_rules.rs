@@ -1,6 +1,6 @@
 //! Header fields on their way through, from end to end.
 
-use crate::support::{Backend, Message, Portolan};
+use crate::support::{Backend, Message, Portolan, http2::Http2};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -157,7 +157,20 @@ fn hop_by_hop_fields_of_a_response_end_here() {
     }
     assert_eq!(answer.all("set-cookie"), ["a=1", "b=2"]);
     assert_eq!(answer.field("server"), Some("theirs"));
-    assert_eq!(answer.field("date"), Some("Tue, 01 Jan 2030 00:00:00 GMT"));
+    assert_eq!(answer.all("date"), ["Tue, 01 Jan 2030 00:00:00 GMT"]);
+}
+
+#[test]
+fn h10_a_date_is_added_where_there_is_none_and_no_server() {
+    let backend = Backend::answering(OK);
+    let portolan = Portolan::before(backend.address);
+    let by_http2 = Http2::open(portolan.address()).get("/").message();
+    for answer in [portolan.get("/"), by_http2] {
+        let [date] = answer.all("date")[..] else { panic!("{answer:?}") };
+        // As RFC 9110 section 5.6.7 has it.
+        assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
+        assert_eq!(answer.field("server"), None);
+    }
 }
 
 #[test]

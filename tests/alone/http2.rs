@@ -4,7 +4,7 @@
 use std::{
     sync::{Mutex, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use h2::Reason;
 use http::Request;
 
 use crate::support::{
-    Backend, Connection, Portolan, eventually,
+    Accepted, Backend, Connection, Message, Portolan, eventually,
     frames::{
         CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, GET,
         GOAWAY, HEADERS, NO_ERROR, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, fields,
@@ -22,6 +22,15 @@ use crate::support::{
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+
+/// Answers an upload whose head was read, and says that the connection ends
+/// with it. A body that is left in the socket would end it by a reset, which
+/// can take the answer along; and an end that is not announced can meet the
+/// next upload, which may not be sent again.
+fn take_and_answer(accepted: &mut Accepted, mut request: Message) {
+    accepted.connection.read_body(&mut request, false);
+    accepted.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi");
+}
 
 #[test]
 fn a_request_arrives_as_one_of_http_1_1() {
@@ -148,14 +157,28 @@ fn a_preface_may_come_byte_by_byte_and_http_1_1_too() {
 #[test]
 fn half_a_preface_is_waited_for_as_long_as_a_head() {
     let portolan = Portolan::start("[[listener]]\nhead_timeout = '300ms'\n");
-    let mut client = portolan.connect();
-    client.send(&PREFACE[..10]);
-    assert!(client.read().map_or(true, |bytes| bytes.is_empty()));
+    // Until its last byte it may be a method of HTTP/1.1, and is answered as
+    // the head of one is.
+    for (count, part) in (1..).zip([1, 3, 10]) {
+        let mut client = portolan.connect();
+        client.send(&PREFACE[..part]);
+        let answer = client.read_response();
+        assert_eq!((answer.status(), &*answer.reason()), (408, "head_timeout"), "{part}");
+        client.wait_for_end();
+        eventually(|| portolan.ended("head_timeout") == f64::from(count));
+    }
     let mut client = portolan.connect();
     client.send(PREFACE);
     client.send(frame(SETTINGS, 0, 0, &[]));
     client.send(frame(HEADERS, 0, 1, &fields(&GET[..2])));
     eventually(|| client.read().map_or(true, |bytes| bytes.is_empty()));
+    eventually(|| portolan.ended("head_timeout") == 4.0);
+    let lines = portolan.logged(4);
+    assert_eq!(lines[3]["protocol"], "HTTP/2.0");
+    assert!(lines.iter().all(|line| line["reason"] == "head_timeout"), "{lines:?}");
+    // One that never said a word is no request.
+    portolan.connect().wait_for_end();
+    assert_eq!(portolan.ended("head_timeout"), 4.0);
 }
 
 #[test]
@@ -248,7 +271,10 @@ fn a_message_that_is_malformed_ends_its_stream_and_no_other() {
         with(&[("te", "gzip")]),
         with(&[("content-length", "5")]),
         with(&[(":path", "/again")]),
-        with(&[("x", "1"), (":late", "1")][..1]).into_iter().skip(1).collect(),
+        // A pseudo field that is known, and comes too late; and a head
+        // without the first one.
+        vec![GET[0], GET[1], GET[2], ("x", "1"), GET[3]],
+        GET[1..].to_vec(),
         vec![(":method", "GET"), (":scheme", "http"), (":authority", "test"), (":path", "")],
     ] {
         client.request(stream, &head);
@@ -268,6 +294,21 @@ fn a_message_that_is_malformed_ends_its_stream_and_no_other() {
     }
     client.request(stream, &GET);
     assert_eq!(client.status(stream), Some(200));
+}
+
+#[test]
+fn a_field_that_is_none_ends_its_connection() {
+    let backend = Backend::answering(OK);
+    let portolan = Portolan::before(backend.address);
+    for (count, field) in (1..).zip([("X", "1"), ("x y", "1"), ("x", "a\nb"), (":late", "1")]) {
+        let mut client = Frames::open(portolan.address());
+        client.request(1, &[&GET[..], &[field]].concat());
+        let goaway = client.until(|frame| frame.kind == GOAWAY);
+        assert_ne!(goaway.code(), NO_ERROR, "{field:?}");
+        client.rest();
+        eventually(|| portolan.ended("request_invalid") == f64::from(count));
+    }
+    assert_eq!(backend.requests().len(), 0);
 }
 
 #[test]
@@ -303,7 +344,14 @@ fn the_number_of_fields_is_bounded_as_well_as_their_size() {
     assert_eq!(with(100, "a"), 404);
     assert_eq!(with(101, "a"), 431);
     assert_eq!(portolan.logged_reason("head_too_large")["protocol"], "HTTP/2.0");
+    assert_eq!(portolan.ended("head_too_large"), 1.0);
+    assert_eq!(with(1, &"x".repeat(30_000)), 404);
     assert_eq!(with(3, &"x".repeat(20_000)), 431);
+    eventually(|| portolan.ended("head_too_large") == 2.0);
+    let lines = portolan.access_log();
+    let refused = lines.iter().filter(|line| line["reason"] == "head_too_large");
+    assert!(refused.clone().all(|line| line["status"] == 431), "{lines:?}");
+    assert_eq!(refused.count(), 2);
     assert_eq!(with(1, "a"), 404);
 }
 
@@ -337,21 +385,26 @@ fn whoever_begins_streams_only_to_cancel_them_is_told_to_calm_down() {
 #[test]
 fn a_flood_of_cancels_ends_with_enhance_your_calm() {
     let portolan = Portolan::start("[[listener]]\nhttp2 = { max_cancels = 50 }\n");
+    let cancels = |count: u32| -> Vec<u8> {
+        let one = |index| {
+            let head = frame(HEADERS, END_HEADERS | END_STREAM, 2 * index + 1, &fields(&GET));
+            [head, frame(RST_STREAM, 0, 2 * index + 1, &CANCEL.to_be_bytes())].concat()
+        };
+        (0..count).flat_map(one).collect()
+    };
+    // The last one is one too many. Of a longer flood the rest would be on its
+    // way when the connection ends, and a reset in return would take the
+    // goodbye with it.
     let mut client = Frames::open(portolan.address());
-    let mut flood = Vec::new();
-    for index in 0..2000 {
-        let stream = 2 * index + 1;
-        flood.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields(&GET)));
-        flood.extend(frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
-    }
-    client.connection.send(flood);
+    client.connection.send(cancels(51));
     let frames = client.rest();
-    let goaway = frames.iter().rfind(|frame| frame.kind == GOAWAY);
-    // It may be lost with what the flood still has on its way.
-    if let Some(goaway) = goaway {
-        assert_eq!(goaway.code(), ENHANCE_YOUR_CALM);
-    }
+    let goaway = frames.iter().rfind(|frame| frame.kind == GOAWAY).expect("a goodbye");
+    assert_eq!(goaway.code(), ENHANCE_YOUR_CALM);
     assert_eq!(portolan.logged_reason("flood")["protocol"], "HTTP/2.0");
+    let mut client = Frames::open(portolan.address());
+    client.connection.send(cancels(2000));
+    client.rest();
+    eventually(|| portolan.ended("flood") == 2.0);
     assert!(Frames::open(portolan.address()).is_alive());
 }
 
@@ -374,7 +427,8 @@ fn a_head_without_an_end_is_cut_off() {
 fn frames_that_carry_nothing_are_counted() {
     let backend = Backend::answering(OK);
     let portolan = Portolan::before(backend.address);
-    for empty in [frame(DATA, 0, 1, &[]), frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+    let empty = [frame(DATA, 0, 1, &[]), frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])];
+    for (floods, empty) in (1..).zip(empty) {
         let mut client = Frames::open(portolan.address());
         let mut head = GET;
         head[0] = (":method", "POST");
@@ -385,12 +439,9 @@ fn frames_that_carry_nothing_are_counted() {
         let reader =
             thread::spawn(move || while reading.read().is_ok_and(|bytes| !bytes.is_empty()) {});
         let many = empty.repeat(1000);
-        for _ in 0..1000 {
-            if flooding.try_send(&many).is_err() {
-                break;
-            }
-        }
+        assert!((0..1000).any(|_| flooding.try_send(&many).is_err()), "it was not ended");
         reader.join().expect("no panic");
+        eventually(|| portolan.ended("flood") == f64::from(floods));
     }
     assert_eq!(portolan.get("/").status(), 200);
 }
@@ -428,7 +479,7 @@ fn a_slow_upload_does_not_stall_its_neighbours() {
         if request.target() == "/slow" {
             accepted.connection.wait_for_end();
         } else {
-            accepted.send(OK);
+            take_and_answer(&mut accepted, request);
         }
     });
     let portolan = Portolan::before(backend.address);
@@ -442,6 +493,41 @@ fn a_slow_upload_does_not_stall_its_neighbours() {
     stream.send_reset(Reason::CANCEL);
     eventually(|| portolan.in_flight("app") == 0);
     assert_eq!(client.get("/fast").status(), 200);
+}
+
+#[test]
+fn uploads_that_are_stuck_leave_the_window_of_their_connection_open() {
+    let held = Mutex::new(Vec::new());
+    let backend = Backend::start(move |mut accepted| {
+        let Some(request) = accepted.head() else { return };
+        if request.target() == "/stuck" {
+            // Nobody reads more of it.
+            held.lock().expect("no panic").push(accepted);
+        } else {
+            take_and_answer(&mut accepted, request);
+        }
+    });
+    let portolan = Portolan::before(backend.address);
+    let client = Http2::open(portolan.address());
+    // More of them than one would have to fill a window of their own size, and
+    // more in each than all that is between here and the instance can hold.
+    let body = Bytes::from(vec![0; 16 << 20]);
+    let stuck: Vec<_> = (0..20)
+        .map(|_| {
+            let (answer, mut stream) = client.begin(post("/stuck"), false);
+            stream.send_data(body.clone(), false).expect("queued");
+            (answer, stream)
+        })
+        .collect();
+    eventually(|| portolan.in_flight("app") == 20);
+    // For as long as the sockets in between take to fill, and then some.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        let answer = client.exchange(post("/fast"), &[0; 10_000]).expect("an answer");
+        assert_eq!(answer.status(), 200);
+    }
+    drop(stuck);
+    eventually(|| portolan.in_flight("app") == 0);
 }
 
 #[test]

@@ -398,3 +398,103 @@ fn an_answer_says_which_way_it_came() {
     let answer = portolan.get("/");
     assert_eq!(answer.all("via"), ["1.0 before", "1.1 portolan"]);
 }
+
+/// A proxy before `backend`, whose answer it refuses.
+#[track_caller]
+fn is_refused(backend: &Http2Backend) {
+    let portolan = Portolan::with(H2, backend.address);
+    let answer = portolan.get("/");
+    let seen = (answer.status(), &*answer.reason());
+    assert_eq!(seen, (502, "upstream_protocol_error"), "{answer:?}");
+    assert_eq!(backend.requests(), 1);
+}
+
+#[test]
+fn b3_two_lengths_are_refused_from_http_2_too() {
+    // The library lets two pass that are equal.
+    for second in ["2", "3", "2, 2"] {
+        let backend = Http2Backend::start(move |_request, mut reply: Reply| async move {
+            let mut head = Response::new(());
+            for length in ["2", second] {
+                head.headers_mut().append("content-length", HeaderValue::from_static(length));
+            }
+            let Ok(mut stream) = reply.send_response(head, false) else { return };
+            let _ = stream.send_data(Bytes::from_static(b"hi"), true);
+        });
+        is_refused(&backend);
+    }
+}
+
+/// So many fields of one name.
+fn many(count: usize) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for _ in 0..count {
+        fields.append("a", HeaderValue::from_static("b"));
+    }
+    fields
+}
+
+#[test]
+fn heads_and_trailers_from_http_2_are_bounded_in_fields() {
+    let with_head = |count| {
+        Http2Backend::start(move |_request, mut reply: Reply| async move {
+            let mut head = Response::new(());
+            *head.headers_mut() = many(count);
+            let _ = reply.send_response(head, true);
+        })
+    };
+    is_refused(&with_head(257));
+    let most = with_head(256);
+    let answer = Portolan::with(H2, most.address).get("/");
+    assert_eq!((answer.status(), answer.all("a").len()), (200, 256));
+
+    let backend = Http2Backend::start(|_request, mut reply: Reply| async move {
+        let Ok(mut stream) = reply.send_response(Response::new(()), false) else { return };
+        let _ = stream.send_data(Bytes::from_static(b"hi"), false);
+        let _ = stream.send_trailers(many(257));
+    });
+    let portolan = Portolan::with(H2, backend.address);
+    let client = Http2::open(portolan.address());
+    client.exchange(get("/"), b"").expect_err("it broke off");
+    portolan.logged_reason("response_truncated");
+}
+
+/// An instance that has extended CONNECT, sends `hints` interim answers, and
+/// agrees to whatever it is asked for.
+fn hinting(hints: usize) -> Http2Backend {
+    let mut builder = server::Builder::new();
+    builder.enable_connect_protocol();
+    Http2Backend::with(builder, move |request: Asked, mut reply: Reply| async move {
+        for _ in 0..hints {
+            let hint = Response::builder().status(103).header("link", "</a>").body(());
+            let _ = reply.send_informational(hint.expect("a head"));
+        }
+        let Ok(mut stream) = reply.send_response(Response::new(()), false) else { return };
+        if request.extensions().get::<h2::ext::Protocol>().is_none() {
+            let _ = stream.send_data(Bytes::from_static(b"hi"), true);
+        } else {
+            until_reset(reply).await;
+        }
+    })
+}
+
+const WEBSOCKET: &str = "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\n\
+                         upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+#[test]
+fn b8_interim_answers_of_http_2_are_dropped_and_counted() {
+    let most = hinting(16);
+    let answer = Portolan::with(H2, most.address).get("/");
+    assert_eq!((answer.status(), answer.text()), (200, "hi".to_owned()));
+    is_refused(&hinting(17));
+    // And on the way to a WebSocket.
+    let portolan = Portolan::with(H2, most.address);
+    let mut client = portolan.connect();
+    client.send(WEBSOCKET);
+    assert_eq!(client.read_head().expect("a head").status(), 101);
+    let endless = hinting(17);
+    let answer = Portolan::with(H2, endless.address).exchange(WEBSOCKET);
+    assert_eq!((answer.status(), &*answer.reason()), (502, "upstream_protocol_error"));
+    assert_eq!(endless.requests(), 1);
+}

@@ -320,6 +320,9 @@ fn check(reason: Reason) {
         assert_eq!(answer.status(), status, "{word}: {answer:?}");
         assert_eq!(answer.reason(), word, "{answer:?}");
         assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+        let after = answer.field("retry-after").map(|value| value.parse().expect("seconds"));
+        assert_eq!(after.is_some(), status == 503, "{word}: {answer:?}");
+        assert!(after.is_none_or(|seconds: u32| seconds > 0), "{word}: {answer:?}");
         let local = format!("portolan_local_responses_total{{reason=\"{word}\"}}");
         eventually(|| scene.portolan.metric(&local) == 1.0);
     }

@@ -126,6 +126,23 @@ fn one_side_may_say_goodbye_before_the_other() {
 }
 
 #[test]
+fn a_tunnel_goes_on_while_the_proxy_stops_and_no_longer() {
+    let backend = echoing();
+    let portolan = Portolan::start(&format!(
+        "shutdown_timeout = '3s'\n[service.app]\nendpoints = ['{}']\n[[route]]\nservice = 'app'\n",
+        backend.address
+    ));
+    let mut client = upgraded(&portolan);
+    let address = portolan.address();
+    let stopping = std::thread::spawn(move || drop(portolan));
+    eventually(|| std::net::TcpStream::connect(address).is_err());
+    client.send("ping");
+    assert_eq!(client.read_exact(4), Ok(b"ping".to_vec()));
+    client.wait_for_end();
+    stopping.join().expect("no panic");
+}
+
+#[test]
 fn a_client_that_is_cut_off_ends_the_tunnel() {
     let ended = Arc::new(Barrier::new(2));
     let backend = Backend::start({

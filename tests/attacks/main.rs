@@ -76,7 +76,7 @@ async fn run(attack: &Attack, full: bool) -> bool {
     let (clients, time) =
         if full { (attack.clients, 20) } else { ((attack.clients / 20).max(8), 2) };
     let settled = Duration::from_millis(if full { 3000 } else { 500 });
-    let origin = origin::start().await;
+    let origin = origin::start();
     let authority = attack.tls.then(Authority::new);
     let certificate = authority.as_ref().map_or_else(String::new, |authority| {
         format!("tls = {{ certificates = [{{ {} }}] }}", authority.issue("a", &[NAME]))

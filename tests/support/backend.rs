@@ -1,7 +1,7 @@
 //! An instance that does what the test tells it, byte by byte.
 
 use std::{
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -71,7 +71,12 @@ impl Backend {
     /// Starts one that runs `script` for each connection, on a thread of its
     /// own. The connection is closed when the script returns.
     pub(crate) fn start(script: impl Fn(Accepted) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::at(Ipv4Addr::LOCALHOST, script)
+    }
+
+    /// As [`Self::start`], at an address of this machine.
+    pub(crate) fn at(ip: Ipv4Addr, script: impl Fn(Accepted) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((ip, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let (accepting, script) = (Arc::clone(&shared), Arc::new(script));

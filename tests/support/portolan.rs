@@ -149,8 +149,15 @@ impl Portolan {
 
     /// Stops the proxy as a signal would, and starts it anew on the same data.
     #[track_caller]
-    pub(crate) fn restart(mut self) -> Self {
+    pub(crate) fn restart(self) -> Self {
+        self.restart_with(|| {})
+    }
+
+    /// As [`Self::restart`], with what `meanwhile` does in between.
+    #[track_caller]
+    pub(crate) fn restart_with(mut self, meanwhile: impl FnOnce()) -> Self {
         self.stop();
+        meanwhile();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
         Self::start_in(folder)
     }

@@ -109,6 +109,11 @@ impl Activity {
         })
     }
 
+    /// The time for the head that has begun is over.
+    pub(super) fn hurry(&self) {
+        self.deadline.set(Duration::ZERO);
+    }
+
     /// Bytes came in.
     pub(super) fn received(&self) {
         if self.phase.load(Ordering::Relaxed) == IDLE {

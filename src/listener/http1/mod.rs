@@ -83,18 +83,22 @@ pub struct Moved {
 }
 
 /// Serves one connection, of which `ahead` was read already, with `service`
-/// until it ends or, after `shutdown`, moves if it can.
+/// until it ends or, after `shutdown`, moves if it can. If that is `late`, the
+/// head that it begins has had its time.
 ///
 /// While nothing happens on it, only the socket is kept: what it takes to serve
 /// a request is made again when bytes come.
 pub async fn serve<I: ClientStream, S: Service>(
     stream: I,
-    ahead: Bytes,
+    (ahead, late): (Bytes, bool),
     settings: &ListenerSettings,
     service: &S,
     shutdown: impl Future<Output = Farewell>,
 ) -> End {
     let activity = Activity::new(settings.head_timeout.into(), settings.idle_timeout.into());
+    if late {
+        activity.hurry();
+    }
     let mut goodbye = Goodbye { moves: stream.moves(), said: false, shutdown: pin!(shutdown) };
     let largest = settings.max_head_size.bytes();
     let most_fields = settings.max_head_fields.get();
@@ -149,25 +153,17 @@ async fn converse<I: ClientStream, S: Service>(
     service: &S,
     goodbye: &mut Goodbye<'_, impl Future<Output = Farewell>>,
 ) -> Turn<I> {
-    let answer = async |request: Request<Incoming>, busy: Busy| {
-        let only_reset_tells = request.version() == Version::HTTP_10;
-        let mut response = match busy.activity().refusal() {
-            None => service.answer(request).await,
-            Some(refusal) => service.refuse(refusal),
-        };
-        let bound = response.extensions().get::<Remaining>().copied();
-        busy.activity().bound(bound, response.body().tag());
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            busy.activity().switch();
-        } else if busy.activity().is_closing() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok::<_, Infallible>(response.map(|body| Tracked { body, busy, only_reset_tells }))
-    };
     let service = service_fn(|request: Request<Incoming>| {
-        let refused = activity.refusal().is_some();
-        let busy = activity.begin(refused || !request.body().is_end_stream());
-        answer(request, busy)
+        let refused = activity.refusal().map(|refusal| Box::new(service.refuse(refusal)));
+        let only_reset_tells = request.version() == Version::HTTP_10;
+        let busy = activity.begin(refused.is_some() || !request.body().is_end_stream());
+        async move {
+            let response = match refused {
+                None => service.answer(request).await,
+                Some(refused) => *refused,
+            };
+            Ok::<_, Infallible>(track(response, busy, only_reset_tells))
+        }
     });
     let mut builder = http1::Builder::new();
     let most_fields = settings.max_head_fields.get() as usize;
@@ -228,6 +224,22 @@ async fn converse<I: ClientStream, S: Service>(
         true => Turn::Rests(guard),
         false => Turn::Ended(moved(&guard)),
     }
+}
+
+/// What becomes of its connection once `response` is there.
+fn track<B: Tagged>(
+    mut response: Response<B>,
+    busy: Busy,
+    only_reset_tells: bool,
+) -> Response<Tracked<B>> {
+    let bound = response.extensions().get::<Remaining>().copied();
+    busy.activity().bound(bound, response.body().tag());
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        busy.activity().switch();
+    } else if busy.activity().is_closing() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Tracked { body, busy, only_reset_tells })
 }
 
 /// Waits until there is something to read. Answers with how the connection

@@ -122,6 +122,11 @@ impl Activity {
         self.closing.get()
     }
 
+    /// Whether the preface, or the head of a request, has begun and not ended.
+    pub(super) fn is_in_part(&self) -> bool {
+        self.frames.borrow().is_in_part()
+    }
+
     /// Whether it is between two requests.
     pub(super) fn is_idle(&self) -> bool {
         self.phase.get() == Phase::Idle

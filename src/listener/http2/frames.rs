@@ -77,6 +77,11 @@ impl Frames {
         self.in_head
     }
 
+    /// Whether the preface, or the head of a request, has come in part.
+    pub(super) const fn is_in_part(&self) -> bool {
+        self.in_head || (self.preface > 0 && self.preface < PREFACE.len())
+    }
+
     /// The last stream that the client has begun.
     pub(super) const fn last_stream(&self) -> u32 {
         self.last_stream

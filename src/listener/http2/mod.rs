@@ -19,6 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -42,6 +43,10 @@ pub use frames::Abuse;
 /// 2023-44487).
 const MOST_CANCELLED_UNSEEN: usize = 20;
 
+/// How much more of a head is read than may be: what is read is refused by us,
+/// who log and count it, and what is above that by the library, which does not.
+const LIST_READ: usize = 2;
+
 /// Streams that a client may bring us to reset (CVE 2025-8671).
 const MOST_BROKEN: usize = 1024;
 
@@ -52,8 +57,10 @@ const MAX_WINDOW: u32 = i32::MAX as u32;
 pub enum End {
     /// As it should.
     Closed,
-    /// It was idle, took too long to send a head, or did not read.
+    /// It was idle, or did not read.
     TimedOut,
+    /// It began a head, or the preface, and took too long to end it.
+    TimedOutInPart,
     /// The client does too much of something.
     Refused(Abuse),
     /// hyper gave up on it.
@@ -67,6 +74,7 @@ impl End {
     pub fn refused_for(&self) -> Option<Reason> {
         let error = match self {
             Self::Closed | Self::TimedOut => return None,
+            Self::TimedOutInPart => return Some(Reason::HeadTimeout),
             Self::Refused(_) => return Some(Reason::Flood),
             Self::Broken(error) => std::error::Error::source(error)?.downcast_ref::<h2::Error>()?,
         };
@@ -104,14 +112,11 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let stream = activity.begin();
         let patience = activity.patience();
-        let answer = service(request);
-        async move {
-            answer.await.map(|response| {
-                let rest = response.extensions().get::<Remaining>().copied();
-                stream.bound(rest, response.body().tag());
-                response.map(|body| Tracked { body, stream, patience })
-            })
-        }
+        service(request).map_ok(move |response| {
+            let rest = response.extensions().get::<Remaining>().copied();
+            stream.bound(rest, response.body().tag());
+            response.map(|body| Tracked { body, stream, patience })
+        })
     });
     let mut connection = builder(settings, &activity).serve_connection(TokioIo::new(io), service);
     let mut shutdown = pin!(shutdown);
@@ -134,10 +139,10 @@ where
             told |= leaves;
             let over = activity.poll_over(context).is_ready();
             if activity.is_closing() || !(leaves || over) {
-                return if over { Poll::Ready(End::TimedOut) } else { Poll::Pending };
+                return if over { Poll::Ready(timed_out(&activity)) } else { Poll::Pending };
             }
             if over && !activity.is_idle() {
-                return Poll::Ready(End::TimedOut);
+                return Poll::Ready(timed_out(&activity));
             }
             // An idle client is told before it is left.
             activity.leave();
@@ -145,6 +150,11 @@ where
         }
     })
     .await
+}
+
+/// How a connection ends that has been as it is for too long.
+fn timed_out(activity: &Activity) -> End {
+    if activity.is_in_part() { End::TimedOutInPart } else { End::TimedOut }
 }
 
 fn builder(settings: &ListenerSettings, activity: &Rc<Activity>) -> http2::Builder<Streams> {
@@ -158,7 +168,7 @@ fn builder(settings: &ListenerSettings, activity: &Rc<Activity>) -> http2::Build
         .initial_stream_window_size(size(bounds.stream_window.bytes()))
         .initial_connection_window_size(size(bounds.connection_window.bytes()))
         .max_send_buf_size(size(bounds.send_buffer.bytes()) as usize)
-        .max_header_list_size(size(bounds.max_header_list.bytes()))
+        .max_header_list_size(size(LIST_READ.saturating_mul(bounds.max_header_list.bytes())))
         .max_pending_accept_reset_streams(MOST_CANCELLED_UNSEEN)
         .max_local_error_reset_streams(MOST_BROKEN)
         .keep_alive_interval(Duration::from(bounds.ping_interval))

@@ -19,13 +19,15 @@ pub struct Http2Settings {
     /// Bytes of a request body that are taken before an instance has taken
     /// them, for each stream.
     pub stream_window: ByteSize,
-    /// The same for all streams of a connection together.
+    /// The same for all streams of a connection together. Below `max_streams`
+    /// times `stream_window`, uploads that an instance does not take hold up
+    /// the other streams of their connection.
     pub connection_window: ByteSize,
     /// Bytes of a response that are held for a client which does not take
     /// them, for each stream.
     pub send_buffer: ByteSize,
     /// Bytes of a request head: names, values and 32 for each field (RFC 9113
-    /// section 6.5.2). More gets 431.
+    /// section 6.5.2). More gets 431. Clients are told twice as much.
     pub max_header_list: ByteSize,
     /// Fields of a request head, each crumb of a cookie counted. More gets 431.
     pub max_fields: NonZeroU32,
@@ -44,7 +46,7 @@ impl Default for Http2Settings {
             enabled: true,
             max_streams: const { NonZeroU32::new(100).unwrap() },
             stream_window: ByteSize::kib(64),
-            connection_window: ByteSize::kib(1024),
+            connection_window: ByteSize::kib(6400),
             send_buffer: ByteSize::kib(64),
             max_header_list: ByteSize::kib(32),
             max_fields: const { NonZeroU32::new(100).unwrap() },

@@ -19,7 +19,7 @@ use super::{
 pub(super) const LONGEST: usize = 256 << 10;
 
 /// The most fields of a head, and of trailers.
-const MOST_FIELDS: usize = 256;
+pub(in crate::upstream) const MOST_FIELDS: usize = 256;
 
 /// How the head of an answer begins, up to the digit after the dot.
 const START: &[u8] = b"HTTP/1.";

@@ -24,7 +24,7 @@ mod tests;
 use std::{
     cell::{RefCell, RefMut},
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -49,12 +49,13 @@ use sending::{Broken, Sending};
 
 pub use answer::{Answer, AnswerError};
 pub use buffer::recycle;
+pub(super) use head::MOST_FIELDS;
 pub use malformed::Malformed;
 pub use sending::Outgoing;
 pub use switched::Switched;
 
 /// Heads that may come before the one that counts.
-const MOST_INTERIM: u32 = 16;
+pub(super) const MOST_INTERIM: u32 = 16;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,12 +140,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
     /// # Errors
     ///
     /// When there is none. The connection is closed then.
-    pub async fn send<B>(
+    pub fn send<B>(
         mut self,
         head: &Request<()>,
         body: Outgoing<B>,
         mut interim: impl FnMut(StatusCode, &HeaderMap),
-    ) -> Result<Response<Answer<S>>, SendError<B>>
+    ) -> impl Future<Output = Result<Response<Answer<S>>, SendError<B>>>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
     {
@@ -155,48 +156,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             heads: 0,
             continued: false,
         };
-        let answer = poll_fn(|context| {
-            loop {
-                match sending.poll(&mut *self.stream_mut(), context) {
-                    Poll::Ready(Err(Broken::Body)) => return Poll::Ready(Err(Fault::Request)),
-                    Poll::Ready(Err(Broken::Connection)) if !sending.has_begun() => {
-                        return Poll::Ready(Err(Fault::Ended { midway: false }));
+        // Not an `async fn`, which would have room for what it is given twice.
+        async move {
+            let answer = poll_fn(|context| {
+                loop {
+                    match sending.poll(&mut *self.stream_mut(), context) {
+                        Poll::Ready(Err(Broken::Body)) => return Poll::Ready(Err(Fault::Request)),
+                        Poll::Ready(Err(Broken::Connection)) if !sending.has_begun() => {
+                            return Poll::Ready(Err(Fault::Ended { midway: false }));
+                        }
+                        // What it said before it hung up counts.
+                        _ => {}
                     }
-                    // What it said before it hung up counts.
-                    _ => {}
+                    let head = ready!(self.poll_head(&mut reader, context))?;
+                    if !head.status.is_informational()
+                        || head.status == StatusCode::SWITCHING_PROTOCOLS
+                    {
+                        return Poll::Ready(Ok(head));
+                    }
+                    interim(head.status, &head.headers);
                 }
-                let head = ready!(self.poll_head(&mut reader, context))?;
-                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
-                {
-                    return Poll::Ready(Ok(head));
+            })
+            .await;
+            match answer {
+                Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    if !head.headers().contains_key(UPGRADE) || !sending.is_done() {
+                        let fault = Malformed::UnaskedSwitch.into();
+                        return Err(SendError { fault, unsent: None });
+                    }
+                    Ok(answer.into_response(Answer::switched(self)))
                 }
-                interim(head.status, &head.headers);
+                Ok(answer) => {
+                    self.0.persists = answer.persists;
+                    self.0.announced = answer.announced.or(self.0.announced);
+                    let mut body = Answer::new(self, answer.framing);
+                    if !sending.is_done() {
+                        // An answer in place of 100 says that the body is not wanted.
+                        let unwanted = head.headers().contains_key(EXPECT)
+                            && !reader.continued
+                            && !sending.has_body_begun();
+                        let goes_on = !unwanted && !sending.is_broken();
+                        body.upload(goes_on.then_some(sending));
+                    }
+                    Ok(answer.into_response(body))
+                }
+                Err(fault) => Err(SendError { fault, unsent: sending.unsent() }),
             }
-        })
-        .await;
-        match answer {
-            Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
-                if !head.headers().contains_key(UPGRADE) || !sending.is_done() {
-                    let fault = Malformed::UnaskedSwitch.into();
-                    return Err(SendError { fault, unsent: None });
-                }
-                Ok(answer.into_response(Answer::switched(self)))
-            }
-            Ok(answer) => {
-                self.0.persists = answer.persists;
-                self.0.announced = answer.announced.or(self.0.announced);
-                let mut body = Answer::new(self, answer.framing);
-                if !sending.is_done() {
-                    // An answer in place of 100 says that the body is not wanted.
-                    let unwanted = head.headers().contains_key(EXPECT)
-                        && !reader.continued
-                        && !sending.has_body_begun();
-                    let goes_on = !unwanted && !sending.is_broken();
-                    body.upload(goes_on.then_some(sending));
-                }
-                Ok(answer.into_response(body))
-            }
-            Err(fault) => Err(SendError { fault, unsent: sending.unsent() }),
         }
     }
 

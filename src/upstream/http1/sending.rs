@@ -28,7 +28,7 @@ const ENOUGH: usize = 16 << 10;
 
 /// The body of a request that is to be sent. What was taken out of it and did
 /// not leave is put back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outgoing<B> {
     ahead: Option<Bytes>,
     body: B,

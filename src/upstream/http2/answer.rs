@@ -13,9 +13,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
 use super::{
-    Http2Tunnel, Place,
+    Http2Tunnel, Place, heads,
     upload::{Broken, Upload},
 };
+use crate::upstream::Malformed;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Http2Error {
     /// The body of the request, which was still being sent, broke off.
     #[error("the request broke off")]
     Request,
+    /// The trailers are too many.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
 }
 
 /// The body of an answer. Its stream ends with it.
@@ -131,7 +135,11 @@ impl Http2Answer {
             None => {
                 let trailers = ready!(self.stream.poll_trailers(context));
                 self.ended = true;
-                Poll::Ready(trailers.transpose().map(|trailers| Ok(Frame::trailers(trailers?))))
+                Poll::Ready(trailers.transpose().map(|trailers| {
+                    let trailers = trailers?;
+                    heads::check_number(&trailers).map_err(|_| Malformed::Trailers)?;
+                    Ok(Frame::trailers(trailers))
+                }))
             }
         }
     }

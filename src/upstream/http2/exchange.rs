@@ -1,10 +1,6 @@
 //! One request on a stream, until the head of its answer.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    task::Poll,
-};
+use std::{future::poll_fn, task::Poll};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream, client::ResponseFuture, ext::Protocol};
@@ -20,12 +16,10 @@ use http_body::Body;
 
 use super::{
     Http2Answer, Place,
+    heads::{self, Heads},
     upload::{Broken, Upload},
 };
 use crate::upstream::{Fault, Malformed, Outgoing, SendError, websocket};
-
-/// Heads that may come before the one that counts.
-const MOST_INTERIM: u32 = 16;
 
 /// Sends `head` with `body` at `place`, and waits for the head of the answer.
 /// Those that come before it are told to `interim`.
@@ -61,11 +55,11 @@ where
         }
     };
     if switches {
-        return agree(place, head, body, (response, stream)).await;
+        return agree(place, head, body, (response, stream), interim).await;
     }
     let mut upload = Upload::new(stream, body);
     let mut uploading = !ends;
-    let mut heads = 0;
+    let mut heads = Heads::default();
     let answer = poll_fn(|context| {
         loop {
             if uploading {
@@ -76,25 +70,19 @@ where
                     Poll::Pending => {}
                 }
             }
-            if let Poll::Ready(Some(Ok(head))) = response.poll_informational(context) {
-                heads += 1;
-                if heads > MOST_INTERIM {
-                    return Poll::Ready(Err(Malformed::TooManyInterim.into()));
-                }
-                interim(head.status(), head.headers());
-                continue;
+            match heads.poll_interim(&mut response, context) {
+                // The rest of the body may have waited for it.
+                Poll::Ready(Ok(head)) => interim(head.status(), head.headers()),
+                Poll::Ready(Err(malformed)) => return Poll::Ready(Err(malformed.into())),
+                Poll::Pending => return heads::poll_answer(&mut response, context),
             }
-            let answer = Pin::new(&mut response).poll(context);
-            return answer.map_err(|error| fault(&error));
         }
     })
     .await;
     match answer {
         Ok(answer) => {
             let (parts, stream) = answer.into_parts();
-            let length = parts.headers.get(CONTENT_LENGTH);
-            let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-            let length = length.filter(|_| *head.method() != Method::HEAD);
+            let length = heads::length(&parts.headers).filter(|_| *head.method() != Method::HEAD);
             let mut body = Http2Answer::new(stream, length, place);
             if uploading {
                 body.upload(upload);
@@ -114,12 +102,22 @@ async fn agree<B>(
     place: Place,
     head: &Request<()>,
     body: Outgoing<B>,
-    (response, mut stream): (ResponseFuture, SendStream<Bytes>),
+    (mut response, mut stream): (ResponseFuture, SendStream<Bytes>),
+    mut interim: impl FnMut(StatusCode, &HeaderMap),
 ) -> Result<Response<Http2Answer>, SendError<B>> {
-    let answer = match response.await {
+    let mut heads = Heads::default();
+    let answer = poll_fn(|context| {
+        loop {
+            match heads.poll_interim(&mut response, context) {
+                Poll::Ready(Ok(head)) => interim(head.status(), head.headers()),
+                Poll::Ready(Err(malformed)) => return Poll::Ready(Err(malformed.into())),
+                Poll::Pending => return heads::poll_answer(&mut response, context),
+            }
+        }
+    });
+    let answer = match answer.await {
         Ok(answer) => answer,
-        Err(error) => {
-            let fault = fault(&error);
+        Err(fault) => {
             let unsent = matches!(fault, Fault::Refused { .. }).then_some(body);
             return Err(SendError { fault, unsent });
         }
@@ -140,7 +138,7 @@ async fn agree<B>(
 }
 
 /// What `error` says of the request.
-fn fault(error: &h2::Error) -> Fault {
+pub(super) fn fault(error: &h2::Error) -> Fault {
     // A stream above the last one in a GOAWAY was not looked at, nor was one
     // that was refused (RFC 9113 section 8.7).
     if error.is_remote() && error.is_go_away() {

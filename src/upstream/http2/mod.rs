@@ -7,6 +7,7 @@
 
 mod answer;
 mod exchange;
+mod heads;
 mod task;
 mod tunnel;
 mod upload;

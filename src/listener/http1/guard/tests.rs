@@ -154,7 +154,7 @@ fn served(pieces: &[&[u8]]) -> Vec<Seen> {
     runtime.block_on(async {
         let (mut client, server) = duplex(1 << 20);
         let (watcher, settings) = (Watcher::default(), settings());
-        let served = serve(Wire(server), Bytes::new(), &settings, &watcher, pending());
+        let served = serve(Wire(server), (Bytes::new(), false), &settings, &watcher, pending());
         let sends = async {
             for piece in pieces {
                 let _ = client.write_all(piece).await;
