@@ -56,7 +56,8 @@ const HOUSE: &[(&str, &[&str], &str)] = &[
     (
         "acme",
         &["registry", "tls"],
-        "obtains files that listeners take over; the registry knows how to write one as a whole",
+        "obtains files that listeners take over; the registry knows how to write one as a whole, and \
+         how values are called that proxies share",
     ),
     ("file_watch", &[], "a mechanism that could be a crate of its own"),
     (

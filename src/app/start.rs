@@ -149,7 +149,7 @@ pub(super) fn start(path: &Path, runtime: Runtime, origin: Origin) -> Result<Run
     greeting::print(&loaded, listeners.spoken(), admin, &fronts.views());
     let addresses = listeners.addresses().collect();
     let front_addresses = fronts.addresses().collect();
-    let (acme, keeping) = acme::start(&runtime, config, proofs, &control);
+    let (acme, keeping) = acme::start(&runtime, config, proofs, &control, &registry);
     let reloader = Reloader {
         control: control.clone(),
         listeners,

@@ -127,10 +127,11 @@ enum End {
 fn line(event: &EventView) -> String {
     let style = match event.kind.as_str() {
         "registered" | "drained" | "config_reloaded" | "panic_over" | "returned"
-        | "circuit_closed" | "upgraded" => GOOD,
+        | "circuit_closed" | "upgraded" | "source_back" | "registry_back" => GOOD,
         "lease_expired" | "draining" | "drain_timeout" | "left" | "deregistered" | "refused"
-        | "ejected" => WARN,
-        "config_refused" | "panic" | "circuit_open" | "upgrade_refused" => BAD,
+        | "ejected" | "source_held" => WARN,
+        "config_refused" | "panic" | "circuit_open" | "upgrade_refused" | "source_lost"
+        | "registry_lost" => BAD,
         _ => PLAIN,
     };
     let whom = match (&event.service, &event.instance) {

@@ -204,7 +204,21 @@ impl EventLog {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// Every kind that the admin API names is in the reference, and no other.
+    #[test]
+    fn the_reference_tells_of_every_kind() {
+        const DOCS: &str = include_str!("../../docs/reference/events.md");
+        let schema = schemars::schema_for!(EventView).to_value();
+        let kind = schema["properties"]["kind"]["description"].as_str().expect("a description");
+        let named: BTreeSet<_> = kind.split('`').skip(1).step_by(2).collect();
+        let rows = DOCS.lines().filter_map(|line| line.strip_prefix("| `"));
+        let told: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(named, told);
+    }
 
     #[test]
     fn a_listener_resumes_where_it_stopped() {

@@ -35,7 +35,7 @@ pub mod view;
 
 pub use error::ControlError;
 pub use explain::Question;
-pub use fronts::Resident;
+pub use fronts::{Extent, Resident};
 pub use handle::{Control, Parts, RegisterRequest, Reloaded};
 pub use happening::{EventId, HistoryGone, Replay};
 pub use inheritance::Inheritance;

@@ -78,6 +78,8 @@ pub(super) struct Reconciler {
     routes: Routes,
     deregister_after: Duration,
     sources: Running,
+    /// Whether it is known what sources had; they do not begin before.
+    remembers: bool,
     memory: SourceMemory,
 }
 
@@ -103,6 +105,7 @@ impl Reconciler {
             routes,
             deregister_after: loaded.config.registry.deregister_after.into(),
             sources: Running::new(news),
+            remembers: false,
             memory: SourceMemory::new(&loaded.config.registry.data_dir),
         };
         let known = std::mem::take(&mut inheritance.sources);
@@ -111,6 +114,11 @@ impl Reconciler {
         let commands = vec![Command::Configure(Arc::clone(loaded), answer)];
         reconciler.turn(News { commands, ..News::default() });
         reconciler.remember(known);
+        let catalog = reconciler.shared.catalog();
+        let had = |source: &SourceName| catalog.sources.of(source);
+        reconciler.sources.configure(&loaded.config.source, had);
+        drop(catalog);
+        reconciler.remembers = true;
         reconciler
     }
 
@@ -238,7 +246,10 @@ impl Reconciler {
                 self.deregister_after = loaded.config.registry.deregister_after.into();
                 configure(&mut catalog, loaded, now);
                 catalog.configure_sources(&loaded.config.source, now);
-                self.sources.configure(&loaded.config.source);
+                if self.remembers {
+                    let had = |source: &SourceName| catalog.sources.of(source);
+                    self.sources.configure(&loaded.config.source, had);
+                }
                 self.table.router = self.routes.build(&mut catalog, loaded);
             }
             compiling = std::time::Instant::now();

@@ -349,12 +349,13 @@ pub struct EventView {
     pub number: u64,
     /// When, as RFC 3339 in UTC.
     pub time: String,
-    /// What: `registered`, `updated`, `deregistered`, `draining`, `drain_timeout`,
+    /// What: `registered`, `restored`, `updated`, `deregistered`, `draining`, `drain_timeout`,
     /// `drained`, `left`, `state`, `lease_expired`, `lease_renewed`, `config_reloaded`,
     /// `config_refused`, `panic`, `panic_over`, `refused`, `ejected`,
     /// `returned`, `circuit_open`, `circuit_closed`, `upgraded`,
     /// `upgrade_refused`, `certificates_reloaded`, `certificates_refused`,
-    /// `certificate_obtained`, `certificate_failed`, `reported`, `shadowed`,
+    /// `certificate_obtained`, `certificate_taken_over`, `certificate_failed`,
+    /// `reported`, `shadowed`,
     /// `unshadowed`, `source_lost`, `source_back`, `source_held`,
     /// `source_accepted`, `registry_lost`, `registry_back`, `proxy_joined`,
     /// `proxy_left`, `proxy_missing`.
